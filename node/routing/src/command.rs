@@ -1,0 +1,195 @@
+//! Everything that can change the state: one closed enum, imperative names.
+
+use crate::ids::*;
+use crate::model::*;
+
+/// One committed command with what the leader stamped on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamped {
+    /// Raft log index of the entry; recorded in explanations.
+    pub index: u64,
+    /// Leader's time. The state uses the largest value seen, so time never runs backwards.
+    pub at: Millis,
+    /// Client request id, 1..=64 bytes, or empty for internal commands. A repeat within the window of
+    /// the last [`crate::limits::REQUEST_WINDOW`] requests is answered with the first answer and acts once.
+    pub request_id: String,
+    /// Who asked: agent id, visitor, operator name or node; kept for audit, at most 128 bytes.
+    pub actor: String,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Applies a whole set of configuration changes, or none of it.
+    Configure(Vec<ConfigChange>),
+    /// A visitor starts a chat.
+    StartChat(NewChat),
+    /// The visitor leaves: abandons a waiting chat, ends an active one.
+    LeaveChat {
+        /// Which chat.
+        chat: ChatId,
+    },
+    /// The visitor rates a chat that ended, 1..=5, once; text up to `limits::TEXT_BYTES_MAX`.
+    RateChat {
+        /// Which chat.
+        chat: ChatId,
+        /// 1 (bad) to 5 (good).
+        stars: u32,
+        /// The visitor's words; may be empty.
+        comment: String,
+    },
+    /// An agent's stream connects on a node. Opens a new epoch, which fences every older session. With
+    /// `resume` equal to the current epoch and inside the grace, the agent keeps chats and presence.
+    OpenSession {
+        /// Which agent.
+        agent: AgentId,
+        /// The node that holds the stream.
+        node: NodeId,
+        /// Epoch to resume, 0 for none.
+        resume: Epoch,
+        /// How long the agent's chats wait for a lost session to come back, in ms.
+        grace_ms: u32,
+    },
+    /// The stream of a session broke; its grace begins.
+    LoseSession {
+        /// Which agent.
+        agent: AgentId,
+        /// The session's epoch; an older one changes nothing.
+        epoch: Epoch,
+    },
+    /// The agent signs off: no grace, presence goes, open chats are offered again at their place.
+    CloseSession {
+        /// Which agent.
+        agent: AgentId,
+        /// The session's epoch.
+        epoch: Epoch,
+    },
+    /// A node is gone: every session it held is lost, as by `LoseSession`.
+    NodeLost {
+        /// Which node.
+        node: NodeId,
+    },
+    /// The agent chooses a presence.
+    SetPresence {
+        /// Which agent.
+        agent: AgentId,
+        /// The session's epoch.
+        epoch: Epoch,
+        /// What the agent chose.
+        presence: Presence,
+    },
+    /// The agent takes an offered chat.
+    AcceptOffer {
+        /// Which agent.
+        agent: AgentId,
+        /// The session's epoch.
+        epoch: Epoch,
+        /// The chat offered.
+        chat: ChatId,
+        /// The assignment epoch in the offer; an older one is refused.
+        assignment: u64,
+    },
+    /// The agent declines an offered chat; it is offered to another, at its place.
+    DeclineOffer {
+        /// Which agent.
+        agent: AgentId,
+        /// The session's epoch.
+        epoch: Epoch,
+        /// The chat offered.
+        chat: ChatId,
+        /// The assignment epoch in the offer.
+        assignment: u64,
+        /// Why, at most 256 bytes.
+        reason: String,
+    },
+    /// The owner ends the chat; wrap-up begins.
+    EndChat {
+        /// Which agent.
+        agent: AgentId,
+        /// The session's epoch.
+        epoch: Epoch,
+        /// The owned chat.
+        chat: ChatId,
+    },
+    /// The owner finishes wrap-up; the units come free.
+    FinishWrapUp {
+        /// Which agent.
+        agent: AgentId,
+        /// The session's epoch.
+        epoch: Epoch,
+        /// The chat in wrap-up.
+        chat: ChatId,
+    },
+    /// The owner hands the chat to a queue or an agent. It keeps its arrival time.
+    TransferChat {
+        /// Which agent.
+        agent: AgentId,
+        /// The session's epoch.
+        epoch: Epoch,
+        /// The owned chat.
+        chat: ChatId,
+        /// Where to.
+        to: TransferTo,
+        /// A note for the next agent, at most `limits::TEXT_BYTES_MAX`.
+        note: String,
+    },
+    /// Time passed: every deadline at or before `at` fires. Proposed only when one is due.
+    Tick,
+}
+
+/// Where a transfer goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransferTo {
+    /// The waiting line of a queue.
+    Queue(QueueId),
+    /// A named agent first; after one unanswered offer, the chat's queue.
+    Agent(AgentId),
+}
+
+/// One change of configuration. `Put` adds or replaces the whole object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigChange {
+    /// The organisation's settings.
+    PutWorkspace(Workspace),
+    /// A region.
+    PutRegion(Region),
+    /// A schedule as UTC spans.
+    PutSchedule(Schedule),
+    /// A queue.
+    PutQueue(Queue),
+    /// An agent.
+    PutAgent(Agent),
+    /// Removes a region nothing refers to.
+    RemoveRegion(RegionId),
+    /// Removes a schedule nothing refers to.
+    RemoveSchedule(ScheduleId),
+    /// Removes a queue without open chats that nothing refers to.
+    RemoveQueue(QueueId),
+    /// Removes an agent without open chats.
+    RemoveAgent(AgentId),
+}
+
+/// What a visitor asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewChat {
+    /// Chosen by the node that took the request.
+    pub chat: ChatId,
+    /// The queue.
+    pub queue: QueueId,
+    /// The visitor's languages, best first, 1..=8.
+    pub languages: Vec<Language>,
+    /// The visitor's region, when known.
+    pub region: Option<RegionId>,
+    /// Who the visitor is, for returning visitors; opaque, at most 128 bytes, may be empty.
+    pub visitor: String,
+    /// Skills wanted.
+    pub skills: Vec<SkillLevel>,
+    /// 0 (lowest) ..= 9 (urgent).
+    pub priority: u32,
+    /// Capacity units the chat takes, 1..=100.
+    pub weight: u32,
+    /// First message or topic, at most `limits::TEXT_BYTES_MAX`.
+    pub topic: String,
+}

@@ -1,0 +1,34 @@
+//! Meridian's messages, generated from the `.proto` files beside this crate.
+//!
+//! * [`livechat::v1`]: the public API; fields are only ever added.
+//! * [`peer::v1`]: between the nodes of one cluster.
+//! * [`log::v1`]: bytes on disk and in the Raft log; never renumbered.
+#![allow(missing_docs)] // The documentation of generated items is the comments in the protos.
+
+/// The public API.
+pub mod livechat {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("livechat.v1");
+    }
+}
+
+/// Messages between the nodes of one cluster.
+pub mod peer {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("meridian.peer.v1");
+    }
+}
+
+/// Durable messages.
+pub mod log {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("meridian.log.v1");
+    }
+}
+
+/// The encoded descriptor set of every message and service, for gRPC reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/meridian.fds"));
