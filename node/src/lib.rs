@@ -1,1 +1,3 @@
-//! placeholder
+//! A Meridian node: everything around the pure routing core.
+
+pub mod calendar;

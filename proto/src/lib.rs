@@ -1,8 +1,6 @@
 //! Meridian's messages, generated from the `.proto` files beside this crate.
 //!
-//! * [`livechat::v1`]: the public API; fields are only ever added.
-//! * [`peer::v1`]: between the nodes of one cluster.
-//! * [`log::v1`]: bytes on disk and in the Raft log; never renumbered.
+//! [`livechat::v1`] is the public API; fields are only ever added.
 #![allow(missing_docs)] // The documentation of generated items is the comments in the protos.
 
 /// The public API.
@@ -13,22 +11,5 @@ pub mod livechat {
     }
 }
 
-/// Messages between the nodes of one cluster.
-pub mod peer {
-    /// Version 1.
-    pub mod v1 {
-        tonic::include_proto!("meridian.peer.v1");
-    }
-}
-
-/// Durable messages.
-pub mod log {
-    /// Version 1.
-    pub mod v1 {
-        tonic::include_proto!("meridian.log.v1");
-    }
-}
-
 /// The encoded descriptor set of every message and service, for gRPC reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/meridian.fds"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/meridian.fds"));

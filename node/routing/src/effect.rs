@@ -90,7 +90,9 @@ pub enum Reject {
         id: String,
     },
     /// The session is not the agent's current one.
-    #[error("session epoch {given} of agent '{agent}' is fenced by epoch {current}; open a new session")]
+    #[error(
+        "session epoch {given} of agent '{agent}' is fenced by epoch {current}; open a new session"
+    )]
     Fenced {
         /// Whose.
         agent: AgentId,

@@ -1,0 +1,28 @@
+# Meridian: `make test` sets up what it needs and runs every check.
+# One target directory outside the checkout, so that RocksDB is compiled once and every clone reuses it.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/meridian-target
+SHELL := /bin/bash
+
+.PHONY: help setup test fmt lint deny
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+setup: ## install what the build needs (says what)
+	@bash deploy/setup.sh
+
+test: setup ## format check, lints, all tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --workspace --locked
+	@$(MAKE) --no-print-directory deny
+
+fmt: ## format the sources
+	cargo fmt --all
+
+lint: setup ## clippy with warnings as errors
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+deny: ## check licences, sources and duplicate versions, where cargo-deny is installed
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; \
+	else echo "cargo-deny is not installed: skipped (cargo install cargo-deny --locked)"; fi
