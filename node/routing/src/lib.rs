@@ -1,11 +1,24 @@
-//! Meridian's pure routing core: its vocabulary.
+//! Meridian's pure routing core.
 //!
-//! One ordered [`command::Command`] in, [`effect::Effect`]s and one [`effect::Answer`] or
-//! [`effect::Reject`] out, the same on every replica. Nothing here knows of clocks, randomness,
-//! threads, networks or storage: times are integers stamped by the leader, and every collection
-//! that is iterated is ordered.
+//! One ordered [`command::Command`] in ([`state::State::apply`]), [`effect::Effect`]s and one
+//! [`effect::Answer`] or [`effect::Reject`] out, the same on every replica. Nothing here knows of clocks,
+//! randomness, threads, networks or storage: times are integers stamped by the leader, and every
+//! collection that is iterated is ordered.
 
+pub mod apply;
+mod chat;
 pub mod command;
+mod configure;
 pub mod effect;
+pub mod explain;
+pub mod fit;
 pub mod ids;
+mod index;
+pub mod invariants;
+pub mod limits;
+mod matching;
 pub mod model;
+mod offer;
+mod presence;
+pub mod state;
+mod sun;

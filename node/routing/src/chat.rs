@@ -1,0 +1,326 @@
+//! A chat's life but for its offers: start, leave, defer, return, end, wrap-up, transfer, rating.
+
+use crate::command::{NewChat, TransferTo};
+use crate::effect::{Answer, Reject};
+use crate::explain::What;
+use crate::explain::{Candidate, Rule};
+use crate::ids::*;
+use crate::limits::*;
+use crate::model::*;
+use crate::offer::{bounds, bytes};
+use crate::state::{Chat, Key, LastAgent, State};
+
+impl State {
+    pub(crate) fn chat(&self, id: &ChatId) -> Result<&Chat, Reject> {
+        self.chats.get(id).ok_or_else(|| unknown("chat_id", "chat", &id.0))
+    }
+
+    pub(crate) fn answer(&self, id: &ChatId) -> Answer {
+        Answer::Chat { chat: id.clone(), phase: self.chats[id].phase.clone() }
+    }
+
+    pub(crate) fn start_chat(&mut self, new: &NewChat) -> Result<Answer, Reject> {
+        bytes("chat_id", &new.chat.0, 1, ID_BYTES_MAX)?;
+        if self.chats.contains_key(&new.chat) {
+            return Err(Reject::Conflict(format!("chat '{}' exists already; choose another id", new.chat)));
+        }
+        let queue = self.queues.get(&new.queue).ok_or_else(|| unknown("queue_id", "queue", &new.queue.0))?;
+        bounds("languages", new.languages.len() as u64, 1, CHAT_LANGUAGES_MAX as u64)?;
+        for (i, language) in new.languages.iter().enumerate() {
+            bytes(&format!("languages[{i}]"), &language.0, 2, LANGUAGE_BYTES_MAX)?;
+        }
+        if let Some(region) = &new.region {
+            self.regions.get(region).ok_or_else(|| unknown("region_id", "region", &region.0))?;
+        }
+        bytes("visitor_id", &new.visitor, 0, NAME_BYTES_MAX)?;
+        bounds("skills", new.skills.len() as u64, 0, CHAT_SKILLS_MAX as u64)?;
+        for (i, skill) in new.skills.iter().enumerate() {
+            bytes(&format!("skills[{i}].skill"), &skill.skill.0, 1, ID_BYTES_MAX)?;
+            bounds(&format!("skills[{i}].level"), skill.level.into(), 1, SKILL_LEVEL_MAX.into())?;
+        }
+        bounds("priority", new.priority.into(), 0, PRIORITY_MAX.into())?;
+        bounds("weight", new.weight.into(), 1, WEIGHT_MAX.into())?;
+        bytes("topic", &new.topic, 0, TEXT_BYTES_MAX)?;
+        let open = self.queue_open(queue);
+        let line = self.queue_counts(&new.queue);
+        if open && line.waiting >= queue.waiting_max {
+            return Err(Reject::Full { field: format!("queues[{}].waiting_max", queue.id), limit: queue.waiting_max.into(), retry_ms: queue.offer_timeout_ms });
+        }
+        let mut skills = new.skills.clone();
+        skills.sort_by(|a, b| a.skill.cmp(&b.skill));
+        let now = self.meta.now;
+        let mut languages: Vec<Language> = Vec::new();
+        for language in &new.languages {
+            if !languages.contains(language) {
+                languages.push(language.clone());
+            }
+        }
+        let mut chat = Chat {
+            id: new.chat.clone(),
+            queue: new.queue.clone(),
+            phase: Phase::Waiting,
+            languages,
+            region: new.region.clone(),
+            visitor: new.visitor.clone(),
+            skills,
+            priority: new.priority,
+            weight: new.weight,
+            topic: new.topic.clone(),
+            note: String::new(),
+            arrived: now,
+            since: now,
+            assignment: 0,
+            deferrals: 0,
+            refusals: Vec::new(),
+            answered: 0,
+            answered_by: None,
+            closed: 0,
+            stars: 0,
+            comment: String::new(),
+            events: Vec::new(),
+            index: self.meta.index,
+        };
+        chat.tell(self.event(What::Arrived, None, ""));
+        self.meta.totals.accepted += 1;
+        self.chats.insert(new.chat.clone(), chat);
+        self.edit_chat(&new.chat, |_| {});
+        if !open {
+            self.defer(&new.chat, "outside opening hours");
+        }
+        // The answer tells where the chat stands once it is matched, so the visitor is not told to wait in vain.
+        self.settle();
+        Ok(self.answer(&new.chat))
+    }
+
+    /// Puts a chat off to the time it can be served again, or lets it expire.
+    pub(crate) fn defer(&mut self, id: &ChatId, detail: &str) {
+        if self.chats[id].deferrals >= DEFERRALS_MAX {
+            let event = self.event(What::Expired, None, detail);
+            self.edit_chat(id, |c| c.tell(event));
+            self.meta.totals.expired += 1;
+            return self.close(id, Closed::Expired);
+        }
+        let due = self.due(&self.chats[id]);
+        let event = self.event(What::Deferred, None, detail);
+        self.edit_chat(id, |c| {
+            c.phase = Phase::Deferred { due };
+            c.deferrals += 1;
+            c.refusals.clear();
+            c.tell(event);
+        });
+        self.meta.totals.deferrals += 1;
+    }
+
+    /// When a chat that cannot be served now comes back: at the queue's next opening; where it is open, at
+    /// the next start of a shift that could serve it; while such a shift runs, after [`DEFER_BUSY_MS`].
+    fn due(&self, chat: &Chat) -> Millis {
+        let now = self.meta.now;
+        let unknown = now + DEFER_UNKNOWN_MS;
+        let Some(queue) = self.queues.get(&chat.queue) else { return unknown };
+        if !self.queue_open(queue) {
+            let schedule = queue.schedule.as_ref().and_then(|s| self.schedules.get(s));
+            return schedule.and_then(|s| s.next_start(now)).unwrap_or(unknown);
+        }
+        let serving = self.index.by_schedule.iter().filter_map(|(id, agents)| {
+            let serves = |a: &AgentId| self.agents[a].config.queues.contains(&chat.queue);
+            agents.iter().any(serves).then(|| self.schedules.get(id)).flatten()
+        });
+        let mut next = Millis::MAX;
+        for schedule in serving {
+            if schedule.contains(now) {
+                return now + DEFER_BUSY_MS;
+            }
+            next = next.min(schedule.next_start(now).unwrap_or(Millis::MAX));
+        }
+        if next == Millis::MAX { now + DEFER_BUSY_MS } else { next }
+    }
+
+    /// A deferred chat comes back to the line with its arrival time; relaxation starts anew.
+    pub(crate) fn return_to_line(&mut self, id: &ChatId) {
+        let open = self.queues.get(&self.chats[id].queue).is_none_or(|q| self.queue_open(q));
+        if !open {
+            return self.defer(id, "outside opening hours");
+        }
+        let event = self.event(What::Returned, None, "");
+        let now = self.meta.now;
+        self.edit_chat(id, |c| {
+            c.phase = Phase::Waiting;
+            c.since = now;
+            c.tell(event);
+        });
+    }
+
+    pub(crate) fn leave_chat(&mut self, id: &ChatId) -> Result<Answer, Reject> {
+        match self.chat(id)?.phase.clone() {
+            Phase::Closed(_) | Phase::WrapUp { .. } => {}
+            Phase::Active { agent } => self.end(id, &agent, "the visitor left"),
+            Phase::Offered { .. } | Phase::Waiting | Phase::Deferred { .. } => {
+                self.withdraw(id, What::OfferWithdrawn, "the visitor left", false);
+                let event = self.event(What::Abandoned, None, "");
+                self.edit_chat(id, |c| c.tell(event));
+                // Once an agent has answered, leaving is an end, not an abandon.
+                let answered = self.chats[id].answered > 0;
+                if answered {
+                    self.meta.totals.answered += 1;
+                } else {
+                    self.meta.totals.abandoned += 1;
+                }
+                self.close(id, if answered { Closed::Answered } else { Closed::Abandoned });
+            }
+        }
+        Ok(self.answer(id))
+    }
+
+    /// The talk is over: wrap-up begins, or the chat closes at once where the queue has none.
+    fn end(&mut self, id: &ChatId, agent: &AgentId, detail: &str) {
+        let queue = self.queues.get(&self.chats[id].queue);
+        let (wrap_up, sticky) = queue.map_or((0, 0), |q| (q.wrap_up_ms, q.sticky_ms));
+        let until = self.meta.now + Millis::from(wrap_up);
+        let event = self.event(What::Ended, Some(agent), detail);
+        let visitor = self.chats[id].visitor.clone();
+        self.edit_chat(id, |c| {
+            c.phase = Phase::WrapUp { agent: agent.clone(), until };
+            c.tell(event);
+        });
+        if sticky > 0 && !visitor.is_empty() {
+            let last = LastAgent { agent: agent.clone(), until: self.meta.now + Millis::from(sticky) };
+            self.remember_agent(visitor, Some(last));
+        }
+        if wrap_up == 0 {
+            self.wrapped_up(id);
+        }
+    }
+
+    pub(crate) fn remember_agent(&mut self, visitor: String, last: Option<LastAgent>) {
+        use crate::index::Deadline;
+        let old = match last {
+            Some(last) => {
+                self.index.deadlines.insert((last.until, Deadline::Visitor(visitor.clone())));
+                let until = last.until;
+                self.visitors.insert(visitor.clone(), last).filter(|old| old.until != until)
+            }
+            None => self.visitors.remove(&visitor),
+        };
+        if let Some(old) = old {
+            self.index.deadlines.remove(&(old.until, Deadline::Visitor(visitor.clone())));
+        }
+        self.work.dirty.insert(Key::Visitor(visitor));
+    }
+
+    /// Wrap-up is finished, by the agent or by time.
+    pub(crate) fn wrapped_up(&mut self, id: &ChatId) {
+        let agent = self.chats[id].holder().cloned();
+        let event = self.event(What::WrappedUp, agent.as_ref(), "");
+        self.edit_chat(id, |c| c.tell(event));
+        self.meta.totals.answered += 1;
+        self.close(id, Closed::Answered);
+    }
+
+    fn close(&mut self, id: &ChatId, how: Closed) {
+        let now = self.meta.now;
+        self.edit_chat(id, |c| {
+            c.phase = Phase::Closed(how);
+            c.closed = now;
+            c.refusals.clear();
+        });
+        self.work.history.insert(id.clone(), self.chats[id].clone());
+    }
+
+    /// A closed chat leaves the state; history keeps it.
+    pub(crate) fn forget(&mut self, id: &ChatId) {
+        self.unindex_chat(id);
+        self.chats.remove(id);
+        self.work.dirty.insert(Key::Chat(id.clone()));
+    }
+
+    /// Checks that the agent's current session owns the chat.
+    fn owned(&self, agent: &AgentId, epoch: Epoch, id: &ChatId, phase: fn(&Phase) -> bool, wanted: &str) -> Result<(), Reject> {
+        self.session(agent, epoch)?;
+        let chat = self.chat(id)?;
+        if chat.holder() == Some(agent) && phase(&chat.phase) {
+            return Ok(());
+        }
+        Err(Reject::Conflict(format!("chat '{id}' is not {wanted} with agent '{agent}'; look at the chat again")))
+    }
+
+    pub(crate) fn end_chat(&mut self, agent: &AgentId, epoch: Epoch, id: &ChatId) -> Result<Answer, Reject> {
+        self.owned(agent, epoch, id, |p| matches!(p, Phase::Active { .. }), "active")?;
+        self.end(id, agent, "");
+        Ok(self.answer(id))
+    }
+
+    pub(crate) fn finish_wrap_up(&mut self, agent: &AgentId, epoch: Epoch, id: &ChatId) -> Result<Answer, Reject> {
+        self.owned(agent, epoch, id, |p| matches!(p, Phase::WrapUp { .. }), "in wrap-up")?;
+        self.wrapped_up(id);
+        Ok(self.answer(id))
+    }
+
+    pub(crate) fn transfer_chat(&mut self, agent: &AgentId, epoch: Epoch, id: &ChatId, to: &TransferTo, note: &str) -> Result<Answer, Reject> {
+        bytes("note", note, 0, TEXT_BYTES_MAX)?;
+        self.owned(agent, epoch, id, |p| matches!(p, Phase::Active { .. }), "active")?;
+        let target = match to {
+            TransferTo::Queue(queue) => {
+                self.queues.get(queue).ok_or_else(|| unknown("queue_id", "queue", &queue.0))?;
+                None
+            }
+            TransferTo::Agent(other) => {
+                let state = self.agents.get(other).ok_or_else(|| unknown("agent_id", "agent", &other.0))?;
+                let room = self.load(other) + self.chats[id].weight <= state.config.capacity;
+                if other == agent || !room || !self.index.is_ready(other) {
+                    return Err(Reject::Conflict(format!("agent '{other}' cannot take a chat now; choose another agent or a queue")));
+                }
+                Some(other.clone())
+            }
+        };
+        let detail = match to {
+            TransferTo::Queue(queue) => format!("to queue '{queue}'"),
+            TransferTo::Agent(other) => format!("to agent '{other}'"),
+        };
+        let event = self.event(What::Transferred, Some(agent), &detail);
+        let now = self.meta.now;
+        self.edit_chat(id, |c| {
+            if let TransferTo::Queue(queue) = to {
+                c.queue = queue.clone();
+            }
+            c.phase = Phase::Waiting;
+            c.since = now;
+            c.note = note.to_owned();
+            // Nobody hands a chat on to get it back at once.
+            c.refusals = vec![(agent.clone(), now + REFUSAL_MS)];
+            c.tell(event);
+        });
+        if let Some(other) = target {
+            let named = Candidate { agent: other.clone(), eligible: true, rule: Rule::Named, reason: format!("named by agent '{agent}'") };
+            self.offer(id, &other, vec![named]);
+        } else if !self.queues.get(&self.chats[id].queue).is_none_or(|q| self.queue_open(q)) {
+            self.defer(id, "outside opening hours");
+        }
+        Ok(self.answer(id))
+    }
+
+    pub(crate) fn rate_chat(&mut self, id: &ChatId, stars: u32, comment: &str) -> Result<Answer, Reject> {
+        bounds("stars", stars.into(), 1, 5)?;
+        bytes("comment", comment, 0, TEXT_BYTES_MAX)?;
+        let chat = self.chat(id)?;
+        if !matches!(chat.phase, Phase::Closed(Closed::Answered) | Phase::WrapUp { .. }) {
+            return Err(Reject::Conflict(format!("chat '{id}' is not over; rate it once it has ended")));
+        }
+        if chat.stars > 0 {
+            return Err(Reject::Conflict(format!("chat '{id}' is rated already")));
+        }
+        let event = self.event(What::Rated, None, &format!("{stars} of 5"));
+        self.edit_chat(id, |c| {
+            c.stars = stars;
+            c.comment = comment.to_owned();
+            c.tell(event);
+        });
+        if self.chats[id].is_closed() {
+            self.work.history.insert(id.clone(), self.chats[id].clone());
+        }
+        Ok(Answer::Done)
+    }
+}
+
+pub(crate) fn unknown(field: &str, kind: &'static str, id: &str) -> Reject {
+    Reject::Unknown { field: field.to_owned(), kind, id: id.to_owned() }
+}

@@ -1,0 +1,221 @@
+//! Why a chat is where it is, told from what was recorded when it was decided.
+
+use crate::fit::{Fit, Misfit};
+use crate::ids::*;
+use crate::matching::Preference;
+use crate::model::*;
+use crate::state::{Chat, State};
+
+/// A step in a chat's story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Log index of the command that decided.
+    pub index: u64,
+    /// When.
+    pub at: Millis,
+    /// What happened.
+    pub what: What,
+    /// The agent concerned.
+    pub agent: Option<AgentId>,
+    /// Why, in words; may be empty.
+    pub detail: String,
+    /// When it was offered: who was weighed, the chosen one first.
+    pub candidates: Vec<Candidate>,
+}
+
+/// What happened to a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// Taken in.
+    Arrived = 1,
+    /// Offered to an agent.
+    Offered = 2,
+    /// The agent took it.
+    Accepted = 3,
+    /// The agent declined it.
+    Declined = 4,
+    /// The agent did not answer in time.
+    OfferTimedOut = 5,
+    /// The offer was withdrawn because the session was lost.
+    OfferWithdrawn = 6,
+    /// Put off to a later time.
+    Deferred = 7,
+    /// Came back to the line.
+    Returned = 8,
+    /// Its agent vanished; back to the line at its place.
+    AgentLost = 9,
+    /// Handed on by its agent.
+    Transferred = 10,
+    /// The agent or visitor ended it.
+    Ended = 11,
+    /// Wrap-up is finished.
+    WrappedUp = 12,
+    /// The visitor left before an answer.
+    Abandoned = 13,
+    /// Put off too often.
+    Expired = 14,
+    /// The visitor rated it.
+    Rated = 15,
+}
+
+/// One agent weighed for a chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Who.
+    pub agent: AgentId,
+    /// Whether the agent might have taken it.
+    pub eligible: bool,
+    /// The rule that spoke.
+    pub rule: Rule,
+    /// In words.
+    pub reason: String,
+}
+
+/// The rules of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// Not available.
+    Presence = 1,
+    /// Off shift.
+    Shift = 2,
+    /// No room.
+    Capacity = 3,
+    /// Does not serve a queue in reach.
+    Queue = 4,
+    /// Does not speak a language well enough.
+    Language = 5,
+    /// Lacks a skill.
+    Skill = 6,
+    /// Region not let in at this step.
+    Region = 7,
+    /// Declined or ignored it just now.
+    Declined = 8,
+    /// Spoke with the visitor last.
+    Sticky = 9,
+    /// Nearer queue or better language.
+    LanguageRank = 10,
+    /// Region earlier in sun order.
+    Sun = 11,
+    /// Less occupied.
+    Occupancy = 12,
+    /// Longer idle.
+    Idle = 13,
+    /// All else equal: the smaller id.
+    Id = 14,
+    /// Named by the agent who handed it on.
+    Named = 15,
+}
+
+/// A presence in words.
+pub(crate) fn presence_word(presence: Presence) -> &'static str {
+    match presence {
+        Presence::Offline => "offline",
+        Presence::Available => "available",
+        Presence::Break => "on a break",
+        Presence::Draining => "draining",
+        Presence::NotResponding => "not responding",
+        Presence::Lost => "disconnected",
+    }
+}
+
+fn spoken(fit: Fit) -> String {
+    let language = match fit.language {
+        0 => "speaks the first language exactly".to_owned(),
+        1 => "speaks a near form of the first language".to_owned(),
+        rank if rank < crate::limits::CHAT_LANGUAGES_MAX as u16 * 4 => format!("speaks the visitor's language no. {}", rank / 4 + 1),
+        _ => "speaks a fallback language".to_owned(),
+    };
+    if fit.hop == 0 { language } else { format!("{language}, {} overflow hops away", fit.hop) }
+}
+
+impl Candidate {
+    /// The winner: tells the first rule that set it apart from the next best.
+    pub(crate) fn chosen(eligible: &[Preference]) -> Self {
+        let best = &eligible[0];
+        let (rule, reason) = match eligible.get(1) {
+            Some(next) => difference(best, next, true),
+            None if best.sticky == 0 => (Rule::Sticky, "spoke with the visitor last".to_owned()),
+            None => (Rule::LanguageRank, format!("{}; nobody else was free", spoken(best.fit))),
+        };
+        Self { agent: best.agent.clone(), eligible: true, rule, reason }
+    }
+
+    /// One who might have taken it, but for the rule told.
+    pub(crate) fn runner_up(best: &Preference, other: &Preference) -> Self {
+        let (rule, reason) = difference(best, other, false);
+        Self { agent: other.agent.clone(), eligible: true, rule, reason }
+    }
+
+    pub(crate) fn misfit(agent: &AgentId, misfit: Misfit) -> Self {
+        let (rule, reason) = match misfit {
+            Misfit::Queue => (Rule::Queue, "serves no queue in reach"),
+            Misfit::Region => (Rule::Region, "is in a region not let in yet"),
+            Misfit::Language => (Rule::Language, "speaks no wanted language well enough yet"),
+            Misfit::Skill => (Rule::Skill, "lacks a wanted skill"),
+            Misfit::Capacity => (Rule::Capacity, "could never carry a chat so heavy"),
+        };
+        Self { agent: agent.clone(), eligible: false, rule, reason: reason.to_owned() }
+    }
+}
+
+/// The first rule by which `best` came before `other`, told of the former or of the latter.
+fn difference(best: &Preference, other: &Preference, of_best: bool) -> (Rule, String) {
+    let pick = |a: String, b: String| if of_best { a } else { b };
+    let percent = |p: u32| format!("{}.{} % occupied", p / 10, p % 10);
+    if best.sticky != other.sticky {
+        (Rule::Sticky, pick("spoke with the visitor last".into(), "another spoke with the visitor last".into()))
+    } else if best.fit != other.fit {
+        (Rule::LanguageRank, pick(spoken(best.fit), spoken(other.fit)))
+    } else if best.sun != other.sun {
+        let place = |p: usize| format!("region is no. {} in sun order", p.saturating_add(1));
+        (Rule::Sun, pick(place(best.sun), place(other.sun)))
+    } else if best.occupancy != other.occupancy {
+        (Rule::Occupancy, pick(percent(best.occupancy), percent(other.occupancy)))
+    } else if best.idle_since != other.idle_since {
+        (Rule::Idle, pick("idle longest".into(), "idle less long".into()))
+    } else {
+        (Rule::Id, pick("all else equal, first by id".into(), "all else equal, later by id".into()))
+    }
+}
+
+impl State {
+    /// How every agent of the queues in reach stands towards a waiting chat now, best first, at most
+    /// `limit`. Empty for a chat that does not wait. Walks all agents of those queues: for people, not for
+    /// the hot path.
+    pub fn standing(&self, chat: &ChatId, limit: usize) -> Vec<Candidate> {
+        let Some((chat, (line, stage))) = self.chats.get(chat).zip(self.index.line_of(chat)) else { return Vec::new() };
+        let reach = &self.index.lines[line].stages[stage].reach;
+        let benches = reach.iter().filter_map(|q| self.index.queue_benches.get(q)).flatten();
+        let mut candidates: Vec<Candidate> = benches
+            .flat_map(|b| &self.index.benches[*b].members)
+            .filter_map(|agent| self.refusal_of(chat, line, stage, agent))
+            .collect();
+        // A misfit of kind is less telling than a fit who is busy.
+        let weight = |rule: Rule| match rule {
+            Rule::Declined => 0,
+            Rule::Capacity => 1,
+            Rule::Presence => 2,
+            Rule::Shift => 3,
+            other => 3 + other as u32,
+        };
+        candidates.sort_by(|a, b| (weight(a.rule), &a.agent).cmp(&(weight(b.rule), &b.agent)));
+        candidates.dedup_by(|a, b| a.agent == b.agent);
+        candidates.truncate(limit);
+        candidates
+    }
+
+    /// Writes a step of a chat's story; called inside `edit_chat`.
+    pub(crate) fn event(&self, what: What, agent: Option<&AgentId>, detail: &str) -> Event {
+        let (index, at) = (self.meta.index, self.meta.now);
+        Event { index, at, what, agent: agent.cloned(), detail: detail.to_owned(), candidates: Vec::new() }
+    }
+}
+
+impl Chat {
+    pub(crate) fn tell(&mut self, event: Event) {
+        if self.events.len() >= crate::limits::EVENTS_MAX {
+            self.events.remove(0);
+        }
+        self.events.push(event);
+    }
+}

@@ -1,0 +1,133 @@
+//! What must hold after every command. The numbers are those of ARCHITECTURE.md. Checked in tests after
+//! each step and by the running node on demand; walks everything.
+
+use std::collections::BTreeMap;
+
+use crate::effect::{Answer, Reject};
+use crate::ids::*;
+use crate::limits::*;
+use crate::model::*;
+use crate::state::State;
+
+/// Checks every invariant the state alone can break.
+///
+/// # Errors
+/// The number and story of the first broken one.
+pub fn check(state: &State) -> Result<(), String> {
+    loads(state)?;
+    deadlines(state)?;
+    nobody_waits_beside_a_free_agent(state)?;
+    served_in_order(state)?;
+    recount(state)
+}
+
+/// 2: no agent carries more than their capacity, but for what a lowered capacity left over.
+fn loads(state: &State) -> Result<(), String> {
+    let mut loads: BTreeMap<&AgentId, u32> = BTreeMap::new();
+    for chat in state.chats.values() {
+        if let Some(agent) = chat.holder() {
+            *loads.entry(agent).or_default() += chat.weight;
+        }
+    }
+    for (id, load) in loads {
+        let Some(agent) = state.agents.get(id) else {
+            return Err(format!("1: a chat is held by agent '{id}', who does not exist"));
+        };
+        if load > agent.config.capacity + agent.excess {
+            return Err(format!("2: agent '{id}' carries {load} of {} units", agent.config.capacity));
+        }
+        if load != state.load(id) {
+            return Err(format!("10: agent '{id}' carries {load} units, counted {}", state.load(id)));
+        }
+        let offline = agent.presence == Presence::Offline;
+        if offline {
+            return Err(format!("6: agent '{id}' is offline and holds chats"));
+        }
+    }
+    Ok(())
+}
+
+/// 5 and 9: every open chat has an owner or a next deadline, and none is overdue.
+fn deadlines(state: &State) -> Result<(), String> {
+    let now = state.meta.now;
+    for chat in state.chats.values() {
+        let next = match &chat.phase {
+            Phase::Offered { until, .. } | Phase::WrapUp { until, .. } => *until,
+            Phase::Deferred { due } => *due,
+            Phase::Waiting => chat.since + state.queues.get(&chat.queue).map_or(0, |q| Millis::from(q.wait_ms_max)),
+            Phase::Closed(_) => chat.closed + CLOSED_KEPT_MS,
+            Phase::Active { .. } => continue,
+        };
+        let known = state.index.deadlines.iter().any(|(at, d)| *at == next && d.concerns(&chat.id));
+        if !known {
+            return Err(format!("9: chat '{}' has no deadline at {next}: {:?}", chat.id, chat.phase));
+        }
+        if matches!(chat.phase, Phase::Offered { .. }) && next < now {
+            return Err(format!("5: the offer of chat '{}' outlived its deadline", chat.id));
+        }
+        if chat.arrived > chat.since {
+            return Err(format!("4: chat '{}' joined its line before it arrived", chat.id));
+        }
+    }
+    Ok(())
+}
+
+/// 5: no chat waits while an agent who may take it is free. Asks each pair without the indexes.
+fn nobody_waits_beside_a_free_agent(state: &State) -> Result<(), String> {
+    for chat in state.chats.values().filter(|c| c.phase == Phase::Waiting) {
+        let Some((line, stage)) = state.index.line_of(&chat.id) else {
+            return Err(format!("10: chat '{}' waits in no line", chat.id));
+        };
+        for agent in state.agents.keys() {
+            if state.refusal_of(chat, line, stage, agent).is_none() {
+                return Err(format!("5: chat '{}' waits though agent '{agent}' may take it", chat.id));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// 8: within one queue, priority and relaxation step, chats are served in arrival order. Checked where it
+/// could break: the order index must be the order of arrival for equal priority.
+fn served_in_order(state: &State) -> Result<(), String> {
+    for (queue, order) in &state.index.order {
+        let mut last: BTreeMap<u32, Millis> = BTreeMap::new();
+        for (_, id) in order {
+            let Some(chat) = state.chats.get(id) else { return Err(format!("10: '{id}' waits in '{queue}' but does not exist")) };
+            if last.insert(chat.priority, chat.arrived).is_some_and(|before| before > chat.arrived) {
+                return Err(format!("8: chat '{id}' of queue '{queue}' is placed behind a later arrival"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// 10: every index equals what is derived anew, and the totals add up.
+fn recount(state: &State) -> Result<(), String> {
+    let fresh = State::restore(state.keys().iter().filter_map(|key| state.entity(key)));
+    state.index.same_as(&fresh.index)?;
+    let t = state.meta.totals;
+    let open = state.chats.values().filter(|c| !c.is_closed()).count() as u64;
+    if t.accepted != t.answered + t.abandoned + t.expired + open {
+        return Err(format!("10: {} accepted, but {} answered, {} abandoned, {} expired and {open} open", t.accepted, t.answered, t.abandoned, t.expired));
+    }
+    Ok(())
+}
+
+/// A refused command changes nothing but time, the place in the log and the remembered answer, and what
+/// fell due meanwhile; call with a state whose deadlines before `at` are fired.
+///
+/// # Errors
+/// Names the first part that differs.
+pub fn unchanged_by_refusal(before: &State, after: &State, result: &Result<Answer, Reject>) -> Result<(), String> {
+    if result.is_ok() {
+        return Ok(());
+    }
+    use crate::state::Key;
+    for key in before.keys().into_iter().chain(after.keys()) {
+        if !matches!(key, Key::Meta | Key::Request(_)) && before.entity(&key) != after.entity(&key) {
+            return Err(format!("a refused command changed {key:?}"));
+        }
+    }
+    Ok(())
+}

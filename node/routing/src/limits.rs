@@ -1,0 +1,88 @@
+//! Every bound in one place. Bounds are part of the replicated behaviour: changing one is a new
+//! command version, never a setting.
+
+use crate::ids::Millis;
+
+/// Answers remembered to recognise a repeated request.
+pub const REQUEST_WINDOW: usize = 100_000;
+/// Longest request id, in bytes.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;
+/// Longest id of an object, in bytes.
+pub const ID_BYTES_MAX: usize = 64;
+/// Longest name, visitor or actor, in bytes.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Longest topic, note or comment, in bytes.
+pub const TEXT_BYTES_MAX: usize = 4_096;
+/// Longest reason for declining, in bytes.
+pub const REASON_BYTES_MAX: usize = 256;
+/// Longest language tag, in bytes.
+pub const LANGUAGE_BYTES_MAX: usize = 35;
+
+/// Most objects changed by one `Configure`.
+pub const CHANGES_MAX: usize = 200_000;
+/// Most spans in a schedule.
+pub const SPANS_MAX: usize = 5_000;
+/// Most bytes of a schedule's source.
+pub const SOURCE_BYTES_MAX: usize = 65_536;
+/// Most relaxation steps in a queue.
+pub const STEPS_MAX: usize = 32;
+/// Most queues on one overflow path.
+pub const OVERFLOW_HOPS_MAX: usize = 8;
+/// Most regions.
+pub const REGIONS_MAX: usize = 64;
+/// Most fallback rules in the workspace.
+pub const FALLBACKS_MAX: usize = 256;
+/// Most languages accepted in place of another.
+pub const FALLBACK_ACCEPT_MAX: usize = 8;
+/// Most languages a visitor lists.
+pub const CHAT_LANGUAGES_MAX: usize = 8;
+/// Most skills a chat wants.
+pub const CHAT_SKILLS_MAX: usize = 16;
+/// Most languages an agent speaks.
+pub const AGENT_LANGUAGES_MAX: usize = 32;
+/// Most skills an agent has.
+pub const AGENT_SKILLS_MAX: usize = 64;
+/// Most queues an agent serves.
+pub const AGENT_QUEUES_MAX: usize = 64;
+/// Highest skill level.
+pub const SKILL_LEVEL_MAX: u32 = 10;
+/// Highest priority.
+pub const PRIORITY_MAX: u32 = 9;
+/// Most capacity units one chat takes.
+pub const WEIGHT_MAX: u32 = 100;
+/// Most capacity units of an agent.
+pub const CAPACITY_MAX: u32 = 1_000;
+
+/// A day, the longest duration a queue may name.
+pub const DAY_MS: u32 = 86_400_000;
+/// Shortest offer timeout.
+pub const OFFER_TIMEOUT_MS_MIN: u32 = 1_000;
+/// Longest offer timeout and wrap-up.
+pub const HOUR_MS: u32 = 3_600_000;
+/// Shortest longest wait.
+pub const WAIT_MS_MIN: u32 = 1_000;
+/// Most chats waiting in one queue.
+pub const WAITING_MAX: u32 = 1_000_000;
+/// Shortest and longest grace of a lost session.
+pub const GRACE_MS: (u32, u32) = (1_000, 600_000);
+
+/// Offers ignored in a row before an agent counts as not responding.
+pub const IGNORED_MAX: u32 = 3;
+/// How long a chat is kept from an agent who declined or ignored it.
+pub const REFUSAL_MS: Millis = 60_000;
+/// Most refusals remembered by one chat; the oldest goes first.
+pub const REFUSALS_MAX: usize = 32;
+/// How long a chat that waited too long is put off when agents are on shift but busy.
+pub const DEFER_BUSY_MS: Millis = 900_000;
+/// How long a chat is put off when no opening is known.
+pub const DEFER_UNKNOWN_MS: Millis = 14_400_000;
+/// Deferrals after which a chat expires.
+pub const DEFERRALS_MAX: u32 = 32;
+/// How long a closed chat stays in the state, to be rated and read.
+pub const CLOSED_KEPT_MS: Millis = 600_000;
+/// Events remembered by one chat; the oldest go first.
+pub const EVENTS_MAX: usize = 64;
+/// Candidates recorded with one decision.
+pub const CANDIDATES_MAX: usize = 16;
+/// Kinds of chats remembered in the indexes beyond twice the chats in memory.
+pub const LINES_MAX: usize = 10_000;

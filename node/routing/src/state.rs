@@ -1,0 +1,379 @@
+//! The replicated state: what must survive ([`Entity`]), and the indexes derived from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::effect::{Answer, Effect, Reject};
+use crate::explain::Event;
+use crate::ids::*;
+use crate::index::Index;
+use crate::model::*;
+
+/// Everything replicas agree on.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub(crate) meta: Meta,
+    pub(crate) workspace: Workspace,
+    pub(crate) regions: BTreeMap<RegionId, Region>,
+    pub(crate) schedules: BTreeMap<ScheduleId, Schedule>,
+    pub(crate) queues: BTreeMap<QueueId, Queue>,
+    pub(crate) agents: BTreeMap<AgentId, AgentState>,
+    pub(crate) chats: BTreeMap<ChatId, Chat>,
+    pub(crate) visitors: BTreeMap<String, LastAgent>,
+    pub(crate) requests: BTreeMap<u64, Request>,
+    pub(crate) index: Index,
+    pub(crate) work: Work,
+}
+
+/// What one command leaves to be told and written; emptied into the outcome.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Work {
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) dirty: BTreeSet<Key>,
+    pub(crate) history: BTreeMap<ChatId, Chat>,
+    pub(crate) configured: bool,
+    /// Agents whose load or state changed.
+    pub(crate) touched: BTreeSet<AgentId>,
+    /// Chats to be matched, first served first.
+    pub(crate) chats: BTreeSet<(i64, ChatId)>,
+    /// Agents that became ready or gained room.
+    pub(crate) agents: BTreeSet<AgentId>,
+}
+
+/// Time, place in the log, and totals since the cluster began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// Largest time stamped so far.
+    pub now: Millis,
+    /// Log index of the last command.
+    pub index: u64,
+    /// Number the next remembered request gets.
+    pub request_next: u64,
+    /// What became of all chats.
+    pub totals: Totals,
+}
+
+/// What became of all chats. `accepted` = `answered + abandoned + expired +` chats not closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Chats taken in.
+    pub accepted: u64,
+    /// Chats closed after an agent answered.
+    pub answered: u64,
+    /// Chats whose visitor left before an answer.
+    pub abandoned: u64,
+    /// Chats put off too often.
+    pub expired: u64,
+    /// Times a chat was put off.
+    pub deferrals: u64,
+    /// Offers made.
+    pub offers: u64,
+}
+
+/// An agent: the configuration and what the session made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentState {
+    /// As configured.
+    pub config: Agent,
+    /// What the agent chose, or what happened to the session.
+    pub presence: Presence,
+    /// What a resumed session comes back to.
+    pub presence_before: Presence,
+    /// The session that counts; 0 = never had one.
+    pub epoch: Epoch,
+    /// The node holding the session; 0 = none.
+    pub node: NodeId,
+    /// Grace the session asked for.
+    pub grace_ms: u32,
+    /// When a lost session's chats go back to the line.
+    pub grace_until: Millis,
+    /// Offers ignored in a row.
+    pub ignored: u32,
+    /// Since when no chat was assigned; the longest idle is preferred.
+    pub idle_since: Millis,
+    /// Load above capacity left over from a lowered capacity; no new chat is offered meanwhile.
+    pub excess: u32,
+}
+
+/// A chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chat {
+    /// Id.
+    pub id: ChatId,
+    /// The queue it waits in or was served from.
+    pub queue: QueueId,
+    /// Where it is.
+    pub phase: Phase,
+    /// The visitor's languages, best first.
+    pub languages: Vec<Language>,
+    /// The visitor's region, when known.
+    pub region: Option<RegionId>,
+    /// Who the visitor is; may be empty.
+    pub visitor: String,
+    /// Skills wanted, ordered by skill.
+    pub skills: Vec<SkillLevel>,
+    /// 0..=9.
+    pub priority: u32,
+    /// Capacity units.
+    pub weight: u32,
+    /// First message.
+    pub topic: String,
+    /// Note of the last agent who handed it on.
+    pub note: String,
+    /// When the visitor first asked; never changes.
+    pub arrived: Millis,
+    /// When it joined the present line; relaxation counts from here.
+    pub since: Millis,
+    /// Counts offers; fences late answers.
+    pub assignment: u64,
+    /// Times it was put off.
+    pub deferrals: u32,
+    /// Agents it is kept from, and until when.
+    pub refusals: Vec<(AgentId, Millis)>,
+    /// When an agent first took it; 0 = not yet.
+    pub answered: Millis,
+    /// Who took it last.
+    pub answered_by: Option<AgentId>,
+    /// When it closed; 0 = open.
+    pub closed: Millis,
+    /// The visitor's rating, 1..=5; 0 = none.
+    pub stars: u32,
+    /// The visitor's words.
+    pub comment: String,
+    /// What happened and why.
+    pub events: Vec<Event>,
+    /// Log index of the last command that changed it.
+    pub index: u64,
+}
+
+/// The agent a visitor spoke with last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastAgent {
+    /// Who.
+    pub agent: AgentId,
+    /// Until when that agent is preferred.
+    pub until: Millis,
+}
+
+/// A remembered answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Who asked.
+    pub actor: String,
+    /// The id the caller chose.
+    pub id: String,
+    /// What was answered.
+    pub result: Result<Answer, Reject>,
+}
+
+/// Names one durable part of the state.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// [`Meta`].
+    Meta,
+    /// [`Workspace`].
+    Workspace,
+    /// [`Region`].
+    Region(RegionId),
+    /// [`Schedule`].
+    Schedule(ScheduleId),
+    /// [`Queue`].
+    Queue(QueueId),
+    /// [`AgentState`].
+    Agent(AgentId),
+    /// [`Chat`].
+    Chat(ChatId),
+    /// [`LastAgent`] of a visitor.
+    Visitor(String),
+    /// [`Request`] by number.
+    Request(u64),
+}
+
+/// One durable part of the state. Restoring from all of them gives the same state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entity {
+    /// See [`Key::Meta`].
+    Meta(Meta),
+    /// See [`Key::Workspace`].
+    Workspace(Workspace),
+    /// See [`Key::Region`].
+    Region(Region),
+    /// See [`Key::Schedule`].
+    Schedule(Schedule),
+    /// See [`Key::Queue`].
+    Queue(Queue),
+    /// See [`Key::Agent`].
+    Agent(AgentState),
+    /// See [`Key::Chat`].
+    Chat(Box<Chat>),
+    /// See [`Key::Visitor`].
+    Visitor(String, LastAgent),
+    /// See [`Key::Request`].
+    Request(u64, Request),
+}
+
+impl State {
+    /// Rebuilds a state from all its entities, in any order.
+    pub fn restore(entities: impl IntoIterator<Item = Entity>) -> Self {
+        let mut state = State::default();
+        for entity in entities {
+            match entity {
+                Entity::Meta(meta) => state.meta = meta,
+                Entity::Workspace(workspace) => state.workspace = workspace,
+                Entity::Region(region) => drop(state.regions.insert(region.id.clone(), region)),
+                Entity::Schedule(s) => drop(state.schedules.insert(s.id.clone(), s)),
+                Entity::Queue(queue) => drop(state.queues.insert(queue.id.clone(), queue)),
+                Entity::Agent(a) => drop(state.agents.insert(a.config.id.clone(), a)),
+                Entity::Chat(chat) => drop(state.chats.insert(chat.id.clone(), *chat)),
+                Entity::Visitor(visitor, last) => drop(state.visitors.insert(visitor, last)),
+                Entity::Request(number, request) => drop(state.requests.insert(number, request)),
+            }
+        }
+        state.reindex();
+        // Whatever could be matched was, before it was written.
+        state.work = Work::default();
+        state
+    }
+
+    /// One entity, or `None` when it is gone and its bytes are to be deleted.
+    pub fn entity(&self, key: &Key) -> Option<Entity> {
+        Some(match key {
+            Key::Meta => Entity::Meta(self.meta.clone()),
+            Key::Workspace => Entity::Workspace(self.workspace.clone()),
+            Key::Region(id) => Entity::Region(self.regions.get(id)?.clone()),
+            Key::Schedule(id) => Entity::Schedule(self.schedules.get(id)?.clone()),
+            Key::Queue(id) => Entity::Queue(self.queues.get(id)?.clone()),
+            Key::Agent(id) => Entity::Agent(self.agents.get(id)?.clone()),
+            Key::Chat(id) => Entity::Chat(Box::new(self.chats.get(id)?.clone())),
+            Key::Visitor(v) => Entity::Visitor(v.clone(), self.visitors.get(v)?.clone()),
+            Key::Request(n) => Entity::Request(*n, self.requests.get(n)?.clone()),
+        })
+    }
+
+    /// The keys of everything durable, in order.
+    pub fn keys(&self) -> Vec<Key> {
+        let mut keys = vec![Key::Meta, Key::Workspace];
+        keys.extend(self.regions.keys().cloned().map(Key::Region));
+        keys.extend(self.schedules.keys().cloned().map(Key::Schedule));
+        keys.extend(self.queues.keys().cloned().map(Key::Queue));
+        keys.extend(self.agents.keys().cloned().map(Key::Agent));
+        keys.extend(self.chats.keys().cloned().map(Key::Chat));
+        keys.extend(self.visitors.keys().cloned().map(Key::Visitor));
+        keys.extend(self.requests.keys().copied().map(Key::Request));
+        keys
+    }
+
+    /// Time, place in the log and totals.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+    /// The organisation's settings.
+    pub fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+    /// Regions by id.
+    pub fn regions(&self) -> &BTreeMap<RegionId, Region> {
+        &self.regions
+    }
+    /// Schedules by id.
+    pub fn schedules(&self) -> &BTreeMap<ScheduleId, Schedule> {
+        &self.schedules
+    }
+    /// Queues by id.
+    pub fn queues(&self) -> &BTreeMap<QueueId, Queue> {
+        &self.queues
+    }
+    /// Agents by id.
+    pub fn agents(&self) -> &BTreeMap<AgentId, AgentState> {
+        &self.agents
+    }
+    /// Chats by id: all that are not closed, and those closed within [`crate::limits::CLOSED_KEPT_MS`].
+    pub fn chats(&self) -> &BTreeMap<ChatId, Chat> {
+        &self.chats
+    }
+    /// When the earliest deadline falls due; the leader proposes a `Tick` then.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.index.deadlines.first().map(|(at, _)| *at)
+    }
+    /// Capacity units the agent's offers, chats and wrap-ups take.
+    pub fn load(&self, agent: &AgentId) -> u32 {
+        self.index.holdings.get(agent).map_or(0, |h| h.load)
+    }
+    /// Chats offered to or held by the agent.
+    pub fn held(&self, agent: &AgentId) -> impl Iterator<Item = &Chat> {
+        let held = self.index.holdings.get(agent);
+        held.into_iter().flat_map(|h| &h.chats).filter_map(|id| self.chats.get(id))
+    }
+    /// Whether the agent's schedule says work; an agent without one is always on shift.
+    pub fn on_shift(&self, agent: &AgentState) -> bool {
+        agent.config.schedule.as_ref().is_none_or(|s| self.schedule_open(s))
+    }
+    /// Whether a schedule is inside one of its spans now.
+    pub fn schedule_open(&self, schedule: &ScheduleId) -> bool {
+        self.schedules.get(schedule).is_some_and(|s| s.contains(self.meta.now))
+    }
+    /// Whether the queue is inside its opening hours.
+    pub fn queue_open(&self, queue: &Queue) -> bool {
+        queue.schedule.as_ref().is_none_or(|s| self.schedule_open(s))
+    }
+    /// How many chats of the queue are in each kind of phase.
+    pub fn queue_counts(&self, queue: &QueueId) -> QueueCounts {
+        self.index.counts.get(queue).copied().unwrap_or_default()
+    }
+    /// The arrival of the queue's chat that waits longest.
+    pub fn oldest_waiting(&self, queue: &QueueId) -> Option<Millis> {
+        self.index.arrivals.get(queue)?.first().map(|(at, _)| *at)
+    }
+    /// A waiting chat's place in its queue, from 1, by the order in which chats are served.
+    pub fn position(&self, chat: &Chat) -> Option<u32> {
+        let line = self.index.order.get(&chat.queue)?;
+        let key = (self.order_of(chat), chat.id.clone());
+        line.contains(&key).then(|| line.range(..key).count() as u32 + 1)
+    }
+    /// Agents of the queue ready to take a chat now.
+    pub fn agents_ready(&self, queue: &QueueId) -> u32 {
+        self.index.ready_count(queue)
+    }
+    /// Agents whose session the node holds.
+    pub fn sessions_of(&self, node: NodeId) -> impl Iterator<Item = &AgentState> {
+        let ids = self.index.nodes.get(&node);
+        ids.into_iter().flatten().filter_map(|id| self.agents.get(id))
+    }
+
+    /// What orders chats: earlier is served first. One point of priority is worth the queue's ageing
+    /// interval of waiting, or a day where there is no ageing, so the order never changes while waiting
+    /// and nothing starves: priority + waited/ageing, solved for the arrival.
+    pub(crate) fn order_of(&self, chat: &Chat) -> i64 {
+        let ageing = self.queues.get(&chat.queue).map_or(0, |q| q.ageing_ms);
+        let point = if ageing == 0 { crate::limits::DAY_MS } else { ageing };
+        chat.arrived - i64::from(chat.priority) * i64::from(point)
+    }
+}
+
+/// Chats of a queue by phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueCounts {
+    /// In line.
+    pub waiting: u32,
+    /// On offer.
+    pub offered: u32,
+    /// With an agent.
+    pub active: u32,
+    /// In wrap-up.
+    pub wrap_up: u32,
+    /// Put off.
+    pub deferred: u32,
+}
+
+impl Chat {
+    /// Who it is offered to or held by.
+    pub fn holder(&self) -> Option<&AgentId> {
+        match &self.phase {
+            Phase::Offered { agent, .. } | Phase::Active { agent } | Phase::WrapUp { agent, .. } => Some(agent),
+            _ => None,
+        }
+    }
+    /// Whether it is over.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed(_))
+    }
+}

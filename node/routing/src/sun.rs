@@ -1,0 +1,89 @@
+//! Where the sun is: spans of working time and the order of regions at an instant.
+
+use std::collections::BTreeMap;
+
+use crate::ids::*;
+use crate::model::*;
+use crate::state::State;
+
+impl Schedule {
+    /// The span that holds `at`.
+    pub fn span_at(&self, at: Millis) -> Option<Span> {
+        let next = self.spans.partition_point(|s| s.end <= at);
+        self.spans.get(next).copied().filter(|s| s.start <= at)
+    }
+    /// Whether `at` is working time.
+    pub fn contains(&self, at: Millis) -> bool {
+        self.span_at(at).is_some()
+    }
+    /// The first start after `at`, as far as the spans are known.
+    pub fn next_start(&self, at: Millis) -> Option<Millis> {
+        let next = self.spans.partition_point(|s| s.start <= at);
+        self.spans.get(next).map(|s| s.start)
+    }
+    /// The first start or end after `at`.
+    pub fn next_edge(&self, at: Millis) -> Option<Millis> {
+        let end = self.span_at(at).map(|s| s.end);
+        end.or_else(|| self.next_start(at))
+    }
+}
+
+impl State {
+    /// Regions in sun order: those in their working day first, the one with most of it left leading; then
+    /// the others, the one whose day begins soonest leading; ties by id. 0 is the best place.
+    pub fn sun_order(&self) -> BTreeMap<RegionId, usize> {
+        let now = self.meta.now;
+        let mut order: Vec<_> = self
+            .regions
+            .values()
+            .map(|region| {
+                let schedule = self.schedules.get(&region.schedule);
+                let key = match schedule.and_then(|s| s.span_at(now)) {
+                    Some(span) => (0, now - span.end),
+                    None => (1, schedule.and_then(|s| s.next_start(now)).unwrap_or(Millis::MAX)),
+                };
+                (key, region.id.clone())
+            })
+            .collect();
+        order.sort();
+        order.into_iter().enumerate().map(|(place, (_, id))| (id, place)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(spans: &[(i64, i64)]) -> Schedule {
+        let spans = spans.iter().map(|(start, end)| Span { start: *start, end: *end }).collect();
+        Schedule { id: "s".into(), spans, horizon: 100, zone_data: String::new(), source: vec![] }
+    }
+
+    #[test]
+    fn edges_are_half_open() {
+        let s = schedule(&[(10, 20), (30, 40)]);
+        assert!(!s.contains(9) && s.contains(10) && s.contains(19) && !s.contains(20));
+        assert_eq!((s.next_edge(0), s.next_edge(10), s.next_edge(20), s.next_edge(40)), (Some(10), Some(20), Some(30), None));
+        assert_eq!(s.next_start(10), Some(30));
+    }
+
+    #[test]
+    fn the_region_with_most_of_its_day_left_leads() {
+        let mut state = State::default();
+        for (id, spans) in [("ap", &[(0, 50)][..]), ("eu", &[(40, 90)]), ("us", &[(70, 120)]), ("xx", &[(60, 70)])] {
+            let mut s = schedule(spans);
+            s.id = id.into();
+            state.regions.insert(id.into(), Region { id: id.into(), zone: String::new(), schedule: id.into() });
+            state.schedules.insert(id.into(), s);
+        }
+        let order = |state: &State| {
+            let mut order: Vec<_> = state.sun_order().into_iter().map(|(id, at)| (at, id.0)).collect();
+            order.sort();
+            order.into_iter().map(|(_, id)| id).collect::<Vec<_>>().join(" ")
+        };
+        state.meta.now = 45;
+        assert_eq!(order(&state), "eu ap xx us");
+        state.meta.now = 80;
+        assert_eq!(order(&state), "us eu ap xx");
+    }
+}
