@@ -91,7 +91,7 @@ pub enum Reject {
     },
     /// The session is not the agent's current one.
     #[error(
-        "session epoch {given} of agent '{agent}' is fenced by epoch {current}; open a new session"
+        "session {given} of agent '{agent}' is over (the newest is {current}); open a new session"
     )]
     Fenced {
         /// Whose.

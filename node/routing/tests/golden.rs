@@ -2,6 +2,7 @@
 //! lines under it are what it answered; others are prose. `REWRITE=1 cargo test -p meridian-routing --test
 //! golden` writes the transcripts anew, to be reviewed as a diff. Invariants are checked after every line.
 
+#[allow(dead_code)] // each test uses its part
 mod support;
 
 use support::Play;

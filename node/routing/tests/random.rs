@@ -1,0 +1,170 @@
+//! Random commands, valid and not; after each: every invariant, atomic refusals, the same bytes on a second
+//! replica, and the same future from a restored state.
+
+#[allow(dead_code)] // each test uses its part
+mod support;
+
+use meridian_routing::apply::Outcome;
+use meridian_routing::command::*;
+use meridian_routing::ids::*;
+use meridian_routing::invariants;
+use meridian_routing::model::*;
+use meridian_routing::state::State;
+use proptest::prelude::*;
+use support::Play;
+
+const WORLD: &str = "\
+schedule day spans=0h-8h,24h-32h,48h-56h
+schedule night spans=7h-17h,31h-41h
+schedule always spans=0h-9000h
+region eu day
+region us night
+workspace acme fallbacks=ca:es+en
+queue a offer=20s wrap=10s steps=0s/fluent,30s/working/fallback ageing=30s sticky=5m overflow=b@40s
+queue b offer=10s schedule=day waitmax=2m waiting=6 steps=0s/working/eu,20s/translated/fallback/off3
+agent a1 eu langs=en,es:working queues=a cap=2 schedule=day
+agent a2 eu langs=pt-BR,es queues=a,b cap=3 skills=billing:4
+agent a3 us langs=en:fluent queues=b cap=1 schedule=night
+agent a4 us langs=en,ca queues=a,b cap=4 skills=billing:9";
+
+#[derive(Clone, Debug)]
+enum Step {
+    Line(String),
+    Wait(i64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let agent = prop_oneof![Just("a1"), Just("a2"), Just("a3"), Just("a4"), Just("a9")];
+    let chat = (0..12u32).prop_map(|n| format!("c{n}"));
+    let langs = prop_oneof![Just("en"), Just("es"), Just("pt"), Just("pt-BR,es"), Just("ca"), Just("nl,en"), Just("")];
+    let who = (agent.clone(), chat.clone(), 0..12u64);
+    prop_oneof![
+        6 => (chat.clone(), 0..30u32, langs, 0..11u32, 0..4u32, 0..12u32, 0..4u32).prop_map(|(c, n, l, p, w, s, v)| {
+            let queue = if n % 3 == 0 { "b" } else { "a" };
+            let skill = if s < 9 { String::new() } else { format!(" skills=billing:{s}") };
+            Step::Line(format!("chat {c}{n} {queue} langs={l} priority={p} weight={w} visitor=v{v}{skill}"))
+        }),
+        3 => (agent.clone(), 1..4u64, 0..5u64).prop_map(|(a, n, r)| Step::Line(format!("open {a} node={n} resume={r} grace=5s"))),
+        4 => agent.clone().prop_map(|a| Step::Line(format!("available {a}"))),
+        1 => (agent.clone(), prop_oneof![Just("break"), Just("draining"), Just("lose"), Just("close"), Just("offline")]).prop_map(|(a, p)| Step::Line(format!("{p} {a}"))),
+        1 => (1..4u64).prop_map(|n| Step::Line(format!("nodelost {n}"))),
+        6 => who.prop_map(|(a, _, n)| Step::Line(format!("held {a} {n}"))),
+        1 => chat.clone().prop_map(|c| Step::Line(format!("leave {c}"))),
+        1 => (chat.clone(), 0..7u32).prop_map(|(c, n)| Step::Line(format!("rate {c} {n}"))),
+        1 => (agent, 1..6u32, prop_oneof![Just("en"), Just("es,en:working"), Just("pt")]).prop_map(|(a, n, l)| Step::Line(format!("agent {a} eu langs={l} queues=a,b cap={n} schedule=day"))),
+        1 => (5..60u32, 0..20u32).prop_map(|(o, w)| Step::Line(format!("queue a offer={o}s wrap={w}s waiting={w} overflow=b@{o}s"))),
+        1 => prop_oneof![Just("remove agent a3"), Just("remove queue b"), Just("remove region us"), Just("queue b overflow=a@1s")].prop_map(|l| Step::Line(l.into())),
+        5 => prop_oneof![0..3_000i64, 0..90_000i64, Just(3_600_000i64), Just(1i64)].prop_map(Step::Wait),
+    ]
+}
+
+/// What an agent who holds something would do next, chosen by `n`.
+fn act(state: &State, agent: &str, n: u64) -> Option<String> {
+    let held: Vec<_> = state.held(&agent.into()).collect();
+    let chat = held.get(n as usize % held.len().max(1))?;
+    let id = &chat.id;
+    Some(match (&chat.phase, n % 4) {
+        (Phase::Offered { .. }, 0) => format!("decline {agent} {id} reason=busy"),
+        (Phase::Offered { .. }, 1) => format!("accept {agent} {id} assignment={}", chat.assignment.saturating_sub(1)),
+        (Phase::Offered { .. }, _) => format!("accept {agent} {id}"),
+        (Phase::Active { .. }, 0) => format!("transfer {agent} {id} queue=b"),
+        (Phase::Active { .. }, 1) => format!("transfer {agent} {id} agent=a4"),
+        (Phase::Active { .. }, _) => format!("end {agent} {id}"),
+        _ => format!("finish {agent} {id}"),
+    })
+}
+
+/// What a replica writes down: every entity, in order.
+fn bytes(state: &State) -> String {
+    state.keys().iter().map(|k| format!("{k:?}={:?}\n", state.entity(k))).collect()
+}
+
+fn must(check: Result<(), String>, after: &str) {
+    if let Err(broken) = check {
+        panic!("after '{after}': invariant {broken}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #[test]
+    fn invariants_hold_whatever_happens(steps in prop::collection::vec(step(), 1..120)) {
+        let (mut one, mut two) = (Play::default(), Play::default());
+        for line in WORLD.lines() {
+            one.line(line);
+            two.line(line);
+        }
+        for (n, step) in steps.iter().enumerate() {
+            let line = match step {
+                Step::Wait(ms) => format!("wait {ms}ms"),
+                Step::Line(line) => match line.strip_prefix("held ") {
+                    Some(rest) => {
+                        let (agent, n) = rest.split_once(' ').expect("two words");
+                        let Some(line) = act(&one.state, agent, n.parse().expect("number")) else { continue };
+                        line
+                    }
+                    None => line.clone(),
+                },
+            };
+            // Fire what is due, so that a refusal can be seen to change nothing.
+            tick(&mut one);
+            tick(&mut two);
+            let before = one.state.clone();
+            let told = one.line(&line);
+            two.line(&line);
+            must(invariants::check(&one.state), &line);
+            if told.iter().any(|l| l.starts_with("  refused")) {
+                must(invariants::unchanged_by_refusal(&before, &one.state), &line);
+            }
+            prop_assert_eq!(bytes(&one.state), bytes(&two.state), "replicas differ after {}", line);
+            // Now and then the second replica restarts from what it wrote.
+            if n % 16 == 15 {
+                two.state = State::restore(two.state.keys().iter().filter_map(|k| two.state.entity(k)));
+            }
+        }
+    }
+
+    /// A day's end: with everybody gone and time passing, every chat finds a way out of every phase.
+    #[test]
+    fn every_chat_ends_or_has_a_date(steps in prop::collection::vec(step(), 1..60)) {
+        let mut play = Play::default();
+        for line in WORLD.lines() {
+            play.line(line);
+        }
+        for step in &steps {
+            match step {
+                Step::Wait(ms) => { play.line(&format!("wait {ms}ms")); }
+                Step::Line(line) if !line.starts_with("held") => { play.line(line); }
+                Step::Line(_) => {}
+            }
+        }
+        for node in 1..4 {
+            play.line(&format!("nodelost {node}"));
+        }
+        let mut turns = 0;
+        while let Some(at) = play.state.next_deadline().filter(|_| turns < 20_000) {
+            play.now = play.now.max(at);
+            tick(&mut play);
+            turns += 1;
+        }
+        must(invariants::check(&play.state), "everybody left");
+        prop_assert!(play.state.chats().is_empty(), "still here: {:?}", play.state.chats().values().next());
+        let t = play.state.meta().totals;
+        prop_assert_eq!(t.accepted, t.answered + t.abandoned + t.expired);
+    }
+}
+
+fn tick(play: &mut Play) -> Outcome {
+    play.apply("", Command::Tick)
+}
+
+#[test]
+fn time_never_runs_backwards() {
+    let mut play = Play::default();
+    play.now = 1_000;
+    tick(&mut play);
+    play.now = 500;
+    tick(&mut play);
+    let now: Millis = play.state.meta().now;
+    assert_eq!(now, 1_000, "whatever a leader stamps");
+}
