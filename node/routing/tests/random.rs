@@ -54,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (agent, 1..6u32, prop_oneof![Just("en"), Just("es,en:working"), Just("pt")]).prop_map(|(a, n, l)| Step::Line(format!("agent {a} eu langs={l} queues=a,b cap={n} schedule=day"))),
         1 => (5..60u32, 0..20u32).prop_map(|(o, w)| Step::Line(format!("queue a offer={o}s wrap={w}s waiting={w} overflow=b@{o}s"))),
         1 => prop_oneof![Just("remove agent a3"), Just("remove queue b"), Just("remove region us"), Just("queue b overflow=a@1s")].prop_map(|l| Step::Line(l.into())),
-        5 => prop_oneof![0..3_000i64, 0..90_000i64, Just(3_600_000i64), Just(1i64)].prop_map(Step::Wait),
+        5 => prop_oneof![0..3_000i64, 0..90_000i64, Just(3_600_000i64), Just(7 * 3_600_000i64), Just(1i64)].prop_map(Step::Wait),
     ]
 }
 
