@@ -11,5 +11,13 @@ pub mod livechat {
     }
 }
 
+/// Messages between nodes and on disk; not for clients.
+pub mod log {
+    /// Version 1: durable, never renumbered.
+    pub mod v1 {
+        tonic::include_proto!("meridian.log.v1");
+    }
+}
+
 /// The encoded descriptor set of every message and service, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/meridian.fds"));

@@ -58,6 +58,27 @@ pub enum What {
     Rated = 15,
 }
 
+impl What {
+    /// Every one, so that a written number can be read.
+    pub const ALL: [Self; 15] = [
+        Self::Arrived,
+        Self::Offered,
+        Self::Accepted,
+        Self::Declined,
+        Self::OfferTimedOut,
+        Self::OfferWithdrawn,
+        Self::Deferred,
+        Self::Returned,
+        Self::AgentLost,
+        Self::Transferred,
+        Self::Ended,
+        Self::WrappedUp,
+        Self::Abandoned,
+        Self::Expired,
+        Self::Rated,
+    ];
+}
+
 /// One agent weighed for a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -104,6 +125,27 @@ pub enum Rule {
     Id = 14,
     /// Named by the agent who handed it on.
     Named = 15,
+}
+
+impl Rule {
+    /// Every one, so that a written number can be read.
+    pub const ALL: [Self; 15] = [
+        Self::Presence,
+        Self::Shift,
+        Self::Capacity,
+        Self::Queue,
+        Self::Language,
+        Self::Skill,
+        Self::Region,
+        Self::Declined,
+        Self::Sticky,
+        Self::LanguageRank,
+        Self::Sun,
+        Self::Occupancy,
+        Self::Idle,
+        Self::Id,
+        Self::Named,
+    ];
 }
 
 /// A presence in words.

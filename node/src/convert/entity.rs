@@ -1,0 +1,97 @@
+//! The durable parts of the routing state, as keys and values of the state family; chats of the history.
+
+use meridian_proto::log::v1 as log;
+use meridian_routing::effect::{Answer, Reject};
+use meridian_routing::ids::*;
+use meridian_routing::state::{Chat, Entity, Key, LastAgent, Meta, Request, Totals};
+use prost::Message as _;
+
+use super::{Corrupt, command, model};
+
+/// The bytes a part is kept under: a letter for its kind, then its id. Numbers are big-endian, so that the
+/// order of bytes is the order of numbers.
+pub fn key(key: &Key) -> Vec<u8> {
+    let (kind, id) = match key {
+        Key::Meta => (b'm', &b""[..]),
+        Key::Workspace => (b'w', &b""[..]),
+        Key::Region(id) => (b'r', id.0.as_bytes()),
+        Key::Schedule(id) => (b's', id.0.as_bytes()),
+        Key::Queue(id) => (b'q', id.0.as_bytes()),
+        Key::Agent(id) => (b'a', id.0.as_bytes()),
+        Key::Chat(id) => (b'c', id.0.as_bytes()),
+        Key::Visitor(visitor) => (b'v', visitor.as_bytes()),
+        Key::Request(number) => return [&b"n"[..], &number.to_be_bytes()].concat(),
+    };
+    [&[kind], id].concat()
+}
+
+/// Writes one part.
+pub fn encode(entity: &Entity) -> Vec<u8> {
+    use log::entity::Entity as Out;
+    let out = match entity {
+        Entity::Meta(m) => Out::Meta(log::Meta {
+            now: m.now,
+            index: m.index,
+            request_next: m.request_next,
+            accepted: m.totals.accepted,
+            answered: m.totals.answered,
+            abandoned: m.totals.abandoned,
+            expired: m.totals.expired,
+            deferrals: m.totals.deferrals,
+            offers: m.totals.offers,
+        }),
+        Entity::Workspace(w) => Out::Workspace(model::workspace(w)),
+        Entity::Region(r) => Out::Region(model::region(r)),
+        Entity::Schedule(s) => Out::Schedule(model::schedule(s)),
+        Entity::Queue(q) => Out::Queue(model::queue(q)),
+        Entity::Agent(a) => Out::Agent(model::agent_state(a)),
+        Entity::Chat(c) => Out::Chat(model::chat(c)),
+        Entity::Visitor(visitor, last) => Out::Visitor(log::LastAgent { visitor: visitor.clone(), agent: last.agent.0.clone(), until: last.until }),
+        Entity::Request(number, r) => Out::Request(log::Request { number: *number, actor: r.actor.clone(), id: r.id.clone(), reply: Some(command::reply(&r.result)) }),
+    };
+    log::Entity { entity: Some(out) }.encode_to_vec()
+}
+
+/// Reads one part.
+///
+/// # Errors
+/// The bytes are not a part this version knows.
+pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
+    use log::entity::Entity as In;
+    let entity = log::Entity::decode(bytes).map_err(|e| Corrupt::Decode { what: "state", why: e.to_string() })?;
+    Ok(match entity.entity.ok_or(Corrupt::Missing("entity"))? {
+        In::Meta(m) => {
+            let totals = Totals { accepted: m.accepted, answered: m.answered, abandoned: m.abandoned, expired: m.expired, deferrals: m.deferrals, offers: m.offers };
+            Entity::Meta(Meta { now: m.now, index: m.index, request_next: m.request_next, totals })
+        }
+        In::Workspace(w) => Entity::Workspace(model::read_workspace(w)),
+        In::Region(r) => Entity::Region(model::read_region(r)),
+        In::Schedule(s) => Entity::Schedule(model::read_schedule(s)?),
+        In::Queue(q) => Entity::Queue(model::read_queue(q)?),
+        In::Agent(a) => Entity::Agent(model::read_agent_state(a)?),
+        In::Chat(c) => Entity::Chat(Box::new(model::read_chat(c)?)),
+        In::Visitor(v) => Entity::Visitor(v.visitor, LastAgent { agent: AgentId(v.agent), until: v.until }),
+        In::Request(r) => {
+            let result: Result<Answer, Reject> = command::read_reply(r.reply.ok_or(Corrupt::Missing("request.reply"))?)?;
+            Entity::Request(r.number, Request { actor: r.actor, id: r.id, result })
+        }
+    })
+}
+
+/// Writes a closed chat for the history, under its id.
+pub fn encode_history(chat: &Chat) -> (Vec<u8>, Vec<u8>) {
+    (history_key(&chat.id), model::chat(chat).encode_to_vec())
+}
+
+/// Where the history keeps a chat.
+pub fn history_key(chat: &ChatId) -> Vec<u8> {
+    [&b"c"[..], chat.0.as_bytes()].concat()
+}
+
+/// Reads a closed chat.
+///
+/// # Errors
+/// The bytes are not a chat this version knows.
+pub fn decode_history(bytes: &[u8]) -> Result<Chat, Corrupt> {
+    model::read_chat(log::Chat::decode(bytes).map_err(|e| Corrupt::Decode { what: "closed chat", why: e.to_string() })?)
+}
