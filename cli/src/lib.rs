@@ -1,1 +1,7 @@
 //! The command line of Meridian.
+
+pub mod client;
+pub mod failure;
+pub mod output;
+pub mod time;
+pub mod world;
