@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
-use comfy_table::{Cell, Color, ContentArrangement, Row, Table, presets};
+use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
@@ -263,9 +263,9 @@ pub fn render_table(header: &[&str], rows: Vec<Vec<Field>>, paint: Paint) -> Str
     } else {
         table.force_no_tty();
     }
-    table.set_header(header.iter().map(|h| Cell::new(h.to_uppercase())).collect::<Row>());
+    table.set_header(header.iter().map(|h| Cell::new(h.to_uppercase())).collect::<Vec<_>>());
     for row in rows {
-        table.add_row(row.into_iter().map(|field| cell(field, paint)).collect::<Row>());
+        table.add_row(row.into_iter().map(|field| cell(field, paint)).collect::<Vec<_>>());
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
