@@ -17,11 +17,16 @@ fn complaints(text: &str) -> Vec<String> {
     }
 }
 
-/// Replaces one line fragment of the good file and expects exactly these complaints.
+/// Replaces one fragment of the good file and expects this one complaint, at the place marked with `«`.
 #[track_caller]
-fn expect(from: &str, to: &str, complaint: &[&str]) {
+fn expect(from: &str, to: &str, complaint: &str) {
     assert!(WORLD.contains(from), "'{from}' is not in the file");
-    assert_eq!(complaints(&WORLD.replacen(from, to, 1)), complaint);
+    let marked = WORLD.replacen(from, to, 1);
+    let before = marked.split('«').next().unwrap();
+    let line = before.lines().count();
+    let column = before.lines().last().unwrap().len() + 1;
+    let text = marked.replace('«', "");
+    assert_eq!(complaints(&text), [format!("world.yaml:{line}:{column}: {complaint}")]);
 }
 
 #[test]
@@ -59,103 +64,49 @@ fn an_empty_file_holds_nothing() {
 
 #[test]
 fn bounds_are_checked() {
-    expect("capacity: 3", "capacity: 0", &[
-        "world.yaml:58:15: agents[0].capacity: 0 is out of bounds; give 1 to 1000",
-    ]);
-    expect("capacity: 3", "capacity: 2.5", &[
-        "world.yaml:58:15: agents[0].capacity: 2.5 is not a whole number; give 1 to 1000",
-    ]);
-    expect("capacity: 3", "capacity: many", &[
-        "world.yaml:58:15: agents[0].capacity: is text; give 1 to 1000",
-    ]);
-    expect("\n    capacity: 3", "", &[
-        "world.yaml:48:5: agents[0].capacity: is missing; give 1 to 1000",
-    ]);
-    expect("billing, level: 7", "billing, level: 11", &[
-        "world.yaml:56:34: agents[0].skills[0].level: 11 is out of bounds; give 1 to 10",
-    ]);
-    expect("waiting_max: 10000", "waiting_max: 0", &[
-        "world.yaml:41:18: queues[0].waiting_max: 0 is out of bounds; give 1 to 1000000",
-    ]);
-    expect("queues: [support]", "queues: []", &[
-        "world.yaml:63:13: agents[1].queues: has 0 entries; give 1 to 64",
-    ]);
-    expect("name: Ana Sousa", "name: ''", &[
-        "world.yaml:49:11: agents[0].name: has 0 bytes; give 1 to 128 bytes of text",
-    ]);
+    expect("capacity: 3", "capacity: «0", "agents[0].capacity: 0 is out of bounds; give 1 to 1000");
+    expect("capacity: 3", "capacity: «2.5", "agents[0].capacity: 2.5 is not a whole number; give 1 to 1000");
+    expect("capacity: 3", "capacity: «many", "agents[0].capacity: is text; give 1 to 1000");
+    expect("{skill: billing, level: 7}", "«{skill: billing}", "agents[0].skills[0].level: is missing; give 1 to 10");
+    expect("billing, level: 7", "billing, level: «11", "agents[0].skills[0].level: 11 is out of bounds; give 1 to 10");
+    expect("waiting_max: 10000", "waiting_max: «0", "queues[0].waiting_max: 0 is out of bounds; give 1 to 1000000");
+    expect("queues: [support]", "queues: «[]", "agents[1].queues: has 0 entries; give 1 to 64");
+    expect("name: Ana Sousa", "name: «''", "agents[0].name: has 0 bytes; give 1 to 128 bytes of text");
 }
 
 #[test]
 fn durations_are_checked() {
-    expect("offer_timeout: 20s", "offer_timeout: 500ms", &[
-        "world.yaml:38:20: queues[0].offer_timeout: 500ms is out of bounds; give 1s to 1h",
-    ]);
-    expect("offer_timeout: 20s", "offer_timeout: 20", &[
-        "world.yaml:38:20: queues[0].offer_timeout: '20' is not a duration; write it like 500ms, 20s, 2m40s or 1h",
-    ]);
-    expect("after: 45s", "after: 0s", &[
-        "world.yaml:36:17: queues[0].steps[1].after: steps must rise; give more than 0s",
-    ]);
-    expect("after: 0s", "after: 1s", &[
-        "world.yaml:35:17: queues[0].steps[0].after: the first step must hold from the start; give 0s",
-    ]);
+    expect("offer_timeout: 20s", "offer_timeout: «500ms", "queues[0].offer_timeout: 500ms is out of bounds; give 1s to 1h");
+    expect("offer_timeout: 20s", "offer_timeout: «20", "queues[0].offer_timeout: '20' is not a duration; write it like 500ms, 20s, 2m40s or 1h");
+    expect("after: 45s", "after: «0s", "queues[0].steps[1].after: steps must rise; give more than 0s");
+    expect("after: 0s", "after: «1s", "queues[0].steps[0].after: the first step must hold from the start; give 0s");
 }
 
 #[test]
 fn words_are_checked() {
-    expect("id: ana", "id: Ana", &[
-        "world.yaml:48:9: agents[0].id: 'Ana' is not an id; give 1 to 64 of a-z, 0-9, '-', '_' and '.', begun by a letter or digit",
-    ]);
-    expect("name: \"12\"", "name: 12", &[
-        "world.yaml:60:11: agents[1].name: is a number; give text; put it in quotes",
-    ]);
-    expect("pt-BR, level: native", "pt-BR, level: good", &[
-        "world.yaml:62:41: agents[1].languages[0].level: 'good' is not a level; give translated, working, fluent or native",
-    ]);
-    expect("language: pt-BR", "language: p_t", &[
-        "world.yaml:62:27: agents[1].languages[0].language: 'p_t' is not a language tag; write it like pt-BR",
-    ]);
-    expect("capacity: 3", "capacity: 3\n    kapacity: 4", &[
-        "world.yaml:59:15: agents[0].kapacity: is not a field; the fields are id, name, region, schedule, languages, skills, queues, capacity",
-    ]);
-    expect("workspace:", "workspaces: 1\nworkspace:", &[
-        "world.yaml:2:13: workspaces: is not a field; the fields are workspace, regions, schedules, queues, agents",
-    ]);
-    expect("fallback_languages: true", "fallback_languages: yes", &[
-        "world.yaml:37:74: queues[0].steps[2].fallback_languages: is text; give true or false",
-    ]);
+    expect("id: ana", "id: «Ana", "agents[0].id: 'Ana' is not an id; give 1 to 64 of a-z, 0-9, '-', '_' and '.', begun by a letter or digit");
+    expect("name: \"12\"", "name: «12", "agents[1].name: is a number; give text; put it in quotes");
+    expect("pt-BR, level: native", "pt-BR, level: «good", "agents[1].languages[0].level: 'good' is not a level; give translated, working, fluent or native");
+    expect("language: pt-BR", "language: «p_t", "agents[1].languages[0].language: 'p_t' is not a language tag; write it like pt-BR");
+    expect("capacity: 3", "capacity: 3\n    kapacity: «4", "agents[0].kapacity: is not a field; the fields are id, name, region, schedule, languages, skills, queues, capacity");
+    expect("workspace:", "workspaces: «1\nworkspace:", "workspaces: is not a field; the fields are workspace, regions, schedules, queues, agents");
+    expect("fallback_languages: true", "fallback_languages: «yes", "queues[0].steps[2].fallback_languages: is text; give true or false");
 }
 
 #[test]
 fn duplicates_name_the_first() {
-    expect("id: bruno", "id: ana", &[
-        "world.yaml:59:9: agents[1].id: 'ana' is given twice; the first is on line 48",
-    ]);
-    expect("language: no, level: working", "language: PT-pt, level: working", &[
-        "world.yaml:54:20: agents[0].languages[1].language: 'pt-pt' is given twice; the first is on line 53",
-    ]);
-    expect("2027-01-01", "2026-12-25", &[
-        "world.yaml:19:30: schedules[0].holidays[1]: '2026-12-25' is given twice; the first is on line 19",
-    ]);
-    expect("date: \"2026-12-26\"", "date: \"2026-12-24\"", &[
-        "world.yaml:22:16: schedules[0].exceptions[1].date: '2026-12-24' is given twice; the first is on line 21",
-    ]);
-    expect("queues: [sales, support]", "queues: [sales, sales]", &[
-        "world.yaml:57:21: agents[0].queues[1]: 'sales' is given twice; the first is on line 57",
-    ]);
+    expect("id: bruno", "id: «ana", "agents[1].id: 'ana' is given twice; the first is on line 48");
+    expect("language: no, level: working", "language: «PT-pt, level: working", "agents[0].languages[1].language: 'pt-pt' is given twice; the first is on line 53");
+    expect("2027-01-01", "«2026-12-25", "schedules[0].holidays[1]: '2026-12-25' is given twice; the first is on line 19");
+    expect("date: \"2026-12-26\"", "date: «\"2026-12-24\"", "schedules[0].exceptions[1].date: '2026-12-24' is given twice; the first is on line 21");
+    expect("queues: [sales, support]", "queues: [sales, «sales]", "agents[0].queues[1]: 'sales' is given twice; the first is on line 57");
 }
 
 #[test]
 fn references_must_lead_somewhere() {
-    expect("region: sa-east", "region: sa-west", &[
-        "world.yaml:61:13: agents[1].region: 'sa-west' is not a region of this file; add the region or correct the id",
-    ]);
-    expect("queue: support}", "queue: nowhere}", &[
-        "world.yaml:44:34: queues[0].overflow.queue: 'nowhere' is not a queue of this file; add the queue or correct the id",
-    ]);
-    expect("schedule: sao-paulo-day}", "schedule: rio}", &[
-        "world.yaml:10:56: regions[1].schedule: 'rio' is not a schedule of this file; add the schedule or correct the id",
-    ]);
+    expect("region: sa-east", "region: «sa-west", "agents[1].region: 'sa-west' is not a region of this file; add the region or correct the id");
+    expect("queue: support}", "queue: «nowhere}", "queues[0].overflow.queue: 'nowhere' is not a queue of this file; add the queue or correct the id");
+    expect("schedule: sao-paulo-day}", "schedule: «rio}", "regions[1].schedule: 'rio' is not a schedule of this file; add the schedule or correct the id");
     let part = "agents: [{id: a, name: A, region: r, languages: [{language: en, level: native}], queues: [q], capacity: 1}]";
     let file = File::read("part.yaml", part).unwrap();
     let mut known = Configuration {
@@ -176,45 +127,23 @@ fn references_must_lead_somewhere() {
 
 #[test]
 fn overflow_never_goes_in_a_circle() {
-    expect("  - id: support\n", "  - {id: support, overflow: {after: 1s, queue: sales}}\n", &[
-        "world.yaml:44:34: queues[0].overflow.queue: overflow goes in a circle: sales -> support -> sales; let one of these queues keep its chats",
-    ]);
-    expect("queue: support}", "queue: sales}", &[
-        "world.yaml:44:34: queues[0].overflow.queue: overflow goes in a circle: sales -> sales; let one of these queues keep its chats",
-    ]);
+    expect("queue: support}\n    sticky: 24h\n  - id: support\n", "queue: «support}\n  - {id: support, overflow: {after: 1s, queue: sales}}\n", "queues[0].overflow.queue: overflow goes in a circle: sales -> support -> sales; let one of these queues keep its chats");
+    expect("queue: support}", "queue: «sales}", "queues[0].overflow.queue: overflow goes in a circle: sales -> sales; let one of these queues keep its chats");
 }
 
 #[test]
 fn working_hours_are_checked() {
-    expect("from: 14:00", "from: 12:30", &[
-        "world.yaml:18:9: schedules[0].week[1]: overlaps entry 0 of line 17 on mon; merge the two or move one",
-    ]);
+    expect("{days: [mon, tue, wed, thu, fri], from: 14:00", "«{days: [mon, tue, wed, thu, fri], from: 12:30", "schedules[0].week[1]: overlaps entry 0 of line 17 on mon; merge the two or move one");
     // The night of Saturday must not run into another one that begins on it, round the end of the week.
     expect("days: [mon, tue, wed, thu, fri, sat], from: \"22:00\", to: \"06:00\"}",
-        "days: [sun], from: \"22:00\", to: \"06:00\"}\n      - {days: [mon], from: \"05:00\", to: \"08:00\"}", &[
-        "world.yaml:27:9: schedules[1].week[1]: overlaps entry 0 of line 26 on mon; merge the two or move one",
-    ]);
-    expect("hours: [{from: \"09:00\", to: \"12:00\"}]", "hours: [{from: \"09:00\", to: \"12:00\"}, {from: \"11:00\", to: \"13:00\"}]", &[
-        "world.yaml:21:72: schedules[0].exceptions[0].hours[1]: overlaps entry 0 of line 21; merge the two or move one",
-    ]);
-    expect("to: \"13:00\"", "to: \"25:00\"", &[
-        "world.yaml:17:67: schedules[0].week[0].to: '25:00' is not a local time; give 00:00 to 24:00",
-    ]);
-    expect("from: \"09:00\"", "from: 9:00", &[
-        "world.yaml:17:52: schedules[0].week[0].from: '9:00' is not a local time; give 00:00 to 23:59",
-    ]);
-    expect("days: [mon, tue, wed, thu, fri, sat]", "days: []", &[
-        "world.yaml:26:16: schedules[1].week[0].days: has 0 entries; give 1 to 7",
-    ]);
-    expect("days: [mon, tue, wed, thu, fri, sat]", "days: [mon, someday]", &[
-        "world.yaml:26:22: schedules[1].week[0].days[1]: 'someday' is not a day; give mon, tue, wed, thu, fri, sat, sun",
-    ]);
-    expect("2027-01-01", "2027-02-30", &[
-        "world.yaml:19:30: schedules[0].holidays[1]: '2027-02-30' is not a date; write it like 2026-12-25",
-    ]);
-    expect("zone: Europe/Lisbon, ", "zone: Europe/Lissabon, ", &[
-        "world.yaml:9:24: regions[0].zone: 'Europe/Lissabon' is not an IANA time zone; use a name such as Europe/Lisbon",
-    ]);
+        "days: [sun], from: \"22:00\", to: \"06:00\"}\n      - «{days: [mon], from: \"05:00\", to: \"08:00\"}", "schedules[1].week[1]: overlaps entry 0 of line 26 on mon; merge the two or move one");
+    expect("hours: [{from: \"09:00\", to: \"12:00\"}]", "hours: [{from: \"09:00\", to: \"12:00\"}, «{from: \"11:00\", to: \"13:00\"}]", "schedules[0].exceptions[0].hours[1]: overlaps entry 0 of line 21; merge the two or move one");
+    expect("to: \"13:00\"", "to: «\"25:00\"", "schedules[0].week[0].to: '25:00' is not a local time; give 00:00 to 24:00");
+    expect("from: \"09:00\"", "from: «9:00", "schedules[0].week[0].from: '9:00' is not a local time; give 00:00 to 23:59");
+    expect("days: [mon, tue, wed, thu, fri, sat]", "days: «[]", "schedules[1].week[0].days: has 0 entries; give 1 to 7");
+    expect("days: [mon, tue, wed, thu, fri, sat]", "days: [mon, «someday]", "schedules[1].week[0].days[1]: 'someday' is not a day; give mon, tue, wed, thu, fri, sat, sun");
+    expect("2027-01-01", "«2027-02-30", "schedules[0].holidays[1]: '2027-02-30' is not a date; write it like 2026-12-25");
+    expect("zone: Europe/Lisbon, ", "zone: «Europe/Lissabon, ", "regions[0].zone: 'Europe/Lissabon' is not an IANA time zone; use a name such as Europe/Lisbon");
 }
 
 #[test]
@@ -248,6 +177,6 @@ fn a_node_s_complaint_is_placed_in_the_file() {
     let told: Vec<_> = error.violations.iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
-        ["world.yaml:54:9: agents[0].languages[1]: is not served", "actor: is too long"]
+        ["world.yaml:51:9: agents[0].languages[1]: is not served", "actor: is too long"]
     );
 }

@@ -254,7 +254,7 @@ queues:
         assert_eq!(line("agents[0].languages[1].language"), Some((5, 20)));
         assert_eq!(line("agents[1].capacity"), Some((7, 15)));
         assert_eq!(line("agents[b.c].capacity"), Some((7, 15)));
-        assert_eq!(line("queues[0].offer_timeout_ms"), Some((9, 27)));
+        assert_eq!(line("queues[0].offer_timeout_ms"), Some((9, 28)));
         assert_eq!(line("agents[1].nowhere").map(|l| l.0), Some(6));
         assert_eq!(line("nowhere"), None);
     }
