@@ -4,4 +4,5 @@ pub mod client;
 pub mod failure;
 pub mod output;
 pub mod time;
+pub mod view;
 pub mod world;

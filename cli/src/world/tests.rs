@@ -95,11 +95,11 @@ fn words_are_checked() {
 
 #[test]
 fn duplicates_name_the_first() {
-    expect("id: bruno", "id: «ana", "agents[1].id: 'ana' is given twice; the first is on line 48");
-    expect("language: no, level: working", "language: «PT-pt, level: working", "agents[0].languages[1].language: 'pt-pt' is given twice; the first is on line 53");
-    expect("2027-01-01", "«2026-12-25", "schedules[0].holidays[1]: '2026-12-25' is given twice; the first is on line 19");
-    expect("date: \"2026-12-26\"", "date: «\"2026-12-24\"", "schedules[0].exceptions[1].date: '2026-12-24' is given twice; the first is on line 21");
-    expect("queues: [sales, support]", "queues: [sales, «sales]", "agents[0].queues[1]: 'sales' is given twice; the first is on line 57");
+    expect("id: bruno", "id: «ana", "agents[1].id: 'ana' is given twice; the first is on line 45");
+    expect("language: no, level: working", "language: «PT-pt, level: working", "agents[0].languages[1].language: 'pt-pt' is given twice; the first is on line 50");
+    expect("2027-01-01", "«2026-12-25", "schedules[0].holidays[1]: '2026-12-25' is given twice; the first is on line 18");
+    expect("date: \"2026-12-26\"", "date: «\"2026-12-24\"", "schedules[0].exceptions[1].date: '2026-12-24' is given twice; the first is on line 20");
+    expect("queues: [sales, support]", "queues: [sales, «sales]", "agents[0].queues[1]: 'sales' is given twice; the first is on line 54");
 }
 
 #[test]
@@ -127,17 +127,17 @@ fn references_must_lead_somewhere() {
 
 #[test]
 fn overflow_never_goes_in_a_circle() {
-    expect("queue: support}\n    sticky: 24h\n  - id: support\n", "queue: «support}\n  - {id: support, overflow: {after: 1s, queue: sales}}\n", "queues[0].overflow.queue: overflow goes in a circle: sales -> support -> sales; let one of these queues keep its chats");
+    expect("queue: support}\n    sticky: 24h\n  - id: support\n", "queue: support}\n  - {id: support, overflow: {after: 1s, queue: «sales}}\n", "queues[1].overflow.queue: overflow goes in a circle: sales -> support -> sales; let one of these queues keep its chats");
     expect("queue: support}", "queue: «sales}", "queues[0].overflow.queue: overflow goes in a circle: sales -> sales; let one of these queues keep its chats");
 }
 
 #[test]
 fn working_hours_are_checked() {
-    expect("{days: [mon, tue, wed, thu, fri], from: 14:00", "«{days: [mon, tue, wed, thu, fri], from: 12:30", "schedules[0].week[1]: overlaps entry 0 of line 17 on mon; merge the two or move one");
+    expect("{days: [mon, tue, wed, thu, fri], from: 14:00", "«{days: [mon, tue, wed, thu, fri], from: 12:30", "schedules[0].week[1]: overlaps entry 0 of line 16 on mon; merge the two or move one");
     // The night of Saturday must not run into another one that begins on it, round the end of the week.
     expect("days: [mon, tue, wed, thu, fri, sat], from: \"22:00\", to: \"06:00\"}",
-        "days: [sun], from: \"22:00\", to: \"06:00\"}\n      - «{days: [mon], from: \"05:00\", to: \"08:00\"}", "schedules[1].week[1]: overlaps entry 0 of line 26 on mon; merge the two or move one");
-    expect("hours: [{from: \"09:00\", to: \"12:00\"}]", "hours: [{from: \"09:00\", to: \"12:00\"}, «{from: \"11:00\", to: \"13:00\"}]", "schedules[0].exceptions[0].hours[1]: overlaps entry 0 of line 21; merge the two or move one");
+        "days: [sun], from: \"22:00\", to: \"06:00\"}\n      - «{days: [mon], from: \"05:00\", to: \"08:00\"}", "schedules[1].week[1]: overlaps entry 0 of line 25 on mon; merge the two or move one");
+    expect("hours: [{from: \"09:00\", to: \"12:00\"}]", "hours: [{from: \"09:00\", to: \"12:00\"}, «{from: \"11:00\", to: \"13:00\"}]", "schedules[0].exceptions[0].hours[1]: overlaps entry 0 of line 20; merge the two or move one");
     expect("to: \"13:00\"", "to: «\"25:00\"", "schedules[0].week[0].to: '25:00' is not a local time; give 00:00 to 24:00");
     expect("from: \"09:00\"", "from: «9:00", "schedules[0].week[0].from: '9:00' is not a local time; give 00:00 to 23:59");
     expect("days: [mon, tue, wed, thu, fri, sat]", "days: «[]", "schedules[1].week[0].days: has 0 entries; give 1 to 7");
