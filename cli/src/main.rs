@@ -1,2 +1,7 @@
-//! x
-fn main(){}
+//! The `meridian` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    meridian_cli::main()
+}

@@ -3,7 +3,7 @@
 use meridian_proto::livechat::v1 as api;
 use serde::Serialize;
 
-use super::{given, presence_word};
+use super::presence_word;
 use crate::output::{Clock, Field, Tabular, Tone};
 use crate::time::rfc3339;
 
@@ -145,13 +145,6 @@ impl Agent {
     /// The presence as a word, to filter by.
     pub fn presence(&self) -> &str {
         &self.presence
-    }
-
-    /// One line for a stream of changes.
-    pub fn line(&self) -> String {
-        let shift = if self.on_shift { "on shift" } else { "off shift" };
-        let region = given(self.region_id.clone()).unwrap_or_default();
-        format!("{} {} {}/{} {shift} {region}", self.agent_id, self.presence, self.load, self.capacity)
     }
 }
 
