@@ -57,6 +57,11 @@ impl Cluster {
         Ok(Self { nodes, timeout, verbose })
     }
 
+    /// Longest time for one question.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Every node on its own, for commands that ask each.
     pub fn each(&self) -> Vec<(String, Cluster)> {
         let one = |n: &Node| Cluster { nodes: vec![n.clone()], ..self.clone() };

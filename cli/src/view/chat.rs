@@ -115,6 +115,11 @@ impl Chat {
         lines.into_iter().map(line).collect()
     }
 
+    /// Id and phase in one line.
+    pub fn brief(&self) -> String {
+        format!("chat {} is {}", self.chat_id, self.phase_shown())
+    }
+
     /// One line for a stream of changes.
     pub fn line(&self, clock: &Clock) -> String {
         let mut text = format!("{}  {}", clock.local(clock.now_ms), self.phase_shown());
@@ -139,6 +144,8 @@ pub struct OfferView {
     until_at: Option<String>,
     topic: Option<String>,
     note: Option<String>,
+    #[serde(skip)]
+    until_ms: i64,
 }
 
 impl From<api::Offer> for OfferView {
@@ -149,7 +156,26 @@ impl From<api::Offer> for OfferView {
             until_at: rfc3339(o.until_ms),
             topic: given(o.topic),
             note: given(o.note),
+            until_ms: o.until_ms,
         }
+    }
+}
+
+impl OfferView {
+    /// One line for a stream of events.
+    pub fn line(&self, clock: &Clock) -> String {
+        let Chat { chat_id, queue_id, languages, .. } = &self.chat;
+        let mut text = format!(
+            "offer of {chat_id} from {queue_id} in {}, answer {}",
+            languages.join(", "),
+            clock.relative(self.until_ms)
+        );
+        for (name, value) in [("topic", &self.topic), ("note", &self.note)] {
+            if let Some(value) = value {
+                text.push_str(&format!(", {name}: {value}"));
+            }
+        }
+        text
     }
 }
 

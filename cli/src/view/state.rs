@@ -146,6 +146,12 @@ impl Agent {
     pub fn presence(&self) -> &str {
         &self.presence
     }
+
+    /// Presence, shift and load in one line.
+    pub fn brief(&self) -> String {
+        let shift = if self.on_shift { "on shift" } else { "off shift" };
+        format!("now {}, {shift}, load {}/{}", self.presence, self.load, self.capacity)
+    }
 }
 
 #[cfg(test)]
