@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
-use tonic_types::StatusExt as _;
 
 use crate::failure::{Failure, ServerError};
 
@@ -55,11 +54,6 @@ impl Cluster {
             return Err(Failure::Usage("--timeout: 0s is out of bounds; give 1ms or more".to_owned()));
         }
         Ok(Self { nodes, timeout, verbose })
-    }
-
-    /// Longest time for one question.
-    pub fn timeout(&self) -> Duration {
-        self.timeout
     }
 
     /// Every node on its own, for commands that ask each.
@@ -113,40 +107,33 @@ impl Cluster {
                     continue;
                 }
                 // Of the time left an endpoint gets its share, so that a silent one starves no other.
-                let share = left / (self.nodes.len() - i) as u32;
-                let outcome = match node.connect(share.min(CONNECT_MAX)).await {
-                    Ok(channel) => {
-                        let mut request = Request::new(request.clone());
-                        if timed {
-                            request.set_timeout(left);
-                        }
-                        let answer = tokio::time::timeout(left, send(channel, request)).await;
-                        answer.unwrap_or_else(|_| Err(no_answer(left)))
-                    }
-                    Err(why) => {
-                        self.explain(&node.url, &why);
-                        tried.push((node.url.clone(), why));
-                        continue;
-                    }
-                };
-                match outcome {
+                let share = left / u32::try_from(self.nodes.len() - i).unwrap_or(u32::MAX);
+                let mut attempt = Request::new(request.clone());
+                if timed {
+                    attempt.set_timeout(share);
+                }
+                let why = match node.ask(attempt, &send, share).await {
                     Ok(response) => {
                         let endpoint = node.url.clone();
                         return Ok(Answer { value: response.into_inner(), endpoint });
                     }
-                    Err(status) if status.code() == Code::Unavailable => {
-                        self.explain(&node.url, status.message());
-                        tried.push((node.url.clone(), status.message().to_owned()));
+                    Err(Silence::Status(status)) if status.code() == Code::Unavailable => {
                         spoke = Some(ServerError::new(&status, &node.url));
+                        status.message().to_owned()
                     }
-                    Err(status) => {
+                    Err(Silence::Status(status)) => {
                         return Err(Failure::Server(Box::new(ServerError::new(&status, &node.url))));
                     }
+                    Err(Silence::Transport(why)) => why,
+                };
+                if self.verbose {
+                    eprintln!("{}: {why}; trying the next", node.url);
                 }
+                tried.push((node.url.clone(), why));
             }
             let left = self.timeout.saturating_sub(started.elapsed());
             let Some(spoke) = spoke else {
-                return Err(Failure::Unreachable { tried, waited: started.elapsed() });
+                return Err(Failure::Unreachable { tried });
             };
             let wait = spoke.retry_after.unwrap_or(pause);
             if left <= wait {
@@ -154,12 +141,6 @@ impl Cluster {
             }
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(PAUSE.1);
-        }
-    }
-
-    fn explain(&self, url: &str, why: &str) {
-        if self.verbose {
-            eprintln!("{url}: {why}; trying the next");
         }
     }
 }
@@ -180,15 +161,47 @@ fn node(url: &str) -> Result<Node, Failure> {
     Ok(Node { url: full, endpoint })
 }
 
+/// Why a node gave no answer.
+enum Silence {
+    /// It could not be reached, or took too long.
+    Transport(String),
+    /// It answered with an error.
+    Status(Status),
+}
+
 impl Node {
-    async fn connect(&self, within: Duration) -> Result<Channel, String> {
-        match tokio::time::timeout(within, self.endpoint.connect()).await {
-            Ok(Ok(channel)) => Ok(channel),
-            Ok(Err(error)) => Err(root_cause(&error)),
-            Err(_) => {
-                let within = crate::time::format_millis(within.as_millis() as u64);
-                Err(format!("no connection within {within}"))
+    async fn ask<Q, R, F>(
+        &self,
+        request: Request<Q>,
+        send: &F,
+        share: Duration,
+    ) -> Result<Response<R>, Silence>
+    where
+        F: AsyncFn(Channel, Request<Q>) -> Result<Response<R>, Status>,
+    {
+        let late = |what: &str, within: Duration| {
+            let within = crate::time::format_millis(within.as_millis() as u64);
+            Silence::Transport(format!("no {what} within {within}"))
+        };
+        let started = Instant::now();
+        let within = share.min(CONNECT_MAX);
+        let channel = match tokio::time::timeout(within, self.endpoint.connect()).await {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(error)) => return Err(Silence::Transport(root_cause(&error))),
+            Err(_) => return Err(late("connection", within)),
+        };
+        match tokio::time::timeout_at((started + share).into(), send(channel, request)).await {
+            Ok(Ok(response)) => Ok(response),
+            // The transport keeps the same time, and may notice first.
+            Ok(Err(_)) | Err(_) if started.elapsed() >= share => {
+                Err(late("answer (a change may still have been made)", share))
             }
+            // What a node sends has no source; what has one broke on the way.
+            Ok(Err(status)) if std::error::Error::source(&status).is_some() => {
+                Err(Silence::Transport(root_cause(&status)))
+            }
+            Ok(Err(status)) => Err(Silence::Status(status)),
+            Err(_) => Err(late("answer", share)),
         }
     }
 }
@@ -200,15 +213,6 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         cause = next;
     }
     cause.to_string()
-}
-
-fn no_answer(after: Duration) -> Status {
-    let after = crate::time::format_millis(after.as_millis() as u64);
-    Status::with_error_details(
-        Code::DeadlineExceeded,
-        format!("no answer within {after}; whether a change was made is not known"),
-        tonic_types::ErrorDetails::new(),
-    )
 }
 
 #[cfg(test)]

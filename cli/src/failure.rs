@@ -79,12 +79,10 @@ pub enum Failure {
     #[error("{0}")]
     Usage(String),
     /// No endpoint answered in time; one line an endpoint.
-    #[error("cannot reach the cluster within {}", crate::time::format_millis(.waited.as_millis() as u64))]
+    #[error("cannot reach the cluster: no endpoint answered")]
     Unreachable {
         /// Endpoint and what happened there.
         tried: Vec<(String, String)>,
-        /// The deadline, or the time until every endpoint had failed.
-        waited: Duration,
     },
     /// A node answered with an error.
     #[error("{}", .0.message)]

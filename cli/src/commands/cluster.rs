@@ -175,7 +175,7 @@ async fn status(context: &Context) -> Result<(), Failure> {
         }
     }
     let Some(newest) = newest else {
-        return Err(Failure::Unreachable { tried, waited: context.cluster.timeout() });
+        return Err(Failure::Unreachable { tried });
     };
     let status = Status::new(nodes, newest);
     context.output.document(&status, || status.page(&context.output))?;
