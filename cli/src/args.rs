@@ -32,7 +32,12 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Nodes to ask, as http://HOST:PORT; the next is tried when one cannot answer
-    #[arg(long = "endpoint", value_name = "URL", env = "MERIDIAN_ENDPOINTS", global = true)]
+    #[arg(
+        long = "endpoint",
+        value_name = "URL",
+        env = "MERIDIAN_ENDPOINTS",
+        global = true
+    )]
     #[arg(value_delimiter = ',', default_value = "http://127.0.0.1:7001")]
     pub endpoints: Vec<String>,
     /// Longest time for one question, over all endpoints
@@ -43,7 +48,13 @@ pub struct Global {
     #[arg(short, long, value_enum, default_value = "table", global = true)]
     pub output: Format,
     /// Whether to colour
-    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", global = true)]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value = "auto",
+        global = true
+    )]
     pub color: When,
     /// Only ids, and no notes
     #[arg(short, long, global = true)]
@@ -65,7 +76,11 @@ impl Read {
     /// As the API says it.
     pub fn consistency(self) -> i32 {
         use meridian_proto::livechat::v1::Consistency;
-        if self.fresh { Consistency::Linearizable as i32 } else { Consistency::Local as i32 }
+        if self.fresh {
+            Consistency::Linearizable as i32
+        } else {
+            Consistency::Local as i32
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The way to the cluster: tries one endpoint after another until the deadline.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use tonic::transport::{Channel, Endpoint};
@@ -48,17 +49,28 @@ impl Cluster {
         let urls = urls.iter().map(|u| u.trim()).filter(|u| !u.is_empty());
         let nodes: Vec<Node> = urls.map(node).collect::<Result<_, _>>()?;
         if nodes.is_empty() {
-            return Err(Failure::Usage("no endpoint is given; name one with --endpoint".to_owned()));
+            return Err(Failure::Usage(
+                "no endpoint is given; name one with --endpoint".to_owned(),
+            ));
         }
         if timeout.is_zero() {
-            return Err(Failure::Usage("--timeout: 0s is out of bounds; give 1ms or more".to_owned()));
+            return Err(Failure::Usage(
+                "--timeout: 0s is out of bounds; give 1ms or more".to_owned(),
+            ));
         }
-        Ok(Self { nodes, timeout, verbose })
+        Ok(Self {
+            nodes,
+            timeout,
+            verbose,
+        })
     }
 
     /// Every node on its own, for commands that ask each.
     pub fn each(&self) -> Vec<(String, Cluster)> {
-        let one = |n: &Node| Cluster { nodes: vec![n.clone()], ..self.clone() };
+        let one = |n: &Node| Cluster {
+            nodes: vec![n.clone()],
+            ..self.clone()
+        };
         self.nodes.iter().map(|n| (n.url.clone(), one(n))).collect()
     }
 
@@ -115,19 +127,25 @@ impl Cluster {
                 let why = match node.ask(attempt, &send, share).await {
                     Ok(response) => {
                         let endpoint = node.url.clone();
-                        return Ok(Answer { value: response.into_inner(), endpoint });
+                        return Ok(Answer {
+                            value: response.into_inner(),
+                            endpoint,
+                        });
                     }
                     Err(Silence::Status(status)) if status.code() == Code::Unavailable => {
                         spoke = Some(ServerError::new(&status, &node.url));
                         status.message().to_owned()
                     }
                     Err(Silence::Status(status)) => {
-                        return Err(Failure::Server(Box::new(ServerError::new(&status, &node.url))));
+                        return Err(Failure::Server(Box::new(ServerError::new(
+                            &status, &node.url,
+                        ))));
                     }
                     Err(Silence::Transport(why)) => why,
                 };
                 if self.verbose {
-                    eprintln!("{}: {why}; trying the next", node.url);
+                    // Without a stderr there is nobody to tell.
+                    let _ = writeln!(std::io::stderr(), "{}: {why}; trying the next", node.url);
                 }
                 tried.push((node.url.clone(), why));
             }
@@ -147,18 +165,30 @@ impl Cluster {
 
 fn node(url: &str) -> Result<Node, Failure> {
     // A bare host:port is what people paste from a configuration.
-    let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let full = if url.contains("://") {
+        url.to_owned()
+    } else {
+        format!("http://{url}")
+    };
     let refuse = |why: &str| Failure::Usage(format!("--endpoint: '{url}' {why}"));
-    let uri: tonic::transport::Uri =
-        full.parse().map_err(|_| refuse("is not a URL; give http://HOST:PORT"))?;
+    let uri: tonic::transport::Uri = full
+        .parse()
+        .map_err(|_| refuse("is not a URL; give http://HOST:PORT"))?;
     if uri.scheme_str() != Some("http") {
-        return Err(refuse("has a scheme this build cannot speak; give http://HOST:PORT"));
+        return Err(refuse(
+            "has a scheme this build cannot speak; give http://HOST:PORT",
+        ));
     }
     if uri.port().is_none() {
         return Err(refuse("names no port; give http://HOST:PORT"));
     }
-    let endpoint = Endpoint::from(uri).tcp_nodelay(true).http2_keep_alive_interval(Duration::from_secs(20));
-    Ok(Node { url: full, endpoint })
+    let endpoint = Endpoint::from(uri)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(20));
+    Ok(Node {
+        url: full,
+        endpoint,
+    })
 }
 
 /// Why a node gave no answer.
@@ -220,16 +250,30 @@ mod tests {
     use super::*;
 
     fn refused(url: &str) -> String {
-        Cluster::new(&[url.to_owned()], Duration::from_secs(1), false).unwrap_err().to_string()
+        Cluster::new(&[url.to_owned()], Duration::from_secs(1), false)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
     fn endpoints_are_checked() {
         let say = "has a scheme this build cannot speak; give http://HOST:PORT";
-        assert_eq!(refused("https://a:1"), format!("--endpoint: 'https://a:1' {say}"));
-        assert_eq!(refused("http://a"), "--endpoint: 'http://a' names no port; give http://HOST:PORT");
-        assert_eq!(refused("a b"), "--endpoint: 'a b' is not a URL; give http://HOST:PORT");
-        assert_eq!(refused(" "), "no endpoint is given; name one with --endpoint");
+        assert_eq!(
+            refused("https://a:1"),
+            format!("--endpoint: 'https://a:1' {say}")
+        );
+        assert_eq!(
+            refused("http://a"),
+            "--endpoint: 'http://a' names no port; give http://HOST:PORT"
+        );
+        assert_eq!(
+            refused("a b"),
+            "--endpoint: 'a b' is not a URL; give http://HOST:PORT"
+        );
+        assert_eq!(
+            refused(" "),
+            "no endpoint is given; name one with --endpoint"
+        );
         let bare = Cluster::new(&["h:7001".to_owned()], Duration::from_secs(1), false).unwrap();
         assert_eq!(bare.each()[0].0, "http://h:7001");
     }

@@ -235,7 +235,9 @@ impl Failure {
             Failure::Failed(_) | Failure::OutputClosed => {}
             Failure::Unreachable { tried, .. } => {
                 report.code = "unreachable";
-                let tried = tried.iter().map(|(endpoint, error)| Tried { endpoint, error });
+                let tried = tried
+                    .iter()
+                    .map(|(endpoint, error)| Tried { endpoint, error });
                 report.tried = tried.collect();
             }
             Failure::Invalid { violations, .. } => {
@@ -260,22 +262,34 @@ impl Failure {
             let _ = writeln!(text, "{t}");
         };
         match self {
-            Failure::Invalid { summary, violations } => {
+            Failure::Invalid {
+                summary,
+                violations,
+            } => {
                 violations.iter().for_each(|v| line(v.to_string()));
                 line(format!("{} {summary}", paint.error("error:")));
             }
             Failure::Unreachable { tried, .. } => {
                 line(format!("{} {self}", paint.error("error:")));
-                tried.iter().for_each(|(endpoint, error)| line(format!("  {endpoint}: {error}")));
+                tried
+                    .iter()
+                    .for_each(|(endpoint, error)| line(format!("  {endpoint}: {error}")));
                 line("hint: name nodes with --endpoint or MERIDIAN_ENDPOINTS".to_owned());
             }
             Failure::Server(error) => {
                 let word = code_word(error.code);
-                line(format!("{} {self} ({word}, from {})", paint.error("error:"), error.endpoint));
+                line(format!(
+                    "{} {self} ({word}, from {})",
+                    paint.error("error:"),
+                    error.endpoint
+                ));
                 error.violations.iter().for_each(|v| line(format!("  {v}")));
                 if let Some(reason) = &error.reason {
                     line(format!("  reason: {}", reason.reason));
-                    reason.metadata.iter().for_each(|(k, v)| line(format!("    {k}: {v}")));
+                    reason
+                        .metadata
+                        .iter()
+                        .for_each(|(k, v)| line(format!("    {k}: {v}")));
                 }
                 if let Some(after) = error.retry_after {
                     let after = crate::time::format_millis(after.as_millis() as u64);
@@ -301,11 +315,9 @@ fn code_exit(code: Code) -> u8 {
         | Code::Aborted => exit::REFUSED,
         Code::NotFound => exit::NOT_FOUND,
         Code::ResourceExhausted => exit::LIMIT,
-        Code::Cancelled
-        | Code::Unknown
-        | Code::Unimplemented
-        | Code::Internal
-        | Code::DataLoss => exit::FAILED,
+        Code::Cancelled | Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss => {
+            exit::FAILED
+        }
     }
 }
 

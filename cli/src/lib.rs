@@ -29,7 +29,9 @@ pub fn main() -> ExitCode {
         .build()
         .map_err(Failure::from)
         .and_then(|runtime| runtime.block_on(commands::run(cli, output)));
-    let Err(failure) = outcome else { return ExitCode::from(failure::exit::OK) };
+    let Err(failure) = outcome else {
+        return ExitCode::from(failure::exit::OK);
+    };
     if !matches!(failure, Failure::OutputClosed) {
         // Without a stderr the exit code must do.
         let _ = std::io::stderr().write_all(failure.render(format, paint).as_bytes());

@@ -50,7 +50,11 @@ impl Paint {
     }
 
     fn sgr(self, code: &str, text: &str) -> String {
-        if self.on { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.on {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// Bad news, and what goes.
@@ -115,7 +119,10 @@ pub struct Clock {
 impl Clock {
     /// This machine's.
     pub fn system() -> Self {
-        Self { now_ms: crate::time::now_ms(), zone: TimeZone::system() }
+        Self {
+            now_ms: crate::time::now_ms(),
+            zone: TimeZone::system(),
+        }
     }
 
     /// `2m40s ago`; `-` when not set.
@@ -224,7 +231,11 @@ impl Output {
     pub fn list<T: Tabular>(&self, rows: &[T]) -> Result<(), Failure> {
         if self.quiet && self.format == Format::Table {
             let ids: String = rows.iter().map(|r| r.id() + "\n").collect();
-            return if ids.is_empty() { Ok(()) } else { self.text(&ids) };
+            return if ids.is_empty() {
+                Ok(())
+            } else {
+                self.text(&ids)
+            };
         }
         self.document(&rows, || self.table(rows))
     }
@@ -263,9 +274,18 @@ pub fn render_table(header: &[&str], rows: Vec<Vec<Field>>, paint: Paint) -> Str
     } else {
         table.force_no_tty();
     }
-    table.set_header(header.iter().map(|h| Cell::new(h.to_uppercase())).collect::<Vec<_>>());
+    table.set_header(
+        header
+            .iter()
+            .map(|h| Cell::new(h.to_uppercase()))
+            .collect::<Vec<_>>(),
+    );
     for row in rows {
-        table.add_row(row.into_iter().map(|field| cell(field, paint)).collect::<Vec<_>>());
+        table.add_row(
+            row.into_iter()
+                .map(|field| cell(field, paint))
+                .collect::<Vec<_>>(),
+        );
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
@@ -285,7 +305,9 @@ fn cell(Field(text, tone): Field, paint: Paint) -> Cell {
 
 /// Text from visitors may hold control characters, which could move the cursor or break the table.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// The value as JSON.
@@ -293,7 +315,11 @@ pub fn printable(text: &str) -> String {
 /// # Errors
 /// When it has no JSON form.
 pub fn json<T: Serialize>(value: &T, pretty: bool) -> Result<String, Failure> {
-    let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+    let text = if pretty {
+        serde_json::to_string_pretty(value)
+    } else {
+        serde_json::to_string(value)
+    };
     text.map_err(|e| Failure::Failed(format!("cannot write JSON: {e}")))
 }
 
@@ -313,7 +339,10 @@ mod tests {
     fn columns_align_and_nothing_trails() {
         let rows = vec![
             vec![Field::from("a"), Field::from("日本")],
-            vec![Field::from("long-id"), Field("ok\u{1b}[2J".to_owned(), Tone::Good)],
+            vec![
+                Field::from("long-id"),
+                Field("ok\u{1b}[2J".to_owned(), Tone::Good),
+            ],
         ];
         let text = render_table(&["id", "state"], rows, Paint { on: false });
         assert_eq!(text, "ID       STATE\na        日本\nlong-id  ok [2J");

@@ -45,14 +45,23 @@ pub fn parse_millis(text: &str) -> Result<u64, DurationError> {
             return Err(malformed());
         }
         // The iterator only moves on, which refuses units that repeat or rise.
-        let (_, size) = units.find(|(name, _)| *name == unit).ok_or_else(malformed)?;
-        let amount = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(*size));
+        let (_, size) = units
+            .find(|(name, _)| *name == unit)
+            .ok_or_else(malformed)?;
+        let amount = digits
+            .parse::<u64>()
+            .ok()
+            .and_then(|n| n.checked_mul(*size));
         total = amount
             .and_then(|n| total.checked_add(n))
             .ok_or_else(|| DurationError::TooLong(text.to_owned()))?;
         rest = tail;
     }
-    if text.is_empty() { Err(malformed()) } else { Ok(total) }
+    if text.is_empty() {
+        Err(malformed())
+    } else {
+        Ok(total)
+    }
 }
 
 fn split(text: &str, keep: impl Fn(char) -> bool) -> (&str, &str) {
@@ -92,8 +101,16 @@ pub fn format_rough(millis: u64) -> String {
     }
     let mut rest = millis;
     let mut text = String::new();
-    let first = UNITS.iter().position(|(_, size)| millis >= *size).unwrap_or(0);
-    for (unit, size) in UNITS.iter().skip(first).take(2).filter(|(unit, _)| *unit != "ms") {
+    let first = UNITS
+        .iter()
+        .position(|(_, size)| millis >= *size)
+        .unwrap_or(0);
+    for (unit, size) in UNITS
+        .iter()
+        .skip(first)
+        .take(2)
+        .filter(|(unit, _)| *unit != "ms")
+    {
         if rest >= *size {
             text.push_str(&format!("{}{unit}", rest / size));
             rest %= size;
@@ -114,7 +131,9 @@ pub fn relative(at_ms: i64, now_ms: i64) -> String {
 
 /// RFC 3339 in UTC with milliseconds, for machines; `None` for the API's 0 = "not set".
 pub fn rfc3339(at_ms: i64) -> Option<String> {
-    let at = Timestamp::from_millisecond(at_ms).ok().filter(|_| at_ms != 0)?;
+    let at = Timestamp::from_millisecond(at_ms)
+        .ok()
+        .filter(|_| at_ms != 0)?;
     Some(format!("{at:.3}"))
 }
 
@@ -156,7 +175,9 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "20", "s", "20 s", "-5s", "1.5h", "40s2m", "1s1s", "5x", "٣s"] {
+        for text in [
+            "", "20", "s", "20 s", "-5s", "1.5h", "40s2m", "1s1s", "5x", "٣s",
+        ] {
             assert_eq!(
                 parse_millis(text),
                 Err(DurationError::Malformed(text.to_owned())),
@@ -164,7 +185,9 @@ mod tests {
             );
         }
         assert_eq!(
-            parse_millis("99999999999999999999d").unwrap_err().to_string(),
+            parse_millis("99999999999999999999d")
+                .unwrap_err()
+                .to_string(),
             "'99999999999999999999d' is too long a duration"
         );
         assert_eq!(
@@ -175,7 +198,9 @@ mod tests {
 
     #[test]
     fn written_durations_read_back() {
-        for millis in [0, 1, 999, 1_000, 1_500, 59_999, 60_000, 160_000, 3_600_000, 90_061_001] {
+        for millis in [
+            0, 1, 999, 1_000, 1_500, 59_999, 60_000, 160_000, 3_600_000, 90_061_001,
+        ] {
             assert_eq!(parse_millis(&format_millis(millis)), Ok(millis));
         }
         assert_eq!(format_millis(160_000), "2m40s");
@@ -191,7 +216,10 @@ mod tests {
         let zone = TimeZone::get("America/Sao_Paulo").unwrap();
         assert_eq!(local(1_767_225_600_000, &zone), "2025-12-31T21:00:00-03:00");
         assert_eq!(local(0, &zone), "-");
-        assert_eq!(rfc3339(1_767_225_600_007).as_deref(), Some("2026-01-01T00:00:00.007Z"));
+        assert_eq!(
+            rfc3339(1_767_225_600_007).as_deref(),
+            Some("2026-01-01T00:00:00.007Z")
+        );
         assert_eq!(rfc3339(0), None);
     }
 }

@@ -52,13 +52,25 @@ pub struct Work {
 #[derive(Serialize)]
 #[serde(tag = "event", content = "detail", rename_all = "snake_case")]
 enum Told {
-    Welcome { session_epoch: u64, chats: Vec<Chat> },
+    Welcome {
+        session_epoch: u64,
+        chats: Vec<Chat>,
+    },
     Offer(OfferView),
-    OfferWithdrawn { chat_id: String, assignment: u64 },
+    OfferWithdrawn {
+        chat_id: String,
+        assignment: u64,
+    },
     Chat(Chat),
     Agent(Agent),
-    Refused { code: &'static str, message: String, field: String },
-    Fenced { session_epoch: u64 },
+    Refused {
+        code: &'static str,
+        message: String,
+        field: String,
+    },
+    Fenced {
+        session_epoch: u64,
+    },
     SignedOff,
 }
 
@@ -90,9 +102,16 @@ impl Desk {
                 actions
             }
             Event::Offer(offer) if self.auto => {
-                let chat_id = offer.chat.as_ref().map(|c| c.chat_id.clone()).unwrap_or_default();
+                let chat_id = offer
+                    .chat
+                    .as_ref()
+                    .map(|c| c.chat_id.clone())
+                    .unwrap_or_default();
                 let assignment = offer.assignment;
-                vec![Action::AcceptOffer(api::AcceptOffer { chat_id, assignment })]
+                vec![Action::AcceptOffer(api::AcceptOffer {
+                    chat_id,
+                    assignment,
+                })]
             }
             Event::Chat(chat) => self.look_at(chat, now).into_iter().collect(),
             _ => Vec::new(),
@@ -141,7 +160,10 @@ impl Desk {
 type Outgoing = mpsc::Sender<api::AgentMessage>;
 
 fn message(action: Action) -> api::AgentMessage {
-    api::AgentMessage { request_id: request_id(), action: Some(action) }
+    api::AgentMessage {
+        request_id: request_id(),
+        action: Some(action),
+    }
 }
 
 /// Runs it.
@@ -151,13 +173,23 @@ fn message(action: Action) -> api::AgentMessage {
 pub async fn run(context: &Context, command: AgentCommand) -> Result<(), Failure> {
     let AgentCommand::Work(work) = command;
     let grace_ms = u32::try_from(work.grace.as_millis()).unwrap_or(u32::MAX);
-    let mut desk = Desk { auto: work.auto, talk: work.talk, ..Desk::default() };
+    let mut desk = Desk {
+        auto: work.auto,
+        talk: work.talk,
+        ..Desk::default()
+    };
     loop {
-        let hello = api::Hello { agent_id: work.agent.clone(), resume_epoch: desk.epoch, grace_ms };
+        let hello = api::Hello {
+            agent_id: work.agent.clone(),
+            resume_epoch: desk.epoch,
+            grace_ms,
+        };
         let open = context.cluster.open(hello, async |channel, request| {
             let (send, receive) = mpsc::channel(64);
             // There is room: the channel is new.
-            let _ = send.send(message(Action::Hello(request.into_inner()))).await;
+            let _ = send
+                .send(message(Action::Hello(request.into_inner())))
+                .await;
             let mut client = AgentServiceClient::new(channel);
             let stream = client.work(ReceiverStream::new(receive)).await?;
             Ok(Response::new((send, stream.into_inner())))
@@ -243,7 +275,9 @@ async fn sign_off(
         true
     };
     if tokio::time::timeout(GOODBYE, answered).await != Ok(true) {
-        context.output.note("no answer to signing off; the session ends when its grace does");
+        context
+            .output
+            .note("no answer to signing off; the session ends when its grace does");
     }
     print(context, &Told::SignedOff)?;
     Ok(End::SignedOff)
@@ -262,12 +296,15 @@ fn tell(context: &Context, event: Event) -> Result<(), Failure> {
             field: reply.field,
         },
         Event::Offer(offer) => Told::Offer(offer.into()),
-        Event::OfferWithdrawn(o) => {
-            Told::OfferWithdrawn { chat_id: o.chat_id, assignment: o.assignment }
-        }
+        Event::OfferWithdrawn(o) => Told::OfferWithdrawn {
+            chat_id: o.chat_id,
+            assignment: o.assignment,
+        },
         Event::Chat(chat) => Told::Chat(chat.into()),
         Event::State(state) => Told::Agent(state.into()),
-        Event::Fenced(fenced) => Told::Fenced { session_epoch: fenced.epoch },
+        Event::Fenced(fenced) => Told::Fenced {
+            session_epoch: fenced.epoch,
+        },
     };
     print(context, &told)
 }
@@ -276,8 +313,14 @@ fn print(context: &Context, told: &Told) -> Result<(), Failure> {
     context.output.event(told, || {
         let clock = Clock::system();
         let text = match told {
-            Told::Welcome { session_epoch, chats } => {
-                format!("signed on, session {session_epoch}, {} open chats", chats.len())
+            Told::Welcome {
+                session_epoch,
+                chats,
+            } => {
+                format!(
+                    "signed on, session {session_epoch}, {} open chats",
+                    chats.len()
+                )
             }
             Told::Offer(offer) => offer.line(&clock),
             Told::OfferWithdrawn { chat_id, .. } => format!("offer of {chat_id} withdrawn"),
@@ -287,7 +330,11 @@ fn print(context: &Context, told: &Told) -> Result<(), Failure> {
             Told::Fenced { session_epoch } => format!("session {session_epoch} took over"),
             Told::SignedOff => "signed off".to_owned(),
         };
-        format!("{}  {}", clock.local(clock.now_ms), crate::output::printable(&text))
+        format!(
+            "{}  {}",
+            clock.local(clock.now_ms),
+            crate::output::printable(&text)
+        )
     })
 }
 
@@ -296,26 +343,49 @@ mod tests {
     use super::*;
 
     fn chat(phase: api::ChatPhase) -> api::Chat {
-        api::Chat { chat_id: "c".to_owned(), phase: phase as i32, ..Default::default() }
+        api::Chat {
+            chat_id: "c".to_owned(),
+            phase: phase as i32,
+            ..Default::default()
+        }
     }
 
     fn desk(auto: bool) -> Desk {
-        Desk { auto, talk: Duration::from_secs(5), ..Desk::default() }
+        Desk {
+            auto,
+            talk: Duration::from_secs(5),
+            ..Desk::default()
+        }
     }
 
     #[test]
     fn a_desk_takes_a_chat_through() {
         let (mut desk, now) = (desk(true), Instant::now());
-        let welcome = Event::Welcome(api::Welcome { epoch: 7, ..Default::default() });
-        assert!(matches!(desk.react(&welcome, now)[..], [Action::SetPresence(_)]));
+        let welcome = Event::Welcome(api::Welcome {
+            epoch: 7,
+            ..Default::default()
+        });
+        assert!(matches!(
+            desk.react(&welcome, now)[..],
+            [Action::SetPresence(_)]
+        ));
         assert_eq!(desk.epoch, 7);
-        let offer =
-            api::Offer { chat: Some(chat(api::ChatPhase::Offered)), assignment: 3, ..Default::default() };
+        let offer = api::Offer {
+            chat: Some(chat(api::ChatPhase::Offered)),
+            assignment: 3,
+            ..Default::default()
+        };
         assert_eq!(
             desk.react(&Event::Offer(offer), now),
-            [Action::AcceptOffer(api::AcceptOffer { chat_id: "c".to_owned(), assignment: 3 })]
+            [Action::AcceptOffer(api::AcceptOffer {
+                chat_id: "c".to_owned(),
+                assignment: 3
+            })]
         );
-        assert!(desk.react(&Event::Chat(chat(api::ChatPhase::Active)), now).is_empty());
+        assert!(
+            desk.react(&Event::Chat(chat(api::ChatPhase::Active)), now)
+                .is_empty()
+        );
         assert!(desk.end_talks(now).is_empty());
         let later = desk.next_end().unwrap();
         assert_eq!(later, now + Duration::from_secs(5));
@@ -327,8 +397,14 @@ mod tests {
     #[test]
     fn without_auto_it_only_looks() {
         let (mut desk, now) = (desk(false), Instant::now());
-        assert!(desk.react(&Event::Offer(api::Offer::default()), now).is_empty());
-        assert!(desk.react(&Event::Chat(chat(api::ChatPhase::Active)), now).is_empty());
+        assert!(
+            desk.react(&Event::Offer(api::Offer::default()), now)
+                .is_empty()
+        );
+        assert!(
+            desk.react(&Event::Chat(chat(api::ChatPhase::Active)), now)
+                .is_empty()
+        );
         assert_eq!(desk.next_end(), None);
     }
 
@@ -338,7 +414,10 @@ mod tests {
         let presence = api::Presence::Available as i32;
         let welcome = Event::Welcome(api::Welcome {
             epoch: 7,
-            state: Some(api::AgentState { presence, ..Default::default() }),
+            state: Some(api::AgentState {
+                presence,
+                ..Default::default()
+            }),
             chats: vec![chat(api::ChatPhase::Active)],
         });
         assert!(desk.react(&welcome, now).is_empty());

@@ -75,7 +75,11 @@ pub async fn run(context: &Context, command: AgentsCommand) -> Result<(), Failur
         Some(Verb::List(list)) => list,
         None => command.list,
     };
-    if list.watch { watch(context, list).await } else { show(context, list).await }
+    if list.watch {
+        watch(context, list).await
+    } else {
+        show(context, list).await
+    }
 }
 
 async fn show(context: &Context, list: List) -> Result<(), Failure> {
@@ -89,7 +93,10 @@ async fn show(context: &Context, list: List) -> Result<(), Failure> {
         };
         let call = context.cluster.call(request, async |channel, request| {
             let client = SupervisorServiceClient::new(channel);
-            client.max_decoding_message_size(MESSAGE_BYTES_MAX).list_agents(request).await
+            client
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .list_agents(request)
+                .await
         });
         let page = call.await?.value;
         Ok((page.agents, page.next_page_token))
@@ -100,11 +107,17 @@ async fn show(context: &Context, list: List) -> Result<(), Failure> {
 
 async fn watch(context: &Context, list: List) -> Result<(), Failure> {
     let wanted = list.presence.map(|p| presence_word(p.value()));
-    let request = api::WatchAgentsRequest { region_id: list.region.unwrap_or_default() };
+    let request = api::WatchAgentsRequest {
+        region_id: list.region.unwrap_or_default(),
+    };
     let open = async || {
-        let open = context.cluster.open(request.clone(), async |channel, request| {
-            SupervisorServiceClient::new(channel).watch_agents(request).await
-        });
+        let open = context
+            .cluster
+            .open(request.clone(), async |channel, request| {
+                SupervisorServiceClient::new(channel)
+                    .watch_agents(request)
+                    .await
+            });
         open.await
     };
     let keep = |agent: &Agent| wanted.as_ref().is_none_or(|w| agent.presence() == w);

@@ -29,7 +29,12 @@ pub struct ApplyCommand {
     #[arg(long)]
     yes: bool,
     /// Who asks, for the audit
-    #[arg(long, value_name = "NAME", env = "USER", default_value = "meridian-cli")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "USER",
+        default_value = "meridian-cli"
+    )]
     actor: String,
 }
 
@@ -79,7 +84,10 @@ async fn send(
     };
     let call = context.cluster.call(request, async |channel, request| {
         let client = AdminServiceClient::new(channel);
-        client.max_decoding_message_size(MESSAGE_BYTES_MAX).apply(request).await
+        client
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .apply(request)
+            .await
     });
     let answer = call.await.map_err(|failure| file.place(failure))?;
     Ok(Changes::new(dry_run, answer.value))

@@ -79,7 +79,12 @@ pub struct Start {
     #[arg(long, value_name = "ID")]
     queue: String,
     /// A language of the visitor such as pt-BR, best first; repeat or separate by commas
-    #[arg(long = "language", value_name = "TAG", required = true, value_delimiter = ',')]
+    #[arg(
+        long = "language",
+        value_name = "TAG",
+        required = true,
+        value_delimiter = ','
+    )]
     languages: Vec<String>,
     /// Region of the visitor
     #[arg(long, value_name = "ID", default_value = "")]
@@ -136,7 +141,10 @@ fn parse_skill(text: &str) -> Result<api::SkillLevel, String> {
     let parts = text.rsplit_once(':').filter(|(skill, _)| !skill.is_empty());
     let level = parts.and_then(|(skill, level)| Some((skill, level.parse::<u32>().ok()?)));
     match level {
-        Some((skill, level @ 1..=10)) => Ok(api::SkillLevel { skill: skill.to_owned(), level }),
+        Some((skill, level @ 1..=10)) => Ok(api::SkillLevel {
+            skill: skill.to_owned(),
+            level,
+        }),
         _ => Err("write it like billing:7, with a level of 1 to 10".to_owned()),
     }
 }
@@ -153,9 +161,11 @@ pub async fn run(context: &Context, command: ChatsCommand) -> Result<(), Failure
         ChatsCommand::Watch { chat_id } => watch(context, chat_id).await,
         ChatsCommand::Start(start_args) => start(context, start_args).await,
         ChatsCommand::Leave { chat_id } => leave(context, chat_id).await,
-        ChatsCommand::Rate { chat_id, stars, comment } => {
-            rate(context, chat_id, stars, comment).await
-        }
+        ChatsCommand::Rate {
+            chat_id,
+            stars,
+            comment,
+        } => rate(context, chat_id, stars, comment).await,
     }
 }
 
@@ -189,35 +199,47 @@ fn print(context: &Context, chat: Option<api::Chat>) -> Result<(), Failure> {
         return context.output.text(&chat.chat_id);
     }
     let view = Chat::from(chat);
-    context.output.document(&view, || view.sheet(&Clock::system(), context.output.paint))
+    context
+        .output
+        .document(&view, || view.sheet(&Clock::system(), context.output.paint))
 }
 
 async fn show(context: &Context, one: One) -> Result<(), Failure> {
     let consistency = one.read.consistency();
-    let request = api::GetChatRequest { consistency, chat_id: one.chat_id };
-    let call = context
-        .cluster
-        .call(request, async |channel, request| supervisor(channel).get_chat(request).await);
+    let request = api::GetChatRequest {
+        consistency,
+        chat_id: one.chat_id,
+    };
+    let call = context.cluster.call(request, async |channel, request| {
+        supervisor(channel).get_chat(request).await
+    });
     print(context, call.await?.value.chat)
 }
 
 async fn explain(context: &Context, one: One) -> Result<(), Failure> {
     let consistency = one.read.consistency();
-    let request = api::ExplainChatRequest { consistency, chat_id: one.chat_id };
-    let call = context
-        .cluster
-        .call(request, async |channel, request| supervisor(channel).explain_chat(request).await);
+    let request = api::ExplainChatRequest {
+        consistency,
+        chat_id: one.chat_id,
+    };
+    let call = context.cluster.call(request, async |channel, request| {
+        supervisor(channel).explain_chat(request).await
+    });
     let story = Explanation::from(call.await?.value);
-    context.output.document(&story, || story.story(&Clock::system(), context.output.paint))
+    context.output.document(&story, || {
+        story.story(&Clock::system(), context.output.paint)
+    })
 }
 
 async fn watch(context: &Context, chat_id: String) -> Result<(), Failure> {
     let request = api::WatchChatRequest { chat_id };
     let mut newest = 0;
     loop {
-        let open = context.cluster.open(request.clone(), async |channel, request| {
-            VisitorServiceClient::new(channel).watch_chat(request).await
-        });
+        let open = context
+            .cluster
+            .open(request.clone(), async |channel, request| {
+                VisitorServiceClient::new(channel).watch_chat(request).await
+            });
         let answer = open.await?;
         let (mut stream, endpoint) = (answer.value, answer.endpoint);
         let why = loop {
@@ -225,7 +247,9 @@ async fn watch(context: &Context, chat_id: String) -> Result<(), Failure> {
                 Ok(None) => break "the node closed it".to_owned(),
                 Err(status) if live::may_reopen(&status) => break status.message().to_owned(),
                 Err(status) => {
-                    return Err(Failure::Server(Box::new(ServerError::new(&status, &endpoint))));
+                    return Err(Failure::Server(Box::new(ServerError::new(
+                        &status, &endpoint,
+                    ))));
                 }
                 // A stream opened again begins with what is known already, or with what is older at a
                 // replica that lags.
@@ -233,7 +257,9 @@ async fn watch(context: &Context, chat_id: String) -> Result<(), Failure> {
                 Ok(Some(chat)) => {
                     newest = chat.log_index;
                     let view = Chat::from(chat);
-                    context.output.event(&view, || view.line(&Clock::system()))?;
+                    context
+                        .output
+                        .event(&view, || view.line(&Clock::system()))?;
                     if view.is_closed() {
                         return Ok(());
                     }
@@ -276,7 +302,10 @@ fn hint(context: &Context, chat_id: &str) {
 }
 
 async fn leave(context: &Context, chat_id: String) -> Result<(), Failure> {
-    let request = api::LeaveChatRequest { request_id: request_id(), chat_id };
+    let request = api::LeaveChatRequest {
+        request_id: request_id(),
+        chat_id,
+    };
     let call = context.cluster.call(request, async |channel, request| {
         VisitorServiceClient::new(channel).leave_chat(request).await
     });
@@ -293,8 +322,12 @@ async fn rate(
     stars: u32,
     comment: String,
 ) -> Result<(), Failure> {
-    let request =
-        api::RateChatRequest { request_id: request_id(), chat_id: chat_id.clone(), stars, comment };
+    let request = api::RateChatRequest {
+        request_id: request_id(),
+        chat_id: chat_id.clone(),
+        stars,
+        comment,
+    };
     let call = context.cluster.call(request, async |channel, request| {
         VisitorServiceClient::new(channel).rate_chat(request).await
     });

@@ -75,16 +75,26 @@ pub struct NewMember {
 
 fn parse_member(text: &str) -> Result<NewMember, String> {
     let rule = "write it like 1=eu-west@10.0.0.1:7100";
-    let parts = text.split_once('=').and_then(|(id, rest)| Some((id, rest.split_once('@')?)));
-    let Some((id, (region, address))) = parts else { return Err(rule.to_owned()) };
+    let parts = text
+        .split_once('=')
+        .and_then(|(id, rest)| Some((id, rest.split_once('@')?)));
+    let Some((id, (region, address))) = parts else {
+        return Err(rule.to_owned());
+    };
     let node_id = id.parse().ok().filter(|id| *id > 0).ok_or_else(|| {
         format!("'{id}' is not a node id; give a whole number above 0, and {rule}")
     })?;
-    let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    let port = address
+        .rsplit_once(':')
+        .filter(|(host, _)| !host.is_empty());
     if region.is_empty() || port.and_then(|(_, p)| p.parse::<u16>().ok()).is_none() {
         return Err(rule.to_owned());
     }
-    Ok(NewMember { node_id, region_id: region.to_owned(), peer_address: address.to_owned() })
+    Ok(NewMember {
+        node_id,
+        region_id: region.to_owned(),
+        peer_address: address.to_owned(),
+    })
 }
 
 impl NewMember {
@@ -157,16 +167,17 @@ async fn status(context: &Context) -> Result<(), Failure> {
         match answer {
             Ok(answer) => {
                 nodes.push(NodeStatus::reached(endpoint, &answer.value));
-                let of = |s: &api::ClusterStatusResponse| (s.term, s.leader_id != 0, s.applied_index);
+                let of =
+                    |s: &api::ClusterStatusResponse| (s.term, s.leader_id != 0, s.applied_index);
                 if newest.as_ref().is_none_or(|n| of(n) < of(&answer.value)) {
                     newest = Some(answer.value);
                 }
             }
             Err(failure) => {
                 let why = match &failure {
-                    Failure::Unreachable { tried, .. } => {
-                        tried.first().map_or_else(String::new, |(_, why)| why.clone())
-                    }
+                    Failure::Unreachable { tried, .. } => tried
+                        .first()
+                        .map_or_else(String::new, |(_, why)| why.clone()),
                     other => other.to_string(),
                 };
                 tried.push((endpoint.clone(), why.clone()));
@@ -178,7 +189,9 @@ async fn status(context: &Context) -> Result<(), Failure> {
         return Err(Failure::Unreachable { tried });
     };
     let status = Status::new(nodes, newest);
-    context.output.document(&status, || status.page(&context.output))?;
+    context
+        .output
+        .document(&status, || status.page(&context.output))?;
     match status.is_healthy() {
         true => Ok(()),
         false => Err(Failure::Failed(status.problems().join("; "))),
@@ -190,7 +203,9 @@ async fn members(context: &Context, verb: MembersVerb) -> Result<(), Failure> {
     let changed = match verb {
         MembersVerb::List => ask(cluster).await?.value.members,
         MembersVerb::AddLearner { member } => {
-            let request = api::AddLearnerRequest { member: Some(member.message(false)) };
+            let request = api::AddLearnerRequest {
+                member: Some(member.message(false)),
+            };
             let call = cluster.call(request, async |channel, request| {
                 admin(channel).add_learner(request).await
             });
@@ -198,8 +213,9 @@ async fn members(context: &Context, verb: MembersVerb) -> Result<(), Failure> {
         }
         MembersVerb::Promote { node_id } => {
             let request = api::PromoteRequest { node_id };
-            let call =
-                cluster.call(request, async |channel, request| admin(channel).promote(request).await);
+            let call = cluster.call(request, async |channel, request| {
+                admin(channel).promote(request).await
+            });
             call.await?.value.members
         }
         MembersVerb::Remove { node_id, yes } => {
@@ -218,15 +234,22 @@ async fn members(context: &Context, verb: MembersVerb) -> Result<(), Failure> {
 async fn init(context: &Context, members: Vec<NewMember>) -> Result<(), Failure> {
     let mut seen = std::collections::BTreeSet::new();
     if let Some(twice) = members.iter().find(|m| !seen.insert(m.node_id)) {
-        return Err(Failure::Usage(format!("--member: node {} is given twice", twice.node_id)));
+        return Err(Failure::Usage(format!(
+            "--member: node {} is given twice",
+            twice.node_id
+        )));
     }
     let members: Vec<_> = members.into_iter().map(|m| m.message(true)).collect();
-    let request = api::InitializeClusterRequest { members: members.clone() };
+    let request = api::InitializeClusterRequest {
+        members: members.clone(),
+    };
     let call = context.cluster.call(request, async |channel, request| {
         admin(channel).initialize_cluster(request).await
     });
     let endpoint = call.await?.endpoint;
-    context.output.note(&format!("{endpoint}: the cluster is formed; see `meridian cluster status`"));
+    context.output.note(&format!(
+        "{endpoint}: the cluster is formed; see `meridian cluster status`"
+    ));
     let members: Vec<_> = members.into_iter().map(Member::from).collect();
     context.output.list(&members)
 }
@@ -235,7 +258,10 @@ async fn leader(context: &Context, move_to: Option<u64>) -> Result<(), Failure> 
     let leader = match move_to {
         None => {
             let id = ask(&context.cluster).await?.value.leader_id;
-            Leader { leader_id: (id != 0).then_some(id), gap_ms: None }
+            Leader {
+                leader_id: (id != 0).then_some(id),
+                gap_ms: None,
+            }
         }
         Some(node_id) => {
             let request = api::TransferLeaderRequest { node_id };
@@ -243,16 +269,23 @@ async fn leader(context: &Context, move_to: Option<u64>) -> Result<(), Failure> 
                 admin(channel).transfer_leader(request).await
             });
             let moved = call.await?.value;
-            Leader { leader_id: Some(moved.leader_id), gap_ms: Some(moved.gap_ms) }
+            Leader {
+                leader_id: Some(moved.leader_id),
+                gap_ms: Some(moved.gap_ms),
+            }
         }
     };
     let quiet = context.output.quiet;
-    context.output.document(&leader, || match (leader.leader_id, leader.gap_ms) {
-        (Some(id), _) if quiet => id.to_string(),
-        (Some(id), None) => format!("node {id} leads"),
-        (Some(id), Some(gap)) => format!("node {id} leads now; no proposals were taken for {gap}ms"),
-        (None, _) => "no leader is known".to_owned(),
-    })?;
+    context
+        .output
+        .document(&leader, || match (leader.leader_id, leader.gap_ms) {
+            (Some(id), _) if quiet => id.to_string(),
+            (Some(id), None) => format!("node {id} leads"),
+            (Some(id), Some(gap)) => {
+                format!("node {id} leads now; no proposals were taken for {gap}ms")
+            }
+            (None, _) => "no leader is known".to_owned(),
+        })?;
     match leader.leader_id {
         Some(_) => Ok(()),
         None => Err(Failure::Failed("no leader is known".to_owned())),
@@ -261,13 +294,19 @@ async fn leader(context: &Context, move_to: Option<u64>) -> Result<(), Failure> 
 
 async fn snapshot(context: &Context) -> Result<(), Failure> {
     let request = api::SnapshotRequest {};
-    let call = context
-        .cluster
-        .call(request, async |channel, request| admin(channel).snapshot(request).await);
+    let call = context.cluster.call(request, async |channel, request| {
+        admin(channel).snapshot(request).await
+    });
     let answer = call.await?;
-    let snapshot = Snapshot { endpoint: answer.endpoint, log_index: answer.value.log_index };
+    let snapshot = Snapshot {
+        endpoint: answer.endpoint,
+        log_index: answer.value.log_index,
+    };
     context.output.document(&snapshot, || {
-        format!("{} wrote a snapshot up to log index {}", snapshot.endpoint, snapshot.log_index)
+        format!(
+            "{} wrote a snapshot up to log index {}",
+            snapshot.endpoint, snapshot.log_index
+        )
     })
 }
 
@@ -279,10 +318,28 @@ mod tests {
     fn members_are_read() {
         let member = parse_member("1=eu-west@10.0.0.1:7100").unwrap();
         assert_eq!((member.node_id, member.region_id.as_str()), (1, "eu-west"));
-        assert_eq!(parse_member("2=eu@[::1]:7").unwrap().peer_address, "[::1]:7");
-        for bad in ["", "1", "1=eu", "1=eu@host", "1=@host:1", "1=eu@:1", "1=eu@h:99999"] {
-            assert_eq!(parse_member(bad).unwrap_err(), "write it like 1=eu-west@10.0.0.1:7100");
+        assert_eq!(
+            parse_member("2=eu@[::1]:7").unwrap().peer_address,
+            "[::1]:7"
+        );
+        for bad in [
+            "",
+            "1",
+            "1=eu",
+            "1=eu@host",
+            "1=@host:1",
+            "1=eu@:1",
+            "1=eu@h:99999",
+        ] {
+            assert_eq!(
+                parse_member(bad).unwrap_err(),
+                "write it like 1=eu-west@10.0.0.1:7100"
+            );
         }
-        assert!(parse_member("x=eu@h:1").unwrap_err().starts_with("'x' is not a node id"));
+        assert!(
+            parse_member("x=eu@h:1")
+                .unwrap_err()
+                .starts_with("'x' is not a node id")
+        );
     }
 }

@@ -33,10 +33,15 @@ pub async fn run(context: &Context, command: ConfigCommand) -> Result<(), Failur
 /// # Errors
 /// When the cluster cannot be asked or refuses.
 pub async fn get(context: &Context, read: Read) -> Result<api::Configuration, Failure> {
-    let request = api::GetConfigurationRequest { consistency: read.consistency() };
+    let request = api::GetConfigurationRequest {
+        consistency: read.consistency(),
+    };
     let call = context.cluster.call(request, async |channel, request| {
         let client = AdminServiceClient::new(channel);
-        client.max_decoding_message_size(MESSAGE_BYTES_MAX).get_configuration(request).await
+        client
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .get_configuration(request)
+            .await
     });
     Ok(call.await?.value.configuration.unwrap_or_default())
 }

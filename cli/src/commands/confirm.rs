@@ -14,7 +14,9 @@ pub fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     }
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        return Err(Failure::Usage(format!("{question} Nobody can be asked here; give --yes")));
+        return Err(Failure::Usage(format!(
+            "{question} Nobody can be asked here; give --yes"
+        )));
     }
     let mut stderr = std::io::stderr();
     write!(stderr, "{question} [y/N] ")?;

@@ -21,12 +21,17 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
 /// Whether a stream that ended so may go on at another node.
 pub fn may_reopen(status: &Status) -> bool {
     // A connection that breaks in the middle shows as any of these.
-    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal)
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal
+    )
 }
 
 /// Waits, tells, and lets the caller open the stream again.
 pub async fn pause(context: &Context, endpoint: &str, why: &str) {
-    context.output.note(&format!("{endpoint}: the stream ended ({why}); opening it again"));
+    context.output.note(&format!(
+        "{endpoint}: the stream ended ({why}); opening it again"
+    ));
     tokio::time::sleep(REOPEN).await;
 }
 
@@ -48,7 +53,10 @@ where
     let mut rows: BTreeMap<String, V> = BTreeMap::new();
     let mut tick = tokio::time::interval(TICK);
     loop {
-        let Answer { value: mut stream, endpoint } = open().await?;
+        let Answer {
+            value: mut stream,
+            endpoint,
+        } = open().await?;
         let (mut dirty, mut ticks) = (true, 0);
         let why = loop {
             let message = tokio::select! {
@@ -67,7 +75,9 @@ where
                 Ok(None) => break "the node closed it".to_owned(),
                 Err(status) if may_reopen(&status) => break status.message().to_owned(),
                 Err(status) => {
-                    return Err(Failure::Server(Box::new(ServerError::new(&status, &endpoint))));
+                    return Err(Failure::Server(Box::new(ServerError::new(
+                        &status, &endpoint,
+                    ))));
                 }
                 Ok(Some(message)) => {
                     let view = V::from(message);
@@ -94,6 +104,10 @@ fn table<V: Tabular>(output: &crate::output::Output, rows: &[&V]) -> String {
 
 fn line<V: Tabular>(view: &V) -> String {
     let clock = Clock::system();
-    let cells: Vec<_> = view.row(&clock).into_iter().map(|f| printable(&f.0)).collect();
+    let cells: Vec<_> = view
+        .row(&clock)
+        .into_iter()
+        .map(|f| printable(&f.0))
+        .collect();
     format!("{}  {}", clock.local(clock.now_ms), cells.join("  "))
 }

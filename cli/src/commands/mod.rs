@@ -38,7 +38,10 @@ pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     if let Command::Completion(command) = cli.command {
         return completion::run(&output, &command);
     }
-    let context = Context { cluster: cluster()?, output };
+    let context = Context {
+        cluster: cluster()?,
+        output,
+    };
     match cli.command {
         Command::Cluster(command) => cluster::run(&context, command).await,
         Command::Agents(command) => agents::run(&context, command).await,

@@ -22,7 +22,9 @@ where
             return Ok(rows);
         }
         if next == token {
-            return Err(Failure::Failed("the node sent the same page token twice".to_owned()));
+            return Err(Failure::Failed(
+                "the node sent the same page token twice".to_owned(),
+            ));
         }
         token = next;
     }
@@ -40,6 +42,9 @@ mod tests {
         });
         assert_eq!(joined.await.unwrap(), [1, 2, 3]);
         let circle = all(async |_| Ok((vec![1], "a".to_owned()))).await;
-        assert_eq!(circle.unwrap_err().to_string(), "the node sent the same page token twice");
+        assert_eq!(
+            circle.unwrap_err().to_string(),
+            "the node sent the same page token twice"
+        );
     }
 }

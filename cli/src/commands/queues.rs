@@ -48,7 +48,9 @@ pub async fn run(context: &Context, command: QueuesCommand) -> Result<(), Failur
         let open = async || {
             let request = api::WatchQueuesRequest::default();
             let open = context.cluster.open(request, async |channel, request| {
-                SupervisorServiceClient::new(channel).watch_queues(request).await
+                SupervisorServiceClient::new(channel)
+                    .watch_queues(request)
+                    .await
             });
             open.await
         };
@@ -56,11 +58,17 @@ pub async fn run(context: &Context, command: QueuesCommand) -> Result<(), Failur
     }
     let rows = pages::all(async |page_token| {
         let consistency = list.read.consistency();
-        let request =
-            api::ListQueuesRequest { consistency, page_size: pages::PAGE_SIZE, page_token };
+        let request = api::ListQueuesRequest {
+            consistency,
+            page_size: pages::PAGE_SIZE,
+            page_token,
+        };
         let call = context.cluster.call(request, async |channel, request| {
             let client = SupervisorServiceClient::new(channel);
-            client.max_decoding_message_size(MESSAGE_BYTES_MAX).list_queues(request).await
+            client
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .list_queues(request)
+                .await
         });
         let page = call.await?.value;
         Ok((page.queues, page.next_page_token))

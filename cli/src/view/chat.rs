@@ -48,8 +48,17 @@ impl From<api::Chat> for Chat {
 }
 
 impl Tabular for Chat {
-    const HEADER: &'static [&'static str] =
-        &["chat", "queue", "phase", "languages", "priority", "arrived", "agent", "position", "due"];
+    const HEADER: &'static [&'static str] = &[
+        "chat",
+        "queue",
+        "phase",
+        "languages",
+        "priority",
+        "arrived",
+        "agent",
+        "position",
+        "due",
+    ];
 
     fn id(&self) -> String {
         self.chat_id.clone()
@@ -110,7 +119,11 @@ impl Chat {
         }
         lines.push(("log index", self.log_index.to_string()));
         let line = |(name, value): (&str, String)| {
-            format!("{} {}\n", paint.dim(&format!("{name:<10}")), printable(&value))
+            format!(
+                "{} {}\n",
+                paint.dim(&format!("{name:<10}")),
+                printable(&value)
+            )
         };
         lines.into_iter().map(line).collect()
     }
@@ -130,7 +143,11 @@ impl Chat {
             text.push_str(&format!(", agent {agent}"));
         }
         if self.due_ms != 0 {
-            text.push_str(&format!(", due {} ({})", clock.local(self.due_ms), clock.relative(self.due_ms)));
+            text.push_str(&format!(
+                ", due {} ({})",
+                clock.local(self.due_ms),
+                clock.relative(self.due_ms)
+            ));
         }
         text
     }
@@ -164,7 +181,12 @@ impl From<api::Offer> for OfferView {
 impl OfferView {
     /// One line for a stream of events.
     pub fn line(&self, clock: &Clock) -> String {
-        let Chat { chat_id, queue_id, languages, .. } = &self.chat;
+        let Chat {
+            chat_id,
+            queue_id,
+            languages,
+            ..
+        } = &self.chat;
         let mut text = format!(
             "offer of {chat_id} from {queue_id} in {}, answer {}",
             languages.join(", "),
@@ -190,13 +212,22 @@ pub struct Weighed {
 
 impl From<api::Candidate> for Weighed {
     fn from(c: api::Candidate) -> Self {
-        Self { agent_id: c.agent_id, eligible: c.eligible, rule: c.rule, reason: c.reason }
+        Self {
+            agent_id: c.agent_id,
+            eligible: c.eligible,
+            rule: c.rule,
+            reason: c.reason,
+        }
     }
 }
 
 impl Weighed {
     fn row(&self) -> Vec<Field> {
-        let (word, tone) = if self.eligible { ("yes", Tone::Good) } else { ("no", Tone::Bad) };
+        let (word, tone) = if self.eligible {
+            ("yes", Tone::Good)
+        } else {
+            ("no", Tone::Bad)
+        };
         vec![
             Field::from(&self.agent_id),
             Field(word.to_owned(), tone),
@@ -270,7 +301,10 @@ impl Explanation {
             }
         }
         if !self.candidates.is_empty() {
-            text.push_str(&format!("\n{}\n", paint.bold("Who could take it now, best first")));
+            text.push_str(&format!(
+                "\n{}\n",
+                paint.bold("Who could take it now, best first")
+            ));
             text.push_str(&indent(&candidates(&self.candidates, paint)));
         }
         text
@@ -306,9 +340,25 @@ mod tests {
         assert_eq!(json["agent_id"], serde_json::Value::Null);
         assert_eq!(json["position"], 2);
         assert_eq!(json["phase"], "waiting");
-        let clock = Clock { now_ms: 1_000_000, zone: TimeZone::UTC };
+        let clock = Clock {
+            now_ms: 1_000_000,
+            zone: TimeZone::UTC,
+        };
         let row: Vec<_> = view.row(&clock).into_iter().map(|f| f.0).collect();
-        assert_eq!(row, ["c1", "sales", "waiting", "ca,es", "0", "2m40s ago", "-", "2", "-"]);
+        assert_eq!(
+            row,
+            [
+                "c1",
+                "sales",
+                "waiting",
+                "ca,es",
+                "0",
+                "2m40s ago",
+                "-",
+                "2",
+                "-"
+            ]
+        );
     }
 
     #[test]
@@ -333,7 +383,10 @@ mod tests {
             candidates: vec![candidate],
             log_index: 8,
         });
-        let clock = Clock { now_ms: 1_000_000, zone: TimeZone::UTC };
+        let clock = Clock {
+            now_ms: 1_000_000,
+            zone: TimeZone::UTC,
+        };
         let paint = Paint::new(crate::output::When::Never, false);
         assert_eq!(
             story.story(&clock, paint),

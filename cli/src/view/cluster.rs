@@ -110,7 +110,15 @@ impl NodeStatus {
 
 impl Tabular for NodeStatus {
     const HEADER: &'static [&'static str] = &[
-        "endpoint", "node", "role", "term", "last", "committed", "applied", "snapshot", "state hash",
+        "endpoint",
+        "node",
+        "role",
+        "term",
+        "last",
+        "committed",
+        "applied",
+        "snapshot",
+        "state hash",
         "version",
     ];
 
@@ -163,7 +171,8 @@ impl Status {
             problems.push(format!("{} is unreachable: {why}", node.endpoint));
         }
         if newest.leader_id == 0 {
-            problems.push("no leader is known: nothing can be changed until one is elected".to_owned());
+            problems
+                .push("no leader is known: nothing can be changed until one is elected".to_owned());
         }
         for (i, a) in nodes.iter().enumerate().filter(|(_, n)| n.reachable) {
             let differs = |b: &&NodeStatus| {
@@ -172,7 +181,9 @@ impl Status {
             for b in nodes[i + 1..].iter().filter(differs) {
                 let index = a.applied_index.unwrap_or_default();
                 let (a, b) = (&a.endpoint, &b.endpoint);
-                problems.push(format!("{a} and {b} hold different states at index {index}"));
+                problems.push(format!(
+                    "{a} and {b} hold different states at index {index}"
+                ));
             }
         }
         Self {
@@ -199,7 +210,9 @@ impl Status {
     /// For people.
     pub fn page(&self, output: &crate::output::Output) -> String {
         let paint = output.paint;
-        let leader = self.leader_id.map_or(paint.error("none"), |id| format!("node {id}"));
+        let leader = self
+            .leader_id
+            .map_or(paint.error("none"), |id| format!("node {id}"));
         let failover = crate::time::format_millis(self.failover_ms_max.into());
         let mut text = format!(
             "cluster {}, leader: {leader}, a lost leader is replaced within {failover}\n\n{}\n",
@@ -258,14 +271,20 @@ impl Changes {
     /// The last line: `3 added, 1 changed, 0 removed`.
     pub fn summary(&self) -> String {
         let dry = if self.dry_run { " (dry run)" } else { "" };
-        format!("{} added, {} changed, {} removed{dry}", self.added, self.changed, self.removed)
+        format!(
+            "{} added, {} changed, {} removed{dry}",
+            self.added, self.changed, self.removed
+        )
     }
 
     /// A diff for people.
     pub fn diff(&self, paint: Paint) -> String {
         let mut text = String::new();
         for change in &self.changes {
-            let id = change.id.as_deref().map_or(String::new(), |id| format!(" {id}"));
+            let id = change
+                .id
+                .as_deref()
+                .map_or(String::new(), |id| format!(" {id}"));
             let head = |sign: &str| format!("{sign} {}{id}", change.kind);
             text.push_str(&match change.change.as_str() {
                 "added" => paint.good(&head("+")),
@@ -287,12 +306,13 @@ mod tests {
 
     #[test]
     fn changes_read_like_a_diff() {
-        let change = |kind: &str, id: &str, change: api::ChangeKind, fields: &[&str]| api::ObjectChange {
-            kind: kind.to_owned(),
-            id: id.to_owned(),
-            change: change as i32,
-            fields: fields.iter().map(|f| (*f).to_owned()).collect(),
-        };
+        let change =
+            |kind: &str, id: &str, change: api::ChangeKind, fields: &[&str]| api::ObjectChange {
+                kind: kind.to_owned(),
+                id: id.to_owned(),
+                change: change as i32,
+                fields: fields.iter().map(|f| (*f).to_owned()).collect(),
+            };
         let response = api::ApplyResponse {
             changes: vec![
                 change("workspace", "", api::ChangeKind::Changed, &["name: A -> B"]),
@@ -308,7 +328,10 @@ mod tests {
             "~ workspace\n    name: A -> B\n+ agent ana\n- queue old\n1 added, 1 changed, 1 removed (dry run)\n"
         );
         let coloured = changes.diff(paint(crate::output::When::Always));
-        assert!(coloured.contains("\u{1b}[32m+ agent ana\u{1b}[0m"), "{coloured}");
+        assert!(
+            coloured.contains("\u{1b}[32m+ agent ana\u{1b}[0m"),
+            "{coloured}"
+        );
     }
 
     #[test]
@@ -320,9 +343,13 @@ mod tests {
             state_hash,
             ..Default::default()
         };
-        let node = |n: &api::ClusterStatusResponse| NodeStatus::reached(format!("n{}", n.node_id), n);
+        let node =
+            |n: &api::ClusterStatusResponse| NodeStatus::reached(format!("n{}", n.node_id), n);
         let (a, b, c) = (status(1, 9, 7), status(2, 9, 8), status(3, 8, 5));
         let seen = Status::new(vec![node(&a), node(&b), node(&c)], a);
-        assert_eq!(seen.problems(), ["n1 and n2 hold different states at index 9"]);
+        assert_eq!(
+            seen.problems(),
+            ["n1 and n2 hold different states at index 9"]
+        );
     }
 }

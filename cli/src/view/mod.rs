@@ -43,7 +43,10 @@ mod tests {
 
     #[test]
     fn enums_become_words() {
-        assert_eq!(presence_word(api::Presence::NotResponding as i32), "not_responding");
+        assert_eq!(
+            presence_word(api::Presence::NotResponding as i32),
+            "not_responding"
+        );
         assert_eq!(phase_word(api::ChatPhase::WrapUp as i32), "wrap_up");
         assert_eq!(closed_word(0), "unspecified");
         assert_eq!(change_word(77), "unknown");

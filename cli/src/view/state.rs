@@ -45,8 +45,16 @@ impl From<api::AgentState> for Agent {
 }
 
 impl Tabular for Agent {
-    const HEADER: &'static [&'static str] =
-        &["agent", "name", "region", "presence", "shift", "load", "node", "shift change"];
+    const HEADER: &'static [&'static str] = &[
+        "agent",
+        "name",
+        "region",
+        "presence",
+        "shift",
+        "load",
+        "node",
+        "shift change",
+    ];
 
     fn id(&self) -> String {
         self.agent_id.clone()
@@ -111,7 +119,14 @@ impl From<api::QueueState> for Queue {
 
 impl Tabular for Queue {
     const HEADER: &'static [&'static str] = &[
-        "queue", "state", "waiting", "offered", "active", "deferred", "oldest", "agents ready",
+        "queue",
+        "state",
+        "waiting",
+        "offered",
+        "active",
+        "deferred",
+        "oldest",
+        "agents ready",
     ];
 
     fn id(&self) -> String {
@@ -149,8 +164,15 @@ impl Agent {
 
     /// Presence, shift and load in one line.
     pub fn brief(&self) -> String {
-        let shift = if self.on_shift { "on shift" } else { "off shift" };
-        format!("now {}, {shift}, load {}/{}", self.presence, self.load, self.capacity)
+        let shift = if self.on_shift {
+            "on shift"
+        } else {
+            "off shift"
+        };
+        format!(
+            "now {}, {shift}, load {}/{}",
+            self.presence, self.load, self.capacity
+        )
     }
 }
 
@@ -160,7 +182,10 @@ mod tests {
     use jiff::tz::TimeZone;
 
     fn clock() -> Clock {
-        Clock { now_ms: 1_000_000, zone: TimeZone::UTC }
+        Clock {
+            now_ms: 1_000_000,
+            zone: TimeZone::UTC,
+        }
     }
 
     fn texts(fields: Vec<Field>) -> Vec<String> {
@@ -183,7 +208,10 @@ mod tests {
             log_index: 9,
         });
         let row = texts(agent.row(&clock()));
-        assert_eq!(row, ["ana", "Ana", "eu", "available", "on", "1/3", "2", "in 1m"]);
+        assert_eq!(
+            row,
+            ["ana", "Ana", "eu", "available", "on", "1/3", "2", "in 1m"]
+        );
         assert_eq!(
             serde_json::to_string(&agent).unwrap(),
             r#"{"agent_id":"ana","name":"Ana","region_id":"eu","presence":"available","on_shift":true,"load":1,"capacity":3,"session_epoch":4,"node_id":2,"shift_edge_at":"1970-01-01T00:17:40.000Z","log_index":9}"#
@@ -200,7 +228,10 @@ mod tests {
             ..Default::default()
         });
         let row = texts(queue.row(&clock()));
-        assert_eq!(row, ["sales", "opens in 1h", "2", "0", "0", "0", "2m40s ago", "0"]);
+        assert_eq!(
+            row,
+            ["sales", "opens in 1h", "2", "0", "0", "0", "2m40s ago", "0"]
+        );
         let json = serde_json::to_value(&queue).unwrap();
         assert_eq!(json["open"], false);
         assert_eq!(json["oldest_arrival_at"], "1970-01-01T00:14:00.000Z");

@@ -31,12 +31,23 @@ pub fn schedule(
         holidays.push(date(reader, &mut seen, &day));
     }
     let exceptions = exceptions(reader, &object.field("exceptions"));
-    Some((id.clone(), Schedule { id, zone, week, holidays, exceptions }))
+    Some((
+        id.clone(),
+        Schedule {
+            id,
+            zone,
+            week,
+            holidays,
+            exceptions,
+        },
+    ))
 }
 
 /// Reads an IANA zone that must be given.
 pub fn zone(reader: &mut Reader, field: &Field<'_>) -> String {
-    let zone = reader.text(field, "an IANA time zone such as Europe/Lisbon").unwrap_or_default();
+    let zone = reader
+        .text(field, "an IANA time zone such as Europe/Lisbon")
+        .unwrap_or_default();
     if !zone.is_empty() && TimeZone::get(&zone).is_err() {
         let rule = "use a name such as Europe/Lisbon";
         reader.complain(field, format!("'{zone}' is not an IANA time zone; {rule}"));
@@ -57,20 +68,37 @@ fn week(reader: &mut Reader, list: &Field<'_>) -> Vec<WeeklyShift> {
     let mut shifts = Vec::new();
     let mut spans = Vec::new();
     for (i, field) in fields.iter().enumerate() {
-        let Some(object) = reader.object(field, &["days", "from", "to"]) else { continue };
+        let Some(object) = reader.object(field, &["days", "from", "to"]) else {
+            continue;
+        };
         let days = days(reader, &object.field("days"));
         let (hours, minutes) = hours(reader, &object);
-        let starts = DAYS.iter().zip(0..).filter(|(day, _)| days.iter().any(|d| d == *day));
+        let starts = DAYS
+            .iter()
+            .zip(0..)
+            .filter(|(day, _)| days.iter().any(|d| d == *day));
         for (day, number) in starts {
             let Some((from, to)) = minutes else { break };
             let midnight = number * DAY;
-            spans.push(Span { from: midnight + from, to: midnight + to, shift: i, day });
+            spans.push(Span {
+                from: midnight + from,
+                to: midnight + to,
+                shift: i,
+                day,
+            });
         }
-        shifts.push(WeeklyShift { days, from: hours.from, to: hours.to });
+        shifts.push(WeeklyShift {
+            days,
+            from: hours.from,
+            to: hours.to,
+        });
     }
     if spans.len() > SHIFTS_MAX {
         let given = spans.len();
-        reader.complain(list, format!("makes {given} shifts a week; give at most {SHIFTS_MAX}"));
+        reader.complain(
+            list,
+            format!("makes {given} shifts a week; give at most {SHIFTS_MAX}"),
+        );
     }
     refuse_overlap(reader, &fields, spans, true);
     shifts
@@ -81,7 +109,9 @@ fn days(reader: &mut Reader, list: &Field<'_>) -> Vec<String> {
     let mut seen = Seen::default();
     let mut found = Vec::new();
     for field in reader.list(list, 1, 7) {
-        let Some(day) = reader.text(&field, &rule) else { continue };
+        let Some(day) = reader.text(&field, &rule) else {
+            continue;
+        };
         if DAYS.contains(&day.as_str()) {
             reader.once(&mut seen, &field, &day);
         } else {
@@ -97,7 +127,9 @@ fn days(reader: &mut Reader, list: &Field<'_>) -> Vec<String> {
 fn hours(reader: &mut Reader, object: &Object<'_>) -> (Hours, Option<(u32, u32)>) {
     let (from, start) = clock(reader, &object.field("from"), DAY - 1);
     let (to, end) = clock(reader, &object.field("to"), DAY);
-    let minutes = start.zip(end).map(|(from, to)| (from, if to <= from { to + DAY } else { to }));
+    let minutes = start
+        .zip(end)
+        .map(|(from, to)| (from, if to <= from { to + DAY } else { to }));
     (Hours { from, to }, minutes)
 }
 
@@ -110,9 +142,16 @@ fn clock(reader: &mut Reader, field: &Field<'_>, max: u32) -> (String, Option<u3
         false => None,
     };
     let parts = text.split_once(':').and_then(|(h, m)| two(h).zip(two(m)));
-    let minutes = parts.filter(|(_, m)| *m < 60).map(|(h, m)| h * 60 + m).filter(|t| *t <= max);
+    let minutes = parts
+        .filter(|(_, m)| *m < 60)
+        .map(|(h, m)| h * 60 + m)
+        .filter(|t| *t <= max);
     if minutes.is_none() {
-        let rule = if max == DAY { "00:00 to 24:00" } else { "00:00 to 23:59" };
+        let rule = if max == DAY {
+            "00:00 to 24:00"
+        } else {
+            "00:00 to 23:59"
+        };
         reader.complain(field, format!("'{text}' is not a local time; give {rule}"));
     }
     (text, minutes)
@@ -124,7 +163,12 @@ fn refuse_overlap(reader: &mut Reader, fields: &[Field<'_>], mut spans: Vec<Span
         // The end of the week meets its beginning.
         let first = &spans[0];
         let (from, to) = (first.from + 7 * DAY, first.to + 7 * DAY);
-        spans.push(Span { from, to, shift: first.shift, day: first.day });
+        spans.push(Span {
+            from,
+            to,
+            shift: first.shift,
+            day: first.day,
+        });
     }
     let mut told = std::collections::BTreeSet::new();
     for pair in spans.windows(2) {
@@ -133,10 +177,17 @@ fn refuse_overlap(reader: &mut Reader, fields: &[Field<'_>], mut spans: Vec<Span
             continue;
         }
         // Told at the one further down, which is more likely the slip.
-        let (one, other) = (earlier.shift.min(later.shift), earlier.shift.max(later.shift));
+        let (one, other) = (
+            earlier.shift.min(later.shift),
+            earlier.shift.max(later.shift),
+        );
         if told.insert((one, other)) {
             let line = fields[one].at.line;
-            let day = if later.day.is_empty() { String::new() } else { format!(" on {}", later.day) };
+            let day = if later.day.is_empty() {
+                String::new()
+            } else {
+                format!(" on {}", later.day)
+            };
             reader.complain(
                 &fields[other],
                 format!("overlaps entry {one} of line {line}{day}; merge the two or move one"),
@@ -152,7 +203,10 @@ fn date(reader: &mut Reader, seen: &mut Seen, field: &Field<'_>) -> String {
     if text.len() == 10 && Date::strptime("%Y-%m-%d", &text).is_ok() {
         reader.once(seen, field, &text);
     } else {
-        reader.complain(field, format!("'{text}' is not a date; write it like 2026-12-25"));
+        reader.complain(
+            field,
+            format!("'{text}' is not a date; write it like 2026-12-25"),
+        );
     }
     text
 }
@@ -161,15 +215,24 @@ fn exceptions(reader: &mut Reader, list: &Field<'_>) -> Vec<ScheduleException> {
     let mut seen = Seen::default();
     let mut found = Vec::new();
     for field in reader.list(list, 0, DATES_MAX) {
-        let Some(object) = reader.object(&field, &["date", "hours"]) else { continue };
+        let Some(object) = reader.object(&field, &["date", "hours"]) else {
+            continue;
+        };
         let date = date(reader, &mut seen, &object.field("date"));
         let fields = reader.list(&object.field("hours"), 0, SHIFTS_MAX);
         let mut all = Vec::new();
         let mut spans = Vec::new();
         for (i, field) in fields.iter().enumerate() {
-            let Some(object) = reader.object(field, &["from", "to"]) else { continue };
+            let Some(object) = reader.object(field, &["from", "to"]) else {
+                continue;
+            };
             let (hours, minutes) = hours(reader, &object);
-            spans.extend(minutes.map(|(from, to)| Span { from, to, shift: i, day: "" }));
+            spans.extend(minutes.map(|(from, to)| Span {
+                from,
+                to,
+                shift: i,
+                day: "",
+            }));
             all.push(hours);
         }
         refuse_overlap(reader, &fields, spans, false);

@@ -13,8 +13,8 @@ use meridian_proto::livechat::v1::Configuration;
 
 use crate::failure::{Failure, Violation};
 use reader::{Problem, Reader};
-pub use references::{Dangling, Kind};
 use references::References;
+pub use references::{Dangling, Kind};
 pub use show::World;
 
 /// A file that was read and checked as far as it can be on its own.
@@ -35,8 +35,11 @@ impl File {
     /// [`Failure::Invalid`] with everything that is wrong.
     pub fn read(name: &str, text: &str) -> Result<Self, Failure> {
         let tree = tree::parse(text).map_err(|error| {
-            let problem =
-                Problem { at: error.at, field: String::new(), description: error.message };
+            let problem = Problem {
+                at: error.at,
+                field: String::new(),
+                description: error.message,
+            };
             refuse(name, vec![problem])
         })?;
         let mut reader = Reader::default();
@@ -45,7 +48,12 @@ impl File {
         references.refuse_cycles(&mut reader);
         let dangling = references.dangling();
         if reader.problems.is_empty() {
-            return Ok(Self { configuration, dangling, name: name.to_owned(), tree });
+            return Ok(Self {
+                configuration,
+                dangling,
+                name: name.to_owned(),
+                tree,
+            });
         }
         let mut problems = reader.problems;
         problems.extend(dangling.iter().map(|d| d.problem("this file")));
@@ -58,16 +66,30 @@ impl File {
     /// # Errors
     /// [`Failure::Invalid`] with all of them.
     pub fn refuse_dangling(&self, known: Option<&Configuration>) -> Result<(), Failure> {
-        let places = if known.is_some() { "this file or the cluster" } else { "this file" };
+        let places = if known.is_some() {
+            "this file or the cluster"
+        } else {
+            "this file"
+        };
         let has = |dangling: &&Dangling| !known.is_some_and(|c| defines(c, dangling));
-        let problems: Vec<_> =
-            self.dangling.iter().filter(has).map(|d| d.problem(places)).collect();
-        if problems.is_empty() { Ok(()) } else { Err(refuse(&self.name, problems)) }
+        let problems: Vec<_> = self
+            .dangling
+            .iter()
+            .filter(has)
+            .map(|d| d.problem(places))
+            .collect();
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(refuse(&self.name, problems))
+        }
     }
 
     /// Names the line of every field a node complained about.
     pub fn place(&self, failure: Failure) -> Failure {
-        let Failure::Server(mut error) = failure else { return failure };
+        let Failure::Server(mut error) = failure else {
+            return failure;
+        };
         for violation in &mut error.violations {
             let path = violation.field.trim_start_matches("configuration.");
             let path = path.trim_start_matches("put.").to_owned();
@@ -108,5 +130,8 @@ fn refuse(name: &str, mut problems: Vec<Problem>) -> Failure {
         1 => format!("{name} has 1 problem; nothing was sent"),
         n => format!("{name} has {n} problems; nothing was sent"),
     };
-    Failure::Invalid { summary, violations }
+    Failure::Invalid {
+        summary,
+        violations,
+    }
 }

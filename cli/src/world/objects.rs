@@ -1,8 +1,8 @@
 //! Workspace, regions, queues and agents, from the file to the API's messages.
 
 use meridian_proto::livechat::v1::{
-    Agent, Configuration, LanguageFallback, LanguageLevel, Overflow, Queue, Region,
-    RelaxationStep, SkillLevel, SpokenLanguage, Workspace,
+    Agent, Configuration, LanguageFallback, LanguageLevel, Overflow, Queue, Region, RelaxationStep,
+    SkillLevel, SpokenLanguage, Workspace,
 };
 
 use super::hours;
@@ -22,7 +22,11 @@ pub const LEVELS: [(&str, LanguageLevel); 4] = [
 
 /// Reads the whole file.
 pub fn configuration(reader: &mut Reader, refs: &mut References, root: &Node) -> Configuration {
-    let whole = Field { path: String::new(), node: Some(root), at: root.at };
+    let whole = Field {
+        path: String::new(),
+        node: Some(root),
+        at: root.at,
+    };
     let known = ["workspace", "regions", "schedules", "queues", "agents"];
     let Some(file) = reader.object(&whole, &known) else {
         return Configuration::default();
@@ -30,7 +34,13 @@ pub fn configuration(reader: &mut Reader, refs: &mut References, root: &Node) ->
     Configuration {
         workspace: workspace(reader, &file.field("workspace")),
         regions: each(reader, refs, Kind::Region, &file.field("regions"), region),
-        schedules: each(reader, refs, Kind::Schedule, &file.field("schedules"), hours::schedule),
+        schedules: each(
+            reader,
+            refs,
+            Kind::Schedule,
+            &file.field("schedules"),
+            hours::schedule,
+        ),
         queues: each(reader, refs, Kind::Queue, &file.field("queues"), queue),
         agents: each(reader, refs, Kind::Agent, &file.field("agents"), agent),
     }
@@ -46,10 +56,21 @@ fn each<T>(
     let mut seen = Seen::default();
     let mut objects = Vec::new();
     for field in reader.list(list, 0, usize::MAX) {
-        let Some((id, object)) = read(reader, refs, &field) else { continue };
-        let id_field = Field { path: format!("{}.id", field.path), ..field };
-        let id_at = id_field.node.and_then(|n| super::tree::locate(n, "id")).map(|n| n.at);
-        let id_field = Field { at: id_at.unwrap_or(id_field.at), ..id_field };
+        let Some((id, object)) = read(reader, refs, &field) else {
+            continue;
+        };
+        let id_field = Field {
+            path: format!("{}.id", field.path),
+            ..field
+        };
+        let id_at = id_field
+            .node
+            .and_then(|n| super::tree::locate(n, "id"))
+            .map(|n| n.at);
+        let id_field = Field {
+            at: id_at.unwrap_or(id_field.at),
+            ..id_field
+        };
         if !id.is_empty() {
             reader.once(&mut seen, &id_field, &id);
             refs.define(kind, &id);
@@ -65,7 +86,9 @@ fn workspace(reader: &mut Reader, field: &Field<'_>) -> Option<Workspace> {
     let mut seen = Seen::default();
     let mut fallbacks = Vec::new();
     for field in reader.list(&object.field("fallbacks"), 0, 256) {
-        let Some(object) = reader.object(&field, &["language", "accept"]) else { continue };
+        let Some(object) = reader.object(&field, &["language", "accept"]) else {
+            continue;
+        };
         let language = language_once(reader, &mut seen, &object.field("language"));
         let accept = languages(reader, &object.field("accept"), 1, 8);
         fallbacks.push(LanguageFallback { language, accept });
@@ -85,7 +108,9 @@ fn language_once(reader: &mut Reader, seen: &mut Seen, field: &Field<'_>) -> Str
 fn languages(reader: &mut Reader, field: &Field<'_>, min: usize, max: usize) -> Vec<String> {
     let mut seen = Seen::default();
     let list = reader.list(field, min, max);
-    list.iter().map(|f| language_once(reader, &mut seen, f)).collect()
+    list.iter()
+        .map(|f| language_once(reader, &mut seen, f))
+        .collect()
 }
 
 /// A list of ids of one kind, none twice.
@@ -99,7 +124,9 @@ fn ids(
     let mut seen = Seen::default();
     let mut found = Vec::new();
     for element in reader.list(field, min, max) {
-        let Some(id) = reader.id(&element) else { continue };
+        let Some(id) = reader.id(&element) else {
+            continue;
+        };
         reader.once(&mut seen, &element, &id);
         refs.refer(kind, &id, &element);
         found.push(id);
@@ -113,18 +140,17 @@ fn reference_if_given(
     kind: Kind,
     field: &Field<'_>,
 ) -> String {
-    let Some(id) = reader.id_if_given(field) else { return String::new() };
+    let Some(id) = reader.id_if_given(field) else {
+        return String::new();
+    };
     refs.refer(kind, &id, field);
     id
 }
 
-fn reference(
-    reader: &mut Reader,
-    refs: &mut References,
-    kind: Kind,
-    field: &Field<'_>,
-) -> String {
-    let Some(id) = reader.id(field) else { return String::new() };
+fn reference(reader: &mut Reader, refs: &mut References, kind: Kind, field: &Field<'_>) -> String {
+    let Some(id) = reader.id(field) else {
+        return String::new();
+    };
     refs.refer(kind, &id, field);
     id
 }
@@ -144,7 +170,9 @@ fn region(
 fn level(reader: &mut Reader, field: &Field<'_>) -> i32 {
     let words = LEVELS.map(|(word, _)| word);
     let rule = format!("{} or {}", words[..3].join(", "), words[3]);
-    let Some(text) = reader.text(field, &rule) else { return 0 };
+    let Some(text) = reader.text(field, &rule) else {
+        return 0;
+    };
     match LEVELS.iter().find(|(word, _)| *word == text) {
         Some((_, level)) => *level as i32,
         None => {
@@ -154,14 +182,19 @@ fn level(reader: &mut Reader, field: &Field<'_>) -> i32 {
     }
 }
 
-fn queue(
-    reader: &mut Reader,
-    refs: &mut References,
-    field: &Field<'_>,
-) -> Option<(String, Queue)> {
+fn queue(reader: &mut Reader, refs: &mut References, field: &Field<'_>) -> Option<(String, Queue)> {
     let known = [
-        "id", "schedule", "steps", "offer_timeout", "wrap_up", "wait_max", "waiting_max", "ageing",
-        "answer_target", "overflow", "sticky",
+        "id",
+        "schedule",
+        "steps",
+        "offer_timeout",
+        "wrap_up",
+        "wait_max",
+        "waiting_max",
+        "ageing",
+        "answer_target",
+        "overflow",
+        "sticky",
     ];
     let object = reader.object(field, &known)?;
     let id = reader.id(&object.field("id")).unwrap_or_default();
@@ -200,10 +233,18 @@ fn overflow(
 }
 
 fn steps(reader: &mut Reader, refs: &mut References, list: &Field<'_>) -> Vec<RelaxationStep> {
-    let known = ["after", "language_level", "fallback_languages", "skill_levels_off", "regions"];
+    let known = [
+        "after",
+        "language_level",
+        "fallback_languages",
+        "skill_levels_off",
+        "regions",
+    ];
     let mut steps: Vec<RelaxationStep> = Vec::new();
     for field in reader.list(list, 0, usize::MAX) {
-        let Some(object) = reader.object(&field, &known) else { continue };
+        let Some(object) = reader.object(&field, &known) else {
+            continue;
+        };
         let after = object.field("after");
         let after_ms = reader.millis(&after, 0, DAY_MS);
         match steps.last() {
@@ -221,19 +262,29 @@ fn steps(reader: &mut Reader, refs: &mut References, list: &Field<'_>) -> Vec<Re
             language_level: level(reader, &object.field("language_level")),
             fallback_languages: reader.flag(&object.field("fallback_languages")),
             skill_levels_off: reader.whole(&object.field("skill_levels_off"), 0, 10, Some(0)),
-            regions: ids(reader, refs, Kind::Region, &object.field("regions"), (0, usize::MAX)),
+            regions: ids(
+                reader,
+                refs,
+                Kind::Region,
+                &object.field("regions"),
+                (0, usize::MAX),
+            ),
         });
     }
     steps
 }
 
-fn agent(
-    reader: &mut Reader,
-    refs: &mut References,
-    field: &Field<'_>,
-) -> Option<(String, Agent)> {
-    let known =
-        ["id", "name", "region", "schedule", "languages", "skills", "queues", "capacity"];
+fn agent(reader: &mut Reader, refs: &mut References, field: &Field<'_>) -> Option<(String, Agent)> {
+    let known = [
+        "id",
+        "name",
+        "region",
+        "schedule",
+        "languages",
+        "skills",
+        "queues",
+        "capacity",
+    ];
     let object = reader.object(field, &known)?;
     let id = reader.id(&object.field("id")).unwrap_or_default();
     let agent = Agent {
@@ -253,7 +304,9 @@ fn spoken(reader: &mut Reader, list: &Field<'_>) -> Vec<SpokenLanguage> {
     let mut seen = Seen::default();
     let mut found = Vec::new();
     for field in reader.list(list, 1, 32) {
-        let Some(object) = reader.object(&field, &["language", "level"]) else { continue };
+        let Some(object) = reader.object(&field, &["language", "level"]) else {
+            continue;
+        };
         let language = language_once(reader, &mut seen, &object.field("language"));
         let level = level(reader, &object.field("level"));
         found.push(SpokenLanguage { language, level });
@@ -265,7 +318,9 @@ fn skills(reader: &mut Reader, list: &Field<'_>) -> Vec<SkillLevel> {
     let mut seen = Seen::default();
     let mut found = Vec::new();
     for field in reader.list(list, 0, 64) {
-        let Some(object) = reader.object(&field, &["skill", "level"]) else { continue };
+        let Some(object) = reader.object(&field, &["skill", "level"]) else {
+            continue;
+        };
         let name = object.field("skill");
         let skill = reader.name(&name, 64);
         if !skill.is_empty() {

@@ -40,8 +40,16 @@ impl<'a> Object<'a> {
     pub fn field(&self, name: &str) -> Field<'a> {
         let node = self.fields.iter().find(|(k, _)| k == name).map(|(_, n)| n);
         let node = node.filter(|n| !matches!(n.value, Value::Null));
-        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
-        Field { path, node, at: node.map_or(self.at, |n| n.at) }
+        let path = if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        };
+        Field {
+            path,
+            node,
+            at: node.map_or(self.at, |n| n.at),
+        }
     }
 }
 
@@ -60,13 +68,20 @@ impl Reader {
     /// Notes a complaint about a field.
     pub fn complain(&mut self, field: &Field<'_>, description: impl Into<String>) {
         let (at, field) = (Some(field.at), field.path.clone());
-        self.problems.push(Problem { at, field, description: description.into() });
+        self.problems.push(Problem {
+            at,
+            field,
+            description: description.into(),
+        });
     }
 
     fn wrong_kind(&mut self, field: &Field<'_>, node: &Node, wanted: &str) {
         let quote = matches!(node.value, Value::Number(_) | Value::Flag(_)) && wanted == "text";
         let hint = if quote { "; put it in quotes" } else { "" };
-        self.complain(field, format!("is {}; give {wanted}{hint}", node.value.kind()));
+        self.complain(
+            field,
+            format!("is {}; give {wanted}{hint}", node.value.kind()),
+        );
     }
 
     /// The object's fields; names outside `known` are refused.
@@ -76,10 +91,20 @@ impl Reader {
             self.wrong_kind(field, node, "a set of fields");
             return None;
         };
-        let object = Object { path: field.path.clone(), at: node.at, fields };
-        for (name, _) in fields.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+        let object = Object {
+            path: field.path.clone(),
+            at: node.at,
+            fields,
+        };
+        for (name, _) in fields
+            .iter()
+            .filter(|(name, _)| !known.contains(&name.as_str()))
+        {
             let unknown = object.field(name);
-            self.complain(&unknown, format!("is not a field; the fields are {}", known.join(", ")));
+            self.complain(
+                &unknown,
+                format!("is not a field; the fields are {}", known.join(", ")),
+            );
         }
         Some(object)
     }
@@ -88,14 +113,20 @@ impl Reader {
     pub fn list<'a>(&mut self, field: &Field<'a>, min: usize, max: usize) -> Vec<Field<'a>> {
         let list: &'a [Node] = match field.node {
             None => &[],
-            Some(Node { value: Value::List(list), .. }) => list,
+            Some(Node {
+                value: Value::List(list),
+                ..
+            }) => list,
             Some(node) => {
                 self.wrong_kind(field, node, "a list");
                 return Vec::new();
             }
         };
         if list.len() < min || list.len() > max {
-            self.complain(field, format!("has {} entries; give {min} to {max}", list.len()));
+            self.complain(
+                field,
+                format!("has {} entries; give {min} to {max}", list.len()),
+            );
         }
         let element = |(i, node): (usize, &'a Node)| Field {
             path: format!("{}[{i}]", field.path),
@@ -109,7 +140,10 @@ impl Reader {
     pub fn text_if_given(&mut self, field: &Field<'_>) -> Option<String> {
         match field.node {
             None => None,
-            Some(Node { value: Value::Text(text), .. }) => Some(text.clone()),
+            Some(Node {
+                value: Value::Text(text),
+                ..
+            }) => Some(text.clone()),
             Some(node) => {
                 self.wrong_kind(field, node, "text");
                 None
@@ -129,7 +163,9 @@ impl Reader {
     pub fn name(&mut self, field: &Field<'_>, max: usize) -> String {
         let what = format!("1 to {max} bytes of text");
         let text = self.text(field, &what).unwrap_or_default();
-        if field.node.is_some_and(|n| matches!(n.value, Value::Text(_)))
+        if field
+            .node
+            .is_some_and(|n| matches!(n.value, Value::Text(_)))
             && !(1..=max).contains(&text.len())
         {
             self.complain(field, format!("has {} bytes; give {what}", text.len()));
@@ -174,9 +210,15 @@ impl Reader {
             return 0;
         };
         if number.fract() != 0.0 {
-            self.complain(field, format!("{number} is not a whole number; give {min} to {max}"));
+            self.complain(
+                field,
+                format!("{number} is not a whole number; give {min} to {max}"),
+            );
         } else if !(f64::from(min)..=f64::from(max)).contains(&number) {
-            self.complain(field, format!("{number} is out of bounds; give {min} to {max}"));
+            self.complain(
+                field,
+                format!("{number} is out of bounds; give {min} to {max}"),
+            );
         } else {
             // Checked above: whole, and within the bounds of u32.
             return number as u32;
@@ -203,7 +245,10 @@ impl Reader {
             Err(error) => self.complain(field, error.to_string()),
             Ok(millis) => match u32::try_from(millis) {
                 Ok(millis) if (min..=max).contains(&millis) => return millis,
-                _ => self.complain(field, format!("{text} is out of bounds; give {low} to {high}")),
+                _ => self.complain(
+                    field,
+                    format!("{text} is out of bounds; give {low} to {high}"),
+                ),
             },
         }
         0
@@ -213,7 +258,10 @@ impl Reader {
     pub fn flag(&mut self, field: &Field<'_>) -> bool {
         match field.node {
             None => false,
-            Some(Node { value: Value::Flag(flag), .. }) => *flag,
+            Some(Node {
+                value: Value::Flag(flag),
+                ..
+            }) => *flag,
             Some(node) => {
                 self.wrong_kind(field, node, "true or false");
                 false
@@ -225,7 +273,10 @@ impl Reader {
     pub fn once(&mut self, seen: &mut Seen, field: &Field<'_>, word: &str) {
         match seen.0.get(word) {
             Some(line) => {
-                self.complain(field, format!("'{word}' is given twice; the first is on line {line}"));
+                self.complain(
+                    field,
+                    format!("'{word}' is given twice; the first is on line {line}"),
+                );
             }
             None => {
                 seen.0.insert(word.to_owned(), field.at.line);
@@ -236,14 +287,18 @@ impl Reader {
     /// A language tag of the BCP-47 shape that must be given; the server makes it canonical.
     pub fn language(&mut self, field: &Field<'_>) -> Option<String> {
         let tag = self.text(field, "a language tag such as pt-BR")?;
-        let part = |p: &str| (1..=8).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_alphanumeric());
+        let part =
+            |p: &str| (1..=8).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_alphanumeric());
         let first = tag.split('-').next().unwrap_or_default();
         let good = (2..=35).contains(&tag.len())
             && tag.split('-').all(part)
             && (2..=8).contains(&first.len())
             && first.bytes().all(|b| b.is_ascii_alphabetic());
         if !good {
-            self.complain(field, format!("'{tag}' is not a language tag; write it like pt-BR"));
+            self.complain(
+                field,
+                format!("'{tag}' is not a language tag; write it like pt-BR"),
+            );
         }
         good.then_some(tag)
     }

@@ -44,9 +44,15 @@ impl Dangling {
     /// The complaint; `places` says where it was looked for.
     pub fn problem(&self, places: &str) -> Problem {
         let kind = self.kind.word();
-        let description =
-            format!("'{}' is not a {kind} of {places}; add the {kind} or correct the id", self.id);
-        Problem { at: Some(self.at), field: self.field.clone(), description }
+        let description = format!(
+            "'{}' is not a {kind} of {places}; add the {kind} or correct the id",
+            self.id
+        );
+        Problem {
+            at: Some(self.at),
+            field: self.field.clone(),
+            description,
+        }
     }
 }
 
@@ -71,7 +77,10 @@ impl References {
 
     /// Queue `from` overflows to queue `to`.
     pub fn overflow(&mut self, from: &str, to: &str, field: &Field<'_>) {
-        self.overflows.insert(from.to_owned(), (to.to_owned(), used(Kind::Queue, to, field)));
+        self.overflows.insert(
+            from.to_owned(),
+            (to.to_owned(), used(Kind::Queue, to, field)),
+        );
     }
 
     /// Ids the file uses but does not define.
@@ -107,5 +116,10 @@ impl References {
 }
 
 fn used(kind: Kind, id: &str, field: &Field<'_>) -> Dangling {
-    Dangling { kind, id: id.to_owned(), field: field.path.clone(), at: field.at }
+    Dangling {
+        kind,
+        id: id.to_owned(),
+        field: field.path.clone(),
+        at: field.at,
+    }
 }

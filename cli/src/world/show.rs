@@ -168,22 +168,38 @@ impl From<api::Configuration> for World {
 
 impl From<api::Workspace> for Workspace {
     fn from(w: api::Workspace) -> Self {
-        let fallback =
-            |f: api::LanguageFallback| Fallback { language: f.language, accept: FlowSeq(f.accept) };
-        Self { name: w.name, fallbacks: w.fallbacks.into_iter().map(fallback).collect() }
+        let fallback = |f: api::LanguageFallback| Fallback {
+            language: f.language,
+            accept: FlowSeq(f.accept),
+        };
+        Self {
+            name: w.name,
+            fallbacks: w.fallbacks.into_iter().map(fallback).collect(),
+        }
     }
 }
 
 impl From<api::Region> for Region {
     fn from(r: api::Region) -> Self {
-        Self { id: r.id, zone: r.zone, schedule: r.schedule }
+        Self {
+            id: r.id,
+            zone: r.zone,
+            schedule: r.schedule,
+        }
     }
 }
 
 impl From<api::Schedule> for Schedule {
     fn from(s: api::Schedule) -> Self {
-        let shift = |w: api::WeeklyShift| Shift { days: FlowSeq(w.days), from: w.from, to: w.to };
-        let hours = |h: api::Hours| Hours { from: h.from, to: h.to };
+        let shift = |w: api::WeeklyShift| Shift {
+            days: FlowSeq(w.days),
+            from: w.from,
+            to: w.to,
+        };
+        let hours = |h: api::Hours| Hours {
+            from: h.from,
+            to: h.to,
+        };
         let exception = |e: api::ScheduleException| Exception {
             date: e.date,
             hours: e.hours.into_iter().map(hours).collect(),
@@ -207,8 +223,10 @@ impl From<api::Queue> for Queue {
             skill_levels_off: s.skill_levels_off,
             regions: FlowSeq(s.regions),
         };
-        let overflow =
-            |o: api::Overflow| Overflow { after: format_millis(o.after_ms.into()), queue: o.queue };
+        let overflow = |o: api::Overflow| Overflow {
+            after: format_millis(o.after_ms.into()),
+            queue: o.queue,
+        };
         Self {
             id: q.id,
             schedule: q.schedule,
@@ -227,9 +245,14 @@ impl From<api::Queue> for Queue {
 
 impl From<api::Agent> for Agent {
     fn from(a: api::Agent) -> Self {
-        let language =
-            |l: api::SpokenLanguage| Language { language: l.language, level: level(l.level) };
-        let skill = |s: api::SkillLevel| Skill { skill: s.skill, level: s.level };
+        let language = |l: api::SpokenLanguage| Language {
+            language: l.language,
+            level: level(l.level),
+        };
+        let skill = |s: api::SkillLevel| Skill {
+            skill: s.skill,
+            level: s.level,
+        };
         Self {
             id: a.id,
             name: a.name,

@@ -79,7 +79,10 @@ pub fn parse(text: &str) -> Result<Node, SyntaxError> {
         },
     };
     let root = serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| {
-        let at = error.location().map(|l| At { line: l.line(), column: l.column() });
+        let at = error.location().map(|l| At {
+            line: l.line(),
+            column: l.column(),
+        });
         let mut message = error.without_snippet().to_string();
         if let Some(at) = at {
             // The place is named in front of the message already.
@@ -89,7 +92,10 @@ pub fn parse(text: &str) -> Result<Node, SyntaxError> {
         SyntaxError { at, message }
     })?;
     Ok(match root.value {
-        Value::Null => Node { at: At { line: 1, column: 1 }, value: Value::Map(Vec::new()) },
+        Value::Null => Node {
+            at: At { line: 1, column: 1 },
+            value: Value::Map(Vec::new()),
+        },
         _ => root,
     })
 }
@@ -98,7 +104,13 @@ impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
         let at = spanned.referenced;
-        Ok(Node { at: At { line: at.line(), column: at.column() }, value: spanned.value })
+        Ok(Node {
+            at: At {
+                line: at.line(),
+                column: at.column(),
+            },
+            value: spanned.value,
+        })
     }
 }
 
@@ -220,7 +232,9 @@ fn steps(path: &str) -> impl Iterator<Item = Step<'_>> {
 }
 
 fn id_of(node: &Node) -> Option<&str> {
-    let Value::Map(fields) = &node.value else { return None };
+    let Value::Map(fields) = &node.value else {
+        return None;
+    };
     fields.iter().find_map(|(key, node)| match &node.value {
         Value::Text(id) if key == "id" => Some(id.as_str()),
         _ => None,

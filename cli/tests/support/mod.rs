@@ -54,7 +54,10 @@ impl Node {
     pub async fn start(script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let node = Self { script: Arc::new(Mutex::new(script)), address };
+        let node = Self {
+            script: Arc::new(Mutex::new(script)),
+            address,
+        };
         let router = services::router(node.clone());
         tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
         node
@@ -92,14 +95,24 @@ pub async fn dead_url() -> String {
 /// The binary with these arguments and a clean environment.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meridian"));
-    command.args(args).env_remove("MERIDIAN_ENDPOINTS").env_remove("NO_COLOR").env("USER", "tester");
-    command.env("TZ", "UTC").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(args)
+        .env_remove("MERIDIAN_ENDPOINTS")
+        .env_remove("NO_COLOR")
+        .env("USER", "tester");
+    command
+        .env("TZ", "UTC")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
 /// Runs the binary to its end, while the stand-ins of the same test go on answering.
 pub async fn run(mut command: Command) -> Output {
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap()
 }
 
 /// Runs it with these arguments.
@@ -119,5 +132,8 @@ pub fn err(output: &Output) -> String {
 
 /// The file the unit tests read, too.
 pub fn world_file() -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/world.yaml").display().to_string()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("testdata/world.yaml")
+        .display()
+        .to_string()
 }

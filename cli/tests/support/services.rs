@@ -53,7 +53,10 @@ impl AdminService for Node {
     ) -> Answer<GetConfigurationResponse> {
         self.hear()?;
         let configuration = Some(self.script().configuration.clone());
-        Ok(Response::new(GetConfigurationResponse { configuration, log_index: 1 }))
+        Ok(Response::new(GetConfigurationResponse {
+            configuration,
+            log_index: 1,
+        }))
     }
 
     async fn cluster_status(
@@ -71,7 +74,12 @@ impl AdminService for Node {
             state_hash: script.state_hash,
             failover_ms_max: 2_000,
             version: "0.1.0".to_owned(),
-            members: vec![Member { node_id: 1, voter: true, leader: true, ..Default::default() }],
+            members: vec![Member {
+                node_id: 1,
+                voter: true,
+                leader: true,
+                ..Default::default()
+            }],
             ..Default::default()
         }))
     }
@@ -94,7 +102,10 @@ impl AdminService for Node {
 
     async fn remove_member(&self, _: Request<RemoveMemberRequest>) -> Answer<MembershipResponse> {
         self.hear()?;
-        Ok(Response::new(MembershipResponse { members: Vec::new(), log_index: 5 }))
+        Ok(Response::new(MembershipResponse {
+            members: Vec::new(),
+            log_index: 5,
+        }))
     }
 
     async fn transfer_leader(
@@ -102,7 +113,10 @@ impl AdminService for Node {
         request: Request<TransferLeaderRequest>,
     ) -> Answer<TransferLeaderResponse> {
         let leader_id = request.into_inner().node_id;
-        Ok(Response::new(TransferLeaderResponse { leader_id, gap_ms: 12 }))
+        Ok(Response::new(TransferLeaderResponse {
+            leader_id,
+            gap_ms: 12,
+        }))
     }
 
     async fn snapshot(&self, _: Request<SnapshotRequest>) -> Answer<SnapshotResponse> {
@@ -124,8 +138,16 @@ impl SupervisorService for Node {
         let agents: Vec<_> = all.iter().skip(from).take(100).cloned().collect();
         let next = from + agents.len();
         let more = next < all.len();
-        let next_page_token = if more { next.to_string() } else { String::new() };
-        Ok(Response::new(ListAgentsResponse { agents, next_page_token, log_index: 1 }))
+        let next_page_token = if more {
+            next.to_string()
+        } else {
+            String::new()
+        };
+        Ok(Response::new(ListAgentsResponse {
+            agents,
+            next_page_token,
+            log_index: 1,
+        }))
     }
 
     async fn list_queues(&self, _: Request<ListQueuesRequest>) -> Answer<ListQueuesResponse> {
@@ -138,7 +160,9 @@ impl SupervisorService for Node {
 
     async fn get_chat(&self, request: Request<GetChatRequest>) -> Answer<GetChatResponse> {
         let id = request.into_inner().chat_id;
-        Err(Status::not_found(format!("chat '{id}' is unknown; closed ones are kept ten minutes")))
+        Err(Status::not_found(format!(
+            "chat '{id}' is unknown; closed ones are kept ten minutes"
+        )))
     }
 
     async fn explain_chat(&self, _: Request<ExplainChatRequest>) -> Answer<ExplainChatResponse> {
@@ -149,7 +173,14 @@ impl SupervisorService for Node {
         &self,
         _: Request<WatchAgentsRequest>,
     ) -> Answer<Self::WatchAgentsStream> {
-        absent()
+        self.hear()?;
+        let agents = self.script().agents.clone().into_iter().map(Ok);
+        let end = [Err(Status::failed_precondition(
+            "this is the end of the script",
+        ))];
+        Ok(Response::new(Box::pin(tokio_stream::iter(
+            agents.chain(end).collect::<Vec<_>>(),
+        ))))
     }
 
     async fn watch_queues(
@@ -183,7 +214,9 @@ impl VisitorService for Node {
         let script = self.script();
         let chats = script.watch.clone().into_iter().map(Ok);
         let end = script.watch_end.clone().into_iter().map(Err);
-        Ok(Response::new(Box::pin(tokio_stream::iter(chats.chain(end).collect::<Vec<_>>()))))
+        Ok(Response::new(Box::pin(tokio_stream::iter(
+            chats.chain(end).collect::<Vec<_>>(),
+        ))))
     }
 
     async fn leave_chat(&self, _: Request<LeaveChatRequest>) -> Answer<LeaveChatResponse> {
@@ -214,12 +247,20 @@ impl AgentService for Node {
                     ..Default::default()
                 };
                 let (did, event) = match message.action {
-                    Some(Action::Hello(_)) => {
-                        ("hello", Some(Event::Welcome(Welcome { epoch: 7, ..Default::default() })))
-                    }
+                    Some(Action::Hello(_)) => (
+                        "hello",
+                        Some(Event::Welcome(Welcome {
+                            epoch: 7,
+                            ..Default::default()
+                        })),
+                    ),
                     Some(Action::SetPresence(_)) => {
                         let chat = Some(chat(ChatPhase::Offered));
-                        let offer = Offer { chat, assignment: 4, ..Default::default() };
+                        let offer = Offer {
+                            chat,
+                            assignment: 4,
+                            ..Default::default()
+                        };
                         ("available", Some(Event::Offer(offer)))
                     }
                     Some(Action::AcceptOffer(_)) => {
@@ -233,7 +274,10 @@ impl AgentService for Node {
                     _ => ("something else", None),
                 };
                 node.script().agent_did.push(did.to_owned());
-                let reply = ActionReply { request_id: message.request_id, ..Default::default() };
+                let reply = ActionReply {
+                    request_id: message.request_id,
+                    ..Default::default()
+                };
                 for event in [Some(Event::Reply(reply)), event].into_iter().flatten() {
                     let _ = send.send(Ok(ServerMessage { event: Some(event) })).await;
                 }
