@@ -15,7 +15,7 @@ pub mod exit {
     pub const OK: u8 = 0;
     /// The operation failed for a reason no other code names.
     pub const FAILED: u8 = 1;
-    /// The command line is wrong; nothing was sent.
+    /// The command line is wrong; nothing was changed.
     pub const USAGE: u8 = 2;
     /// No endpoint answered in time.
     pub const UNREACHABLE: u8 = 3;
@@ -31,7 +31,7 @@ pub mod exit {
 Exit codes:
   0  done
   1  the operation failed
-  2  the command line is wrong; nothing was sent
+  2  the command line is wrong; nothing was changed
   3  no endpoint answered in time
   4  refused: bad input, or the state does not allow it
   5  what was named does not exist
