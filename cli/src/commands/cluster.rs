@@ -1,0 +1,345 @@
+//! `meridian cluster`.
+
+use clap::{Args, Subcommand};
+use meridian_proto::livechat::v1 as api;
+use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
+use serde::Serialize;
+use tonic::transport::Channel;
+
+use super::{Context, confirm};
+use crate::failure::Failure;
+use crate::view::{Member, NodeStatus, Status};
+
+/// The cluster: its health, members, leader and snapshots.
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Ask every endpoint how it stands; exit code 1 when something is wrong
+    Status,
+    /// List members, add one, give it a vote, or take it out
+    Members(MembersCommand),
+    /// Form a new cluster of the members given
+    Init {
+        /// A founding member as ID=REGION@HOST:PORT, the peer address; repeat it for each
+        #[arg(long = "member", value_name = "MEMBER", required = true, value_parser = parse_member)]
+        members: Vec<NewMember>,
+    },
+    /// Show who leads, or move leadership
+    Leader {
+        /// Make this voter the leader
+        #[arg(long, value_name = "ID")]
+        move_to: Option<u64>,
+    },
+    /// Write a snapshot on the first endpoint that answers
+    Snapshot,
+}
+
+/// List members, add one, give it a vote, or take it out.
+#[derive(Debug, Args)]
+pub struct MembersCommand {
+    #[command(subcommand)]
+    verb: Option<MembersVerb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum MembersVerb {
+    /// List members by id; the same as no word at all
+    List,
+    /// Add a node that follows without a vote
+    AddLearner {
+        /// The node as ID=REGION@HOST:PORT, the peer address
+        #[arg(value_parser = parse_member)]
+        member: NewMember,
+    },
+    /// Give a learner that has caught up a vote
+    Promote {
+        /// Its node id
+        node_id: u64,
+    },
+    /// Take a voter or learner out
+    Remove {
+        /// Its node id
+        node_id: u64,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// A member to add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMember {
+    node_id: u64,
+    region_id: String,
+    peer_address: String,
+}
+
+fn parse_member(text: &str) -> Result<NewMember, String> {
+    let rule = "write it like 1=eu-west@10.0.0.1:7100";
+    let parts = text
+        .split_once('=')
+        .and_then(|(id, rest)| Some((id, rest.split_once('@')?)));
+    let Some((id, (region, address))) = parts else {
+        return Err(rule.to_owned());
+    };
+    let node_id = id.parse().ok().filter(|id| *id > 0).ok_or_else(|| {
+        format!("'{id}' is not a node id; give a whole number above 0, and {rule}")
+    })?;
+    let port = address
+        .rsplit_once(':')
+        .filter(|(host, _)| !host.is_empty());
+    if region.is_empty() || port.and_then(|(_, p)| p.parse::<u16>().ok()).is_none() {
+        return Err(rule.to_owned());
+    }
+    Ok(NewMember {
+        node_id,
+        region_id: region.to_owned(),
+        peer_address: address.to_owned(),
+    })
+}
+
+impl NewMember {
+    fn message(self, voter: bool) -> api::Member {
+        api::Member {
+            node_id: self.node_id,
+            region_id: self.region_id,
+            peer_address: self.peer_address,
+            voter,
+            leader: false,
+            matched_index: 0,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Leader {
+    leader_id: Option<u64>,
+    gap_ms: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Snapshot {
+    endpoint: String,
+    log_index: u64,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the cluster cannot be asked, refuses, or is not well.
+pub async fn run(context: &Context, command: ClusterCommand) -> Result<(), Failure> {
+    match command {
+        ClusterCommand::Status => status(context).await,
+        ClusterCommand::Members(MembersCommand { verb }) => {
+            members(context, verb.unwrap_or(MembersVerb::List)).await
+        }
+        ClusterCommand::Init { members } => init(context, members).await,
+        ClusterCommand::Leader { move_to } => leader(context, move_to).await,
+        ClusterCommand::Snapshot => snapshot(context).await,
+    }
+}
+
+fn admin(channel: Channel) -> AdminServiceClient<Channel> {
+    AdminServiceClient::new(channel)
+}
+
+async fn ask(
+    cluster: &crate::client::Cluster,
+) -> Result<crate::client::Answer<api::ClusterStatusResponse>, Failure> {
+    let request = api::ClusterStatusRequest {};
+    let call = cluster.call(request, async |channel, request| {
+        admin(channel).cluster_status(request).await
+    });
+    call.await
+}
+
+async fn status(context: &Context) -> Result<(), Failure> {
+    let mut answers = tokio::task::JoinSet::new();
+    for (order, (endpoint, node)) in context.cluster.each().into_iter().enumerate() {
+        answers.spawn(async move { (order, endpoint, ask(&node).await) });
+    }
+    let mut answers = answers.join_all().await;
+    answers.sort_by_key(|(order, ..)| *order);
+
+    let mut nodes = Vec::new();
+    let mut newest: Option<api::ClusterStatusResponse> = None;
+    let mut tried = Vec::new();
+    for (_, endpoint, answer) in answers {
+        match answer {
+            Ok(answer) => {
+                nodes.push(NodeStatus::reached(endpoint, &answer.value));
+                let of =
+                    |s: &api::ClusterStatusResponse| (s.term, s.leader_id != 0, s.applied_index);
+                if newest.as_ref().is_none_or(|n| of(n) < of(&answer.value)) {
+                    newest = Some(answer.value);
+                }
+            }
+            Err(failure) => {
+                let why = match &failure {
+                    Failure::Unreachable { tried, .. } => tried
+                        .first()
+                        .map_or_else(String::new, |(_, why)| why.clone()),
+                    other => other.to_string(),
+                };
+                tried.push((endpoint.clone(), why.clone()));
+                nodes.push(NodeStatus::silent(endpoint, why));
+            }
+        }
+    }
+    let Some(newest) = newest else {
+        return Err(Failure::Unreachable { tried });
+    };
+    let status = Status::new(nodes, newest);
+    context
+        .output
+        .document(&status, || status.page(&context.output))?;
+    match status.is_healthy() {
+        true => Ok(()),
+        false => Err(Failure::Failed(status.problems().join("; "))),
+    }
+}
+
+async fn members(context: &Context, verb: MembersVerb) -> Result<(), Failure> {
+    let cluster = &context.cluster;
+    let changed = match verb {
+        MembersVerb::List => ask(cluster).await?.value.members,
+        MembersVerb::AddLearner { member } => {
+            let request = api::AddLearnerRequest {
+                member: Some(member.message(false)),
+            };
+            let call = cluster.call(request, async |channel, request| {
+                admin(channel).add_learner(request).await
+            });
+            call.await?.value.members
+        }
+        MembersVerb::Promote { node_id } => {
+            let request = api::PromoteRequest { node_id };
+            let call = cluster.call(request, async |channel, request| {
+                admin(channel).promote(request).await
+            });
+            call.await?.value.members
+        }
+        MembersVerb::Remove { node_id, yes } => {
+            confirm::confirm(&format!("Take node {node_id} out of the cluster?"), yes)?;
+            let request = api::RemoveMemberRequest { node_id };
+            let call = cluster.call(request, async |channel, request| {
+                admin(channel).remove_member(request).await
+            });
+            call.await?.value.members
+        }
+    };
+    let members: Vec<_> = changed.into_iter().map(Member::from).collect();
+    context.output.list(&members)
+}
+
+async fn init(context: &Context, members: Vec<NewMember>) -> Result<(), Failure> {
+    let mut seen = std::collections::BTreeSet::new();
+    if let Some(twice) = members.iter().find(|m| !seen.insert(m.node_id)) {
+        return Err(Failure::Usage(format!(
+            "--member: node {} is given twice",
+            twice.node_id
+        )));
+    }
+    let members: Vec<_> = members.into_iter().map(|m| m.message(true)).collect();
+    let request = api::InitializeClusterRequest {
+        members: members.clone(),
+    };
+    let call = context.cluster.call(request, async |channel, request| {
+        admin(channel).initialize_cluster(request).await
+    });
+    let endpoint = call.await?.endpoint;
+    context.output.note(&format!(
+        "{endpoint}: the cluster is formed; see `meridian cluster status`"
+    ));
+    let members: Vec<_> = members.into_iter().map(Member::from).collect();
+    context.output.list(&members)
+}
+
+async fn leader(context: &Context, move_to: Option<u64>) -> Result<(), Failure> {
+    let leader = match move_to {
+        None => {
+            let id = ask(&context.cluster).await?.value.leader_id;
+            Leader {
+                leader_id: (id != 0).then_some(id),
+                gap_ms: None,
+            }
+        }
+        Some(node_id) => {
+            let request = api::TransferLeaderRequest { node_id };
+            let call = context.cluster.call(request, async |channel, request| {
+                admin(channel).transfer_leader(request).await
+            });
+            let moved = call.await?.value;
+            Leader {
+                leader_id: Some(moved.leader_id),
+                gap_ms: Some(moved.gap_ms),
+            }
+        }
+    };
+    let quiet = context.output.quiet;
+    context
+        .output
+        .document(&leader, || match (leader.leader_id, leader.gap_ms) {
+            (Some(id), _) if quiet => id.to_string(),
+            (Some(id), None) => format!("node {id} leads"),
+            (Some(id), Some(gap)) => {
+                format!("node {id} leads now; no proposals were taken for {gap}ms")
+            }
+            (None, _) => "no leader is known".to_owned(),
+        })?;
+    match leader.leader_id {
+        Some(_) => Ok(()),
+        None => Err(Failure::Failed("no leader is known".to_owned())),
+    }
+}
+
+async fn snapshot(context: &Context) -> Result<(), Failure> {
+    let request = api::SnapshotRequest {};
+    let call = context.cluster.call(request, async |channel, request| {
+        admin(channel).snapshot(request).await
+    });
+    let answer = call.await?;
+    let snapshot = Snapshot {
+        endpoint: answer.endpoint,
+        log_index: answer.value.log_index,
+    };
+    context.output.document(&snapshot, || {
+        format!(
+            "{} wrote a snapshot up to log index {}",
+            snapshot.endpoint, snapshot.log_index
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_read() {
+        let member = parse_member("1=eu-west@10.0.0.1:7100").unwrap();
+        assert_eq!((member.node_id, member.region_id.as_str()), (1, "eu-west"));
+        assert_eq!(
+            parse_member("2=eu@[::1]:7").unwrap().peer_address,
+            "[::1]:7"
+        );
+        for bad in [
+            "",
+            "1",
+            "1=eu",
+            "1=eu@host",
+            "1=@host:1",
+            "1=eu@:1",
+            "1=eu@h:99999",
+        ] {
+            assert_eq!(
+                parse_member(bad).unwrap_err(),
+                "write it like 1=eu-west@10.0.0.1:7100"
+            );
+        }
+        assert!(
+            parse_member("x=eu@h:1")
+                .unwrap_err()
+                .starts_with("'x' is not a node id")
+        );
+    }
+}

@@ -1,0 +1,60 @@
+//! One module a command. Each takes its arguments and a [`Context`], and nothing global.
+
+pub mod agent_work;
+pub mod agents;
+pub mod apply;
+pub mod chats;
+pub mod cluster;
+pub mod completion;
+pub mod config;
+pub mod queues;
+
+mod confirm;
+mod live;
+mod pages;
+
+use crate::args::{Cli, Command};
+use crate::client::Cluster;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// What every command works with.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Whom to ask.
+    pub cluster: Cluster,
+    /// Where results go.
+    pub output: Output,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever the command fails with.
+pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
+    let global = cli.global;
+    let cluster = || Cluster::new(&global.endpoints, global.timeout, global.verbose);
+    // Completion needs no cluster, and must work whatever the environment says.
+    if let Command::Completion(command) = cli.command {
+        return completion::run(&output, &command);
+    }
+    let context = Context {
+        cluster: cluster()?,
+        output,
+    };
+    match cli.command {
+        Command::Cluster(command) => cluster::run(&context, command).await,
+        Command::Agents(command) => agents::run(&context, command).await,
+        Command::Agent(command) => agent_work::run(&context, command).await,
+        Command::Queues(command) => queues::run(&context, command).await,
+        Command::Chats(command) => chats::run(&context, command).await,
+        Command::Apply(command) => apply::run(&context, command).await,
+        Command::Config(command) => config::run(&context, command).await,
+        Command::Completion(_) => Ok(()),
+    }
+}
+
+/// A fresh request id; the API takes a repeat of one for the same request.
+fn request_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}

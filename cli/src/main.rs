@@ -1,0 +1,7 @@
+//! The `meridian` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    meridian_cli::main()
+}
