@@ -339,6 +339,11 @@ impl State {
         ids.into_iter().flatten().filter_map(|id| self.agents.get(id))
     }
 
+    /// Nodes that hold sessions.
+    pub fn session_nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.index.nodes.keys().copied()
+    }
+
     /// What orders chats: earlier is served first. One point of priority is worth the queue's ageing
     /// interval of waiting, or a day where there is no ageing, so the order never changes while waiting
     /// and nothing starves: priority + waited/ageing, solved for the arrival.

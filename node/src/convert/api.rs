@@ -149,6 +149,9 @@ fn refused(at: &str, error: &CalendarError) -> Reject {
 /// # Errors
 /// The first field at fault.
 pub fn schedule(at: &str, s: &api::Schedule, now: Millis) -> Result<Schedule, Reject> {
+    if !s.spans.is_empty() {
+        return given_spans(at, s);
+    }
     let plan = plan(at, s)?;
     let from = now - 7 * Millis::from(limits::DAY_MS);
     let spans = plan.resolve(from, HORIZON_DAYS).map_err(|e| refused(at, &e))?;
@@ -159,6 +162,17 @@ pub fn schedule(at: &str, s: &api::Schedule, now: Millis) -> Result<Schedule, Re
         zone_data: calendar::zone_data().to_owned(),
         source: s.encode_to_vec(),
     })
+}
+
+/// A schedule planned elsewhere is taken as it is and never resolved again.
+fn given_spans(at: &str, s: &api::Schedule) -> Result<Schedule, Reject> {
+    if !(s.week.is_empty() && s.holidays.is_empty() && s.exceptions.is_empty()) {
+        return Err(invalid(&format!("{at}.spans"), "cannot stand beside week, holidays or exceptions", "give one or the other"));
+    }
+    let spans = s.spans.iter().map(|span| Span { start: span.from_ms, end: span.to_ms }).collect();
+    // The source repeats the spans, which the core bounds; only what shows them again is kept.
+    let source = api::Schedule { id: s.id.clone(), zone: s.zone.clone(), ..Default::default() }.encode_to_vec();
+    Ok(Schedule { id: ScheduleId(s.id.clone()), spans, horizon: Millis::MAX, zone_data: String::new(), source })
 }
 
 fn plan(at: &str, s: &api::Schedule) -> Result<Plan, Reject> {
@@ -246,7 +260,11 @@ pub(crate) fn show_region(r: &Region) -> api::Region {
 }
 pub(crate) fn show_schedule(s: &Schedule) -> api::Schedule {
     // The source was written by `schedule` above; one that cannot be read still shows its id.
-    api::Schedule::decode(&s.source[..]).unwrap_or_else(|_| api::Schedule { id: s.id.0.clone(), ..Default::default() })
+    let mut shown = api::Schedule::decode(&s.source[..]).unwrap_or_else(|_| api::Schedule { id: s.id.0.clone(), ..Default::default() });
+    if s.horizon == Millis::MAX {
+        shown.spans = s.spans.iter().map(|span| api::UtcSpan { from_ms: span.start, to_ms: span.end }).collect();
+    }
+    shown
 }
 pub(crate) fn show_queue(q: &Queue) -> api::Queue {
     let step = |s: &RelaxationStep| api::RelaxationStep {

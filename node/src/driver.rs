@@ -1,0 +1,323 @@
+//! The way in: a write becomes a command, reaches the leader in one hop, is stamped, committed, applied and
+//! answered once; a fresh read waits until this replica has caught up with every write answered before.
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use meridian_routing::command::Command;
+use meridian_routing::effect::{Answer, Reject};
+use meridian_routing::ids::*;
+use meridian_routing::state::{Chat, State};
+use parking_lot::RwLockReadGuard;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tonic::Status;
+
+use crate::convert::{command, entity};
+use crate::delivery::Delivery;
+use crate::env::Environment;
+use crate::machine::{Progress, Shared};
+use crate::raft::{Group, NodeId as Peer, PeerHandler, ProposeError};
+
+/// Longest time a write is tried, leader changes included.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Pause before a write is tried again; doubled each time up to the second figure.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(400));
+/// Writes in hand on one node; past it callers are told to come back.
+const WRITES_MAX: usize = 10_000;
+
+/// Why a write or a fresh read came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DriveError {
+    /// The routing core refused; nothing was changed.
+    #[error("{0}")]
+    Rejected(Reject),
+    /// This node has too many writes in hand.
+    #[error("this node has too many writes in hand; try again shortly")]
+    Busy,
+    /// No leader could be reached in time. The write may still take effect: repeat it with the same request
+    /// id to learn what became of it.
+    #[error("the cluster did not answer in time: {0}; repeat with the same request id")]
+    Unavailable(String),
+    /// A fault of this node.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// A write that was carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its log index; this replica has applied it.
+    pub index: u64,
+    /// What the core answered.
+    pub answer: Answer,
+}
+
+/// Drives one group on one node.
+pub struct Driver {
+    node: Peer,
+    env: Environment,
+    shared: Shared,
+    progress: watch::Receiver<Progress>,
+    delivery: Arc<Delivery>,
+    group: OnceLock<Group>,
+    writes: Semaphore,
+    stop: watch::Sender<bool>,
+}
+
+impl Driver {
+    /// A driver that waits for its group, see [`Driver::attach`].
+    pub fn new(node: Peer, env: Environment, shared: Shared, progress: watch::Receiver<Progress>, delivery: Arc<Delivery>) -> Arc<Self> {
+        Arc::new(Self { node, env, shared, progress, delivery, group: OnceLock::new(), writes: Semaphore::new(WRITES_MAX), stop: watch::channel(false).0 })
+    }
+
+    /// Gives the driver its group, once, right after both exist: peers may call before.
+    pub fn attach(&self, group: Group) {
+        // A second group would be a fault of the assembly; the first stays.
+        drop(self.group.set(group));
+    }
+
+    /// The group, once attached.
+    ///
+    /// # Errors
+    /// [`DriveError::Unavailable`] in the first moments of a node.
+    pub fn group(&self) -> Result<&Group, DriveError> {
+        self.group.get().ok_or_else(|| DriveError::Unavailable("the node is starting".into()))
+    }
+
+    /// This node.
+    pub fn node_id(&self) -> Peer {
+        self.node
+    }
+    /// The state this replica has come to. Hold it briefly: it keeps commands from being applied.
+    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.shared.read()
+    }
+    /// Who watches what on this node.
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+    /// How far the state has come.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+    /// A new id for an object.
+    pub fn new_id(&self) -> String {
+        self.env.id()
+    }
+    /// The environment's time.
+    pub fn now(&self) -> Millis {
+        self.env.clock.now()
+    }
+    /// Turns true when the node stops; streams end then.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+    /// Tells every stream to end.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Carries out a caller's write, once, whatever happens on the way: it is repeated across leader changes
+    /// under the caller's request id, which the replicated state recognises.
+    ///
+    /// # Errors
+    /// [`DriveError`].
+    pub async fn write(&self, request_id: String, actor: String, traceparent: String, command: Command) -> Result<Written, DriveError> {
+        let _permit = self.writes.try_acquire().map_err(|_| DriveError::Busy)?;
+        let bytes = command::encode(0, &request_id, &actor, &traceparent, &command);
+        let (index, reply) = self.deliver_to_leader(bytes).await?;
+        let answer = command::decode_reply(&reply).map_err(|e| DriveError::Internal(e.to_string()))?;
+        // So that whoever asked finds it in this replica, and the streams of this node know.
+        self.applied(index).await?;
+        answer.map(|answer| Written { index, answer }).map_err(DriveError::Rejected)
+    }
+
+    /// A write of the node itself, under an id of its own.
+    ///
+    /// # Errors
+    /// [`DriveError`].
+    pub async fn write_own(&self, command: Command) -> Result<Written, DriveError> {
+        self.write(self.new_id(), format!("node:{}", self.node), String::new(), command).await
+    }
+
+    /// Proposes a command here, if this node leads, and gives up at once if not; for what only the leader does.
+    ///
+    /// # Errors
+    /// [`DriveError`].
+    pub async fn propose_here(&self, command: Command) -> Result<Written, DriveError> {
+        let bytes = command::encode(0, &self.new_id(), &format!("node:{}", self.node), "", &command);
+        let (index, reply) = self.propose(&bytes).await.map_err(|e| DriveError::Unavailable(format!("{e:?}")))?;
+        let answer = command::decode_reply(&reply).map_err(|e| DriveError::Internal(e.to_string()))?;
+        answer.map(|answer| Written { index, answer }).map_err(DriveError::Rejected)
+    }
+
+    /// Stamps a command with this leader's time and commits it.
+    async fn propose(&self, bytes: &[u8]) -> Result<(u64, Vec<u8>), Missed> {
+        let stamped = command::stamp(bytes, self.now()).map_err(|e| Missed::Fault(e.to_string()))?;
+        let group = self.group().map_err(|e| Missed::Later(e.to_string()))?;
+        match group.propose(stamped).await {
+            Ok(done) => Ok(done),
+            Err(ProposeError::NotLeader { leader }) => Err(Missed::Elsewhere(leader.map(|(id, _)| id))),
+            Err(other) => Err(Missed::Later(other.to_string())),
+        }
+    }
+
+    async fn deliver_to_leader(&self, bytes: Vec<u8>) -> Result<(u64, Vec<u8>), DriveError> {
+        self.until_leader(|leader| {
+            let bytes = bytes.clone();
+            async move {
+                if leader == self.node {
+                    return self.propose(&bytes).await;
+                }
+                let group = self.group().map_err(|e| Missed::Later(e.to_string()))?;
+                let reply = group.forward(leader, bytes).await.map_err(|status| Missed::from_status(&status))?;
+                let (index, reply) = reply.split_first_chunk::<8>().ok_or_else(|| Missed::Fault("a forwarded reply is too short".into()))?;
+                Ok((u64::from_be_bytes(*index), reply.to_vec()))
+            }
+        })
+        .await
+    }
+
+    /// Waits until this replica holds every write answered before the call.
+    ///
+    /// # Errors
+    /// [`DriveError::Unavailable`] when no leader confirms in time.
+    pub async fn fresh(&self) -> Result<(), DriveError> {
+        let index = self
+            .until_leader(|leader| async move {
+                let group = self.group().map_err(|e| Missed::Later(e.to_string()))?;
+                if leader == self.node {
+                    return group.read_index().await.map_err(|e| Missed::Later(e.to_string()));
+                }
+                group.remote_read_index(leader).await.map_err(|status| Missed::from_status(&status))
+            })
+            .await?;
+        let group = self.group()?;
+        tokio::time::timeout(WRITE_TIMEOUT, group.wait_applied(index)).await.map_err(|_| DriveError::Unavailable("this replica lags behind".into()))?.map_err(|e| DriveError::Unavailable(e.to_string()))
+    }
+
+    /// Tries with whoever leads until it succeeds or the time is over.
+    async fn until_leader<T, F>(&self, attempt: impl Fn(Peer) -> F) -> Result<T, DriveError>
+    where
+        F: Future<Output = Result<T, Missed>>,
+    {
+        let until = Instant::now() + WRITE_TIMEOUT;
+        let mut pause = RETRY.0;
+        let mut hint = None;
+        let mut why = "no leader is known".to_owned();
+        loop {
+            let leader = match hint.take() {
+                Some(leader) => Some(leader),
+                None => self.group()?.leader(),
+            };
+            if let Some(leader) = leader {
+                match timeout_at(until, attempt(leader)).await {
+                    Ok(Ok(done)) => return Ok(done),
+                    Ok(Err(Missed::Elsewhere(next))) => {
+                        why = format!("node {leader} does not lead");
+                        hint = next.filter(|n| *n != leader);
+                        if hint.is_some() && pause == RETRY.0 {
+                            pause *= 2;
+                            continue;
+                        }
+                    }
+                    Ok(Err(Missed::Later(text))) => why = text,
+                    Ok(Err(Missed::Fault(text))) => return Err(DriveError::Internal(text)),
+                    Err(_) => return Err(DriveError::Unavailable(why)),
+                }
+            }
+            let next = Instant::now() + pause;
+            if next >= until {
+                return Err(DriveError::Unavailable(why));
+            }
+            // A change of leader ends the pause early.
+            let group = self.group()?;
+            tokio::select! {
+                () = sleep_until(next) => {}
+                () = group.leader_changed(leader) => {}
+            }
+            pause = (pause * 2).min(RETRY.1);
+        }
+    }
+
+    async fn applied(&self, index: u64) -> Result<(), DriveError> {
+        let mut progress = self.progress.clone();
+        let waited = tokio::time::timeout(WRITE_TIMEOUT, progress.wait_for(|p| p.index >= index)).await;
+        waited.map_err(|_| DriveError::Unavailable("this replica lags behind".into()))?.map_err(|_| DriveError::Unavailable("the node stops".into()))?;
+        Ok(())
+    }
+
+    /// A closed chat of the history of this replica.
+    ///
+    /// # Errors
+    /// [`DriveError::Internal`] when the disk or the bytes are at fault.
+    pub async fn history(&self, id: &ChatId) -> Result<Option<Chat>, DriveError> {
+        let found = self.group()?.history(entity::history_key(id)).await.map_err(|e| DriveError::Internal(e.to_string()))?;
+        found.map(|bytes| entity::decode_history(&bytes)).transpose().map_err(|e| DriveError::Internal(e.to_string()))
+    }
+}
+
+/// Why one attempt missed.
+#[derive(Debug)]
+enum Missed {
+    /// Another node leads, perhaps this one.
+    Elsewhere(Option<Peer>),
+    /// Worth another try.
+    Later(String),
+    /// Not worth one.
+    Fault(String),
+}
+
+impl Missed {
+    fn from_status(status: &Status) -> Self {
+        match status.code() {
+            tonic::Code::FailedPrecondition => {
+                let leader = status.metadata().get(LEADER).and_then(|v| v.to_str().ok()?.parse().ok());
+                Self::Elsewhere(leader)
+            }
+            tonic::Code::Internal | tonic::Code::InvalidArgument | tonic::Code::PermissionDenied => Self::Fault(status.message().to_owned()),
+            _ => Self::Later(status.message().to_owned()),
+        }
+    }
+}
+
+/// Metadata in which a node that does not lead names who does.
+const LEADER: &str = "meridian-leader";
+
+/// Answers the peers' calls that are not Raft's own. One hop: what is forwarded here is proposed here or not
+/// at all.
+pub struct Forwarded(pub Arc<Driver>);
+
+#[tonic::async_trait]
+impl PeerHandler for Forwarded {
+    async fn forward(&self, _group: u32, _from: Peer, bytes: Vec<u8>) -> Result<Vec<u8>, Status> {
+        match self.0.propose(&bytes).await {
+            Ok((index, reply)) => Ok([&index.to_be_bytes()[..], &reply].concat()),
+            Err(missed) => Err(status(missed)),
+        }
+    }
+
+    async fn read_index(&self, _group: u32, _from: Peer) -> Result<u64, Status> {
+        let group = self.0.group().map_err(|e| Status::unavailable(e.to_string()))?;
+        group.read_index().await.map_err(|e| match e {
+            ProposeError::NotLeader { leader } => status(Missed::Elsewhere(leader.map(|(id, _)| id))),
+            other => status(Missed::Later(other.to_string())),
+        })
+    }
+}
+
+fn status(missed: Missed) -> Status {
+    match missed {
+        Missed::Elsewhere(leader) => {
+            let mut status = Status::failed_precondition("this node does not lead");
+            if let Some(value) = leader.and_then(|l| l.to_string().parse().ok()) {
+                status.metadata_mut().insert(LEADER, value);
+            }
+            status
+        }
+        Missed::Later(text) => Status::unavailable(text),
+        Missed::Fault(text) => Status::internal(text),
+    }
+}

@@ -1,0 +1,128 @@
+//! The routing core as the state machine Raft drives: bytes in, bytes out, and word of what changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use meridian_routing::effect::Effect;
+use meridian_routing::state::State;
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use crate::convert::{command, entity};
+use crate::delivery::Delivery;
+use crate::raft::{Applied, Machine};
+
+/// The state every service reads; only the machine writes it.
+pub type Shared = Arc<RwLock<State>>;
+
+/// Applies the log to the routing core.
+pub struct RoutingMachine {
+    shared: Shared,
+    delivery: Arc<Delivery>,
+    /// Where the state stands, for whoever waits for an index or the next deadline.
+    progress: watch::Sender<Progress>,
+    /// Hash of every entity by its key; their sum is the state's hash, kept up entry by entry.
+    hashes: HashMap<Vec<u8>, u64>,
+    hash: u64,
+    pending: Vec<Effect>,
+}
+
+/// How far the state has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Last index applied.
+    pub index: u64,
+    /// When the earliest deadline falls due.
+    pub next_deadline: Option<i64>,
+}
+
+impl RoutingMachine {
+    /// An empty state; [`Machine::restore`] fills it.
+    pub fn new(delivery: Arc<Delivery>) -> (Self, Shared, watch::Receiver<Progress>) {
+        let shared = Shared::default();
+        let (progress, seen) = watch::channel(Progress::default());
+        let machine = Self { shared: shared.clone(), delivery, progress, hashes: HashMap::new(), hash: 0, pending: Vec::new() };
+        (machine, shared, seen)
+    }
+
+    fn put_hash(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let old = match value {
+            Some(value) => {
+                let new = fingerprint(key, value);
+                self.hash = self.hash.wrapping_add(new);
+                self.hashes.insert(key.to_vec(), new)
+            }
+            None => self.hashes.remove(key),
+        };
+        self.hash = self.hash.wrapping_sub(old.unwrap_or(0));
+    }
+
+    fn publish_progress(&self) {
+        let state = self.shared.read();
+        let now = Progress { index: state.meta().index, next_deadline: state.next_deadline() };
+        drop(state);
+        self.progress.send_if_modified(|p| std::mem::replace(p, now) != now);
+    }
+}
+
+/// FNV-1a over key and value, with the key's length between, then mixed so that sums do not cancel.
+fn fingerprint(key: &[u8], value: &[u8]) -> u64 {
+    let length = (key.len() as u64).to_be_bytes();
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in length.iter().chain(key).chain(value) {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^ (hash >> 33)
+}
+
+impl Machine for RoutingMachine {
+    fn apply(&mut self, index: u64, bytes: &[u8]) -> Applied {
+        let (stamped, traceparent) = match command::decode(index, bytes) {
+            Ok(decoded) => decoded,
+            // Going on would make this replica differ from those that know the command.
+            Err(e) => {
+                tracing::error!(index, error = %e, "a committed command cannot be read; this node must not go on");
+                std::process::abort();
+            }
+        };
+        let span = tracing::debug_span!("apply", index, request_id = %stamped.request_id);
+        crate::telemetry::follow(&span, &traceparent);
+        let _entered = span.enter();
+        let mut state = self.shared.write();
+        let outcome = state.apply(&stamped);
+        let writes: Vec<_> = outcome.dirty.iter().map(|key| (entity::key(key), state.entity(key).map(|e| entity::encode(&e)))).collect();
+        drop(state);
+        for (key, value) in &writes {
+            self.put_hash(key, value.as_deref());
+        }
+        self.pending.extend(outcome.effects);
+        let history = outcome.history.iter().map(entity::encode_history).map(|(k, v)| (k, Some(v))).collect();
+        Applied { reply: command::encode_reply(&outcome.result), writes, history }
+    }
+
+    fn restore(&mut self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), String> {
+        let mut entities = Vec::with_capacity(entries.len());
+        self.hashes.clear();
+        self.hash = 0;
+        for (key, value) in &entries {
+            let entity = entity::decode(value).map_err(|e| format!("state entry {}: {e}", String::from_utf8_lossy(key)))?;
+            entities.push(entity);
+            self.put_hash(key, Some(value));
+        }
+        *self.shared.write() = State::restore(entities);
+        self.pending.clear();
+        self.delivery.everything_changed();
+        self.publish_progress();
+        Ok(())
+    }
+
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    fn committed(&mut self) {
+        self.publish_progress();
+        self.delivery.deliver(&std::mem::take(&mut self.pending));
+    }
+}

@@ -1,0 +1,139 @@
+//! What a visitor's page calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meridian_proto::livechat::v1::visitor_service_server::VisitorService;
+use meridian_proto::livechat::v1::*;
+use meridian_routing::command::{Command, NewChat};
+use meridian_routing::effect::Answer;
+use meridian_routing::ids::*;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::status::{failed, not_found, rejected};
+use super::{actor, request_id, traced};
+use crate::convert::{api, view};
+use crate::driver::Driver;
+
+/// How often a waiting visitor is told their place when nothing else changes.
+const PLACE_EVERY: Duration = Duration::from_secs(2);
+
+/// Serves visitors.
+pub struct Visitors {
+    driver: Arc<Driver>,
+}
+
+impl Visitors {
+    /// Serves from this node's driver.
+    pub fn new(driver: Arc<Driver>) -> Self {
+        Self { driver }
+    }
+
+    async fn chat(&self, id: &ChatId) -> Result<Chat, Status> {
+        let known = {
+            let state = self.driver.state();
+            state.chats().get(id).map(|c| view::chat(&state, c))
+        };
+        if let Some(chat) = known {
+            return Ok(chat);
+        }
+        let past = self.driver.history(id).await.map_err(|e| failed(&e))?;
+        let past = past.ok_or_else(|| not_found("chat_id", "chat", &id.0))?;
+        Ok(view::chat(&self.driver.state(), &past))
+    }
+}
+
+#[tonic::async_trait]
+impl VisitorService for Visitors {
+    async fn start_chat(&self, request: Request<StartChatRequest>) -> Result<Response<StartChatResponse>, Status> {
+        let parent = traced(&request);
+        let ask = request.into_inner();
+        let id = request_id(&ask.request_id)?;
+        let new = NewChat {
+            chat: ChatId(self.driver.new_id()),
+            queue: QueueId(ask.queue_id),
+            languages: api::tags("languages", &ask.languages).map_err(|r| rejected(&r))?,
+            region: (!ask.region_id.is_empty()).then(|| RegionId(ask.region_id)),
+            visitor: ask.visitor_id,
+            skills: api::skills(&ask.skills),
+            priority: ask.priority,
+            weight: if ask.weight == 0 { 1 } else { ask.weight },
+            topic: ask.topic,
+        };
+        let written = self.driver.write(id, actor("visitor", &new.visitor), parent, Command::StartChat(new)).await.map_err(|e| failed(&e))?;
+        let Answer::Chat { chat, .. } = written.answer else { return Err(Status::internal("a chat was started but not named")) };
+        Ok(Response::new(StartChatResponse { chat: Some(self.chat(&chat).await?) }))
+    }
+
+    type WatchChatStream = ReceiverStream<Result<Chat, Status>>;
+
+    async fn watch_chat(&self, request: Request<WatchChatRequest>) -> Result<Response<Self::WatchChatStream>, Status> {
+        let id = ChatId(request.into_inner().chat_id);
+        // Registered before the first look, so that no change falls between.
+        let wake = self.driver.delivery().chat(id.clone());
+        if !self.driver.state().chats().contains_key(&id) {
+            // This replica may lag behind the one that took the chat.
+            self.driver.fresh().await.map_err(|e| failed(&e))?;
+        }
+        let first = self.chat(&id).await?;
+        let (send, receive) = tokio::sync::mpsc::channel(4);
+        let driver = self.driver.clone();
+        tokio::spawn(async move {
+            let mut last = first.clone();
+            let mut stop = driver.stopping();
+            if send.send(Ok(first)).await.is_err() {
+                return;
+            }
+            while last.phase != i32::from(ChatPhase::Closed) {
+                let waits = last.phase == i32::from(ChatPhase::Waiting);
+                tokio::select! {
+                    () = wake.notified() => {}
+                    () = tokio::time::sleep(PLACE_EVERY), if waits => {}
+                    () = send.closed() => return,
+                    _ = stop.wait_for(|stop| *stop) => {
+                        let _ = send.send(Err(Status::unavailable("the node stops; watch the chat on another"))).await;
+                        return;
+                    }
+                }
+                let now = { let state = driver.state(); state.chats().get(&id).map(|c| view::chat(&state, c)) };
+                let Some(now) = now else {
+                    // It closed and left memory while this stream slept.
+                    let past = driver.history(&id).await;
+                    let told = match past {
+                        Ok(Some(past)) => Ok(view::chat(&driver.state(), &past)),
+                        Ok(None) => Err(not_found("chat_id", "chat", &id.0)),
+                        Err(e) => Err(failed(&e)),
+                    };
+                    let _ = send.send(told).await;
+                    return;
+                };
+                if now != last {
+                    last = now.clone();
+                    if send.send(Ok(now)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receive)))
+    }
+
+    async fn leave_chat(&self, request: Request<LeaveChatRequest>) -> Result<Response<LeaveChatResponse>, Status> {
+        let parent = traced(&request);
+        let ask = request.into_inner();
+        let chat = ChatId(ask.chat_id);
+        let id = request_id(&ask.request_id)?;
+        self.driver.write(id, "visitor".into(), parent, Command::LeaveChat { chat: chat.clone() }).await.map_err(|e| failed(&e))?;
+        Ok(Response::new(LeaveChatResponse { chat: Some(self.chat(&chat).await?) }))
+    }
+
+    async fn rate_chat(&self, request: Request<RateChatRequest>) -> Result<Response<RateChatResponse>, Status> {
+        let parent = traced(&request);
+        let ask = request.into_inner();
+        let id = request_id(&ask.request_id)?;
+        let command = Command::RateChat { chat: ChatId(ask.chat_id), stars: ask.stars, comment: ask.comment };
+        self.driver.write(id, "visitor".into(), parent, command).await.map_err(|e| failed(&e))?;
+        Ok(Response::new(RateChatResponse {}))
+    }
+}
