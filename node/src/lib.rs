@@ -1,3 +1,5 @@
 //! A Meridian node: everything around the pure routing core.
 
 pub mod calendar;
+pub mod raft;
+pub mod storage;
