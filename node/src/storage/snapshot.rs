@@ -91,8 +91,7 @@ impl SnapshotFile {
         &self,
         mut each: impl FnMut(pb::SnapshotRecords) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        let file = self.file.try_clone().map_err(StorageError::io(&self.path))?;
-        let mut frames = Frames::start(&self.path, &file)?;
+        let mut frames = Frames::start(&self.path, &self.file)?;
         while let Some(records) = frames.next()? {
             each(records)?;
         }
@@ -222,10 +221,25 @@ fn corrupt(path: &Path, what: &str) -> StorageError {
     }
 }
 
+/// Reads from a place of its own: handles of one file share the kernel's position.
+struct At<'a> {
+    file: &'a File,
+    offset: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        use std::os::unix::fs::FileExt;
+        let length = self.file.read_at(bytes, self.offset)?;
+        self.offset += length as u64;
+        Ok(length)
+    }
+}
+
 /// Reads frame after frame from the start of a file.
 struct Frames<'a> {
     path: &'a Path,
-    input: BufReader<&'a File>,
+    input: BufReader<At<'a>>,
     crc: u32,
     count: u64,
     header: pb::SnapshotHeader,
@@ -233,9 +247,7 @@ struct Frames<'a> {
 
 impl<'a> Frames<'a> {
     fn start(path: &'a Path, file: &'a File) -> Result<Self, StorageError> {
-        use std::io::Seek;
-        let mut input = BufReader::new(file);
-        input.rewind().map_err(StorageError::io(path))?;
+        let input = BufReader::new(At { file, offset: 0 });
         let mut frames = Self {
             path,
             input,

@@ -1,0 +1,12 @@
+//! Raft: one group of nodes that agree on one log of commands.
+//!
+//! openraft decides; this module gives it a log and a state on disk ([`crate::storage`]), peers over
+//! gRPC, and times that fit a planet. The caller plugs in a [`Machine`] and drives a [`Group`].
+
+pub mod convert;
+pub mod log_store;
+pub mod machine;
+pub mod types;
+
+pub use machine::{Applied, Machine};
+pub use types::{Node, NodeId};
