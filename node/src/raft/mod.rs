@@ -6,6 +6,8 @@
 pub mod convert;
 pub mod log_store;
 pub mod machine;
+pub mod snapshots;
+pub mod state_machine;
 pub mod types;
 
 pub use machine::{Applied, Machine};

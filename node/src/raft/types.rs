@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use openraft::alias;
+use openraft::type_config::alias;
 use serde::{Deserialize, Serialize};
 
 /// A node's number: one node, one log, for the life of the cluster. Never given out twice.

@@ -150,11 +150,19 @@ impl Db {
         self.on_synced(Box::new(move |result| {
             let _ = done.send(result);
         }));
-        synced.await.unwrap_or_else(|_| {
-            Err(StorageError::SyncFailed {
-                what: "the flush thread has ended".to_owned(),
-            })
-        })
+        synced.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    /// As [`Db::synced`], for threads that may block.
+    ///
+    /// # Errors
+    /// As for [`Db::synced`].
+    pub fn sync_blocking(&self) -> Result<(), StorageError> {
+        let (done, synced) = std::sync::mpsc::sync_channel(1);
+        self.on_synced(Box::new(move |result| {
+            let _ = done.send(result);
+        }));
+        synced.recv().unwrap_or_else(|_| Err(ended()))
     }
 
     /// Has everything written so far handed to the operating system soon, without waiting: enough
@@ -299,6 +307,12 @@ fn bounds(from: &[u8], to: &[u8]) -> ReadOptions {
     let mut options = ReadOptions::default();
     options.set_iterate_range(from.to_vec()..to.to_vec());
     options
+}
+
+fn ended() -> StorageError {
+    StorageError::SyncFailed {
+        what: "the flush thread has ended".to_owned(),
+    }
 }
 
 fn describe(identity: &pb::Identity) -> String {

@@ -111,16 +111,19 @@ pub struct SnapshotWriter {
 }
 
 impl SnapshotWriter {
-    /// Starts a file that will be called `target`.
+    /// Starts a file that will be called `target`, and `temporary` until it is complete.
     ///
     /// # Errors
     /// [`StorageError::Io`].
-    pub fn create(target: &Path, header: &pb::SnapshotHeader) -> Result<Self, StorageError> {
-        let temporary = target.with_extension(TEMPORARY);
-        let file = File::create(&temporary).map_err(StorageError::io(&temporary))?;
+    pub fn create(
+        target: &Path,
+        temporary: &Path,
+        header: &pb::SnapshotHeader,
+    ) -> Result<Self, StorageError> {
+        let file = File::create(temporary).map_err(StorageError::io(temporary))?;
         let mut writer = Self {
             target: target.to_owned(),
-            temporary,
+            temporary: temporary.to_owned(),
             out: BufWriter::new(file),
             crc: 0,
             count: 0,
