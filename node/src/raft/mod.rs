@@ -6,9 +6,12 @@
 pub mod convert;
 pub mod log_store;
 pub mod machine;
+pub mod peers;
 pub mod snapshots;
 pub mod state_machine;
+pub mod timing;
 pub mod types;
+pub mod wire;
 
 pub use machine::{Applied, Machine};
 pub use types::{Node, NodeId};

@@ -96,15 +96,14 @@ impl StateMachine {
             .map_err(|Malformed(what)| corrupt(what))?;
         let last_applied = convert::log_id_opt_in(applied.last_applied.as_ref());
         let current = snapshots::find(&snapshot_dir, group)?;
-        let index = last_applied.map_or(0, |id| id.index);
         let shared = Arc::new(Shared {
             live: Mutex::new(Live {
                 machine,
-                last_applied,
-                membership,
+                last_applied: None,
+                membership: StoredMembership::default(),
             }),
             current: Mutex::new(current),
-            applied: watch::Sender::new(index),
+            applied: watch::Sender::new(0),
             dir: snapshot_dir,
             db,
             group,
@@ -112,7 +111,7 @@ impl StateMachine {
         let generation = applied.generation;
         // What an install left behind when the node crashed before or after the switch.
         snapshots::delete_other_generations(&shared.db, group, generation)?;
-        shared.restore(generation)?;
+        shared.restore(generation, last_applied, membership)?;
         Ok(Self { shared, generation })
     }
 
@@ -200,8 +199,13 @@ struct Batch {
 }
 
 impl Shared {
-    /// Gives the machine the state of `generation`.
-    fn restore(&self, generation: u64) -> Result<(), StorageError> {
+    /// Gives the machine the state of `generation`, which is that at `last_applied`.
+    fn restore(
+        &self,
+        generation: u64,
+        last_applied: Option<LogId>,
+        membership: StoredMembership,
+    ) -> Result<(), StorageError> {
         let from = keys::generation(self.group, generation);
         let to = keys::generation(self.group, generation + 1);
         let mut entries = Vec::new();
@@ -211,14 +215,19 @@ impl Shared {
             let value = record::open(&own, &value, || self.db.place(&key, "the state"))?.to_vec();
             entries.push((own, value));
         }
-        self.live
-            .lock()
-            .machine
+        let mut live = self.live.lock();
+        live.machine
             .restore(entries)
             .map_err(|what| StorageError::Corrupt {
                 place: format!("the state in {}", self.db.dir().display()),
                 what,
-            })
+            })?;
+        live.machine.committed();
+        live.last_applied = last_applied;
+        live.membership = membership;
+        self.applied
+            .send_replace(last_applied.map_or(0, |id| id.index));
+        Ok(())
     }
 
     fn snapshot(&self, file: SnapshotFile) -> Result<StoredSnapshot, StorageError> {
@@ -312,16 +321,7 @@ impl RaftStateMachine<Config> for StateMachine {
             let file = snapshots::adopt(&file, &shared.dir)?;
             snapshots::load(&shared.db, &file, shared.group, next)?;
             snapshots::switch(&shared.db, &file, shared.group, next)?;
-            shared.restore(next)?;
-            {
-                let mut live = shared.live.lock();
-                live.last_applied = meta.last_log_id;
-                live.membership = meta.last_membership;
-                live.machine.committed();
-            }
-            shared
-                .applied
-                .send_replace(meta.last_log_id.map_or(0, |id| id.index));
+            shared.restore(next, meta.last_log_id, meta.last_membership)?;
             snapshots::delete_other_generations(&shared.db, shared.group, next)?;
             shared.publish(&file)
         })
