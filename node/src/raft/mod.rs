@@ -6,7 +6,9 @@
 pub mod convert;
 pub mod log_store;
 pub mod machine;
+pub mod network;
 pub mod peers;
+pub mod service;
 pub mod snapshots;
 pub mod state_machine;
 pub mod timing;

@@ -1,9 +1,9 @@
 //! Between openraft's requests and replies and the messages of `peer.proto`.
 
 use meridian_proto::peer::v1 as pb;
-use openraft::raft::message::{TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse};
 use openraft::raft::{
-    AppendEntriesRequest, StreamAppendError, StreamAppendResult, VoteRequest, VoteResponse,
+    AppendEntriesRequest, StreamAppendError, StreamAppendResult, TransferLeaderError,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 
 use super::convert::{
