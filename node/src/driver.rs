@@ -5,20 +5,25 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use meridian_proto::peer::v1 as peer;
+use meridian_proto::peer::v1::handed::Request as Handed;
 use meridian_routing::command::Command;
 use meridian_routing::effect::{Answer, Reject};
 use meridian_routing::ids::*;
 use meridian_routing::state::{Chat, State};
 use parking_lot::RwLockReadGuard;
+use prost::Message as _;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Status;
+use tracing::Instrument as _;
 
 use crate::convert::{command, entity};
 use crate::delivery::Delivery;
 use crate::env::Environment;
 use crate::machine::{Progress, Shared};
-use crate::raft::{Group, NodeId as Peer, PeerHandler, ProposeError};
+use crate::telemetry;
+use crate::raft::{Group, MemberError, Node, NodeId as Peer, PeerHandler, ProposeError, ReadError};
 
 /// Longest time a write is tried, leader changes included.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -40,6 +45,9 @@ pub enum DriveError {
     /// id to learn what became of it.
     #[error("the cluster did not answer in time: {0}; repeat with the same request id")]
     Unavailable(String),
+    /// A change of the cluster was refused; nothing was changed.
+    #[error("{0}")]
+    Refused(String),
     /// A fault of this node.
     #[error("{0}")]
     Internal(String),
@@ -64,12 +72,13 @@ pub struct Driver {
     group: OnceLock<Group>,
     writes: Semaphore,
     stop: watch::Sender<bool>,
+    ready: watch::Sender<bool>,
 }
 
 impl Driver {
     /// A driver that waits for its group, see [`Driver::attach`].
     pub fn new(node: Peer, env: Environment, shared: Shared, progress: watch::Receiver<Progress>, delivery: Arc<Delivery>) -> Arc<Self> {
-        Arc::new(Self { node, env, shared, progress, delivery, group: OnceLock::new(), writes: Semaphore::new(WRITES_MAX), stop: watch::channel(false).0 })
+        Arc::new(Self { node, env, shared, progress, delivery, group: OnceLock::new(), writes: Semaphore::new(WRITES_MAX), stop: watch::channel(false).0, ready: watch::channel(false).0 })
     }
 
     /// Gives the driver its group, once, right after both exist: peers may call before.
@@ -110,9 +119,22 @@ impl Driver {
     pub fn now(&self) -> Millis {
         self.env.clock.now()
     }
-    /// Turns true when the node stops; streams end then.
-    pub fn stopping(&self) -> watch::Receiver<bool> {
-        self.stop.subscribe()
+    /// Returns when the node stops; streams end then.
+    pub async fn stopped(&self) {
+        let mut stop = self.stop.subscribe();
+        drop(stop.wait_for(|stop| *stop).await);
+    }
+    /// Whether this node has joined a cluster and takes agents.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.ready.subscribe()
+    }
+    /// Says that it has.
+    pub fn ready(&self) {
+        self.ready.send_replace(true);
+    }
+    /// Writes in hand.
+    pub fn writes_in_hand(&self) -> usize {
+        WRITES_MAX - self.writes.available_permits()
     }
     /// Tells every stream to end.
     pub fn stop(&self) {
@@ -125,9 +147,18 @@ impl Driver {
     /// # Errors
     /// [`DriveError`].
     pub async fn write(&self, request_id: String, actor: String, traceparent: String, command: Command) -> Result<Written, DriveError> {
+        let span = tracing::info_span!("write", request_id, actor, command = command.name());
+        telemetry::follow(&span, &traceparent);
+        self.write_traced(&request_id, &actor, &command).instrument(span).await
+    }
+
+    async fn write_traced(&self, request_id: &str, actor: &str, command: &Command) -> Result<Written, DriveError> {
         let _permit = self.writes.try_acquire().map_err(|_| DriveError::Busy)?;
-        let bytes = command::encode(0, &request_id, &actor, &traceparent, &command);
-        let (index, reply) = self.deliver_to_leader(bytes).await?;
+        // The entry carries the context of this span, so that every replica's part of the work joins it.
+        let traceparent = telemetry::traceparent(&tracing::Span::current());
+        let bytes = command::encode(0, request_id, actor, &traceparent, command);
+        let done = self.at_leader(Handed::Command(bytes)).await?;
+        let (index, reply) = (done.index, done.reply);
         let answer = command::decode_reply(&reply).map_err(|e| DriveError::Internal(e.to_string()))?;
         // So that whoever asked finds it in this replica, and the streams of this node know.
         self.applied(index).await?;
@@ -148,33 +179,54 @@ impl Driver {
     /// [`DriveError`].
     pub async fn propose_here(&self, command: Command) -> Result<Written, DriveError> {
         let bytes = command::encode(0, &self.new_id(), &format!("node:{}", self.node), "", &command);
-        let (index, reply) = self.propose(&bytes).await.map_err(|e| DriveError::Unavailable(format!("{e:?}")))?;
+        let done = self.propose(&bytes).await.map_err(|e| DriveError::Unavailable(format!("{e:?}")))?;
+        let (index, reply) = (done.index, done.reply);
         let answer = command::decode_reply(&reply).map_err(|e| DriveError::Internal(e.to_string()))?;
         answer.map(|answer| Written { index, answer }).map_err(DriveError::Rejected)
     }
 
     /// Stamps a command with this leader's time and commits it.
-    async fn propose(&self, bytes: &[u8]) -> Result<(u64, Vec<u8>), Missed> {
+    async fn propose(&self, bytes: &[u8]) -> Result<peer::Answered, Missed> {
         let stamped = command::stamp(bytes, self.now()).map_err(|e| Missed::Fault(e.to_string()))?;
-        let group = self.group().map_err(|e| Missed::Later(e.to_string()))?;
-        match group.propose(stamped).await {
-            Ok(done) => Ok(done),
-            Err(ProposeError::NotLeader { leader }) => Err(Missed::Elsewhere(leader.map(|(id, _)| id))),
-            Err(other) => Err(Missed::Later(other.to_string())),
-        }
+        let (index, reply) = self.group().map_err(later)?.propose(stamped).await?;
+        Ok(peer::Answered { index, reply })
     }
 
-    async fn deliver_to_leader(&self, bytes: Vec<u8>) -> Result<(u64, Vec<u8>), DriveError> {
+    /// Does here what a client asked, here or of another node. One hop: whoever does not lead says who does.
+    async fn take(&self, handed: Handed) -> Result<peer::Answered, Missed> {
+        let group = self.group().map_err(later)?;
+        match handed {
+            Handed::Command(bytes) => return self.propose(&bytes).await,
+            Handed::AddLearner(node) => group.add_learner(node.id, Node { address: node.address, region: node.region }).await?,
+            Handed::Promote(id) => group.promote(id).await?,
+            Handed::Remove(id) => group.remove(id).await?,
+            Handed::TransferLeader(id) => group.transfer_leader(id).await?,
+        }
+        Ok(peer::Answered::default())
+    }
+
+    /// Has the leader change the members or hand its office on, whichever node was asked. Repeating a change
+    /// that is made already succeeds.
+    ///
+    /// # Errors
+    /// [`DriveError::Refused`] with the reason, or as for a write.
+    pub async fn manage(&self, change: Handed) -> Result<(), DriveError> {
+        self.at_leader(change).await.map(drop)
+    }
+
+    async fn at_leader(&self, handed: Handed) -> Result<peer::Answered, DriveError> {
         self.until_leader(|leader| {
-            let bytes = bytes.clone();
+            let handed = handed.clone();
             async move {
                 if leader == self.node {
-                    return self.propose(&bytes).await;
+                    return self.take(handed).await;
                 }
-                let group = self.group().map_err(|e| Missed::Later(e.to_string()))?;
-                let reply = group.forward(leader, bytes).await.map_err(|status| Missed::from_status(&status))?;
-                let (index, reply) = reply.split_first_chunk::<8>().ok_or_else(|| Missed::Fault("a forwarded reply is too short".into()))?;
-                Ok((u64::from_be_bytes(*index), reply.to_vec()))
+                let group = self.group().map_err(later)?;
+                let to = group.status().members.get(&leader).map(|m| (leader, m.node.clone()));
+                let to = to.ok_or_else(|| Missed::Later(format!("node {leader} leads but is no member known here")))?;
+                let bytes = peer::Handed { request: Some(handed) }.encode_to_vec();
+                let reply = group.forward(&to, bytes).await.map_err(|status| Missed::from_status(&status))?;
+                peer::Answered::decode(&reply[..]).map_err(|e| Missed::Fault(format!("a forwarded reply does not decode: {e}")))
             }
         })
         .await
@@ -187,11 +239,13 @@ impl Driver {
     pub async fn fresh(&self) -> Result<(), DriveError> {
         let index = self
             .until_leader(|leader| async move {
-                let group = self.group().map_err(|e| Missed::Later(e.to_string()))?;
+                let group = self.group().map_err(later)?;
                 if leader == self.node {
-                    return group.read_index().await.map_err(|e| Missed::Later(e.to_string()));
+                    return Ok(group.read_index().await?);
                 }
-                group.remote_read_index(leader).await.map_err(|status| Missed::from_status(&status))
+                let to = group.status().members.get(&leader).map(|m| (leader, m.node.clone()));
+                let to = to.ok_or_else(|| Missed::Later(format!("node {leader} leads but is no member known here")))?;
+                group.remote_read_index(&to).await.map_err(|status| Missed::from_status(&status))
             })
             .await?;
         let group = self.group()?;
@@ -210,7 +264,7 @@ impl Driver {
         loop {
             let leader = match hint.take() {
                 Some(leader) => Some(leader),
-                None => self.group()?.leader(),
+                None => self.group()?.status().leader,
             };
             if let Some(leader) = leader {
                 match timeout_at(until, attempt(leader)).await {
@@ -224,6 +278,7 @@ impl Driver {
                         }
                     }
                     Ok(Err(Missed::Later(text))) => why = text,
+                    Ok(Err(Missed::Never(text))) => return Err(DriveError::Refused(text)),
                     Ok(Err(Missed::Fault(text))) => return Err(DriveError::Internal(text)),
                     Err(_) => return Err(DriveError::Unavailable(why)),
                 }
@@ -233,10 +288,10 @@ impl Driver {
                 return Err(DriveError::Unavailable(why));
             }
             // A change of leader ends the pause early.
-            let group = self.group()?;
+            let mut status = self.group()?.watch();
             tokio::select! {
                 () = sleep_until(next) => {}
-                () = group.leader_changed(leader) => {}
+                _ = status.wait_for(|s| s.leader.is_some() && s.leader != leader) => {}
             }
             pause = (pause * 2).min(RETRY.1);
         }
@@ -266,13 +321,50 @@ enum Missed {
     Elsewhere(Option<Peer>),
     /// Worth another try.
     Later(String),
-    /// Not worth one.
+    /// Refused; asking again would not help.
+    Never(String),
+    /// Something is broken.
     Fault(String),
+}
+
+fn later(error: DriveError) -> Missed {
+    Missed::Later(error.to_string())
+}
+
+impl From<ProposeError> for Missed {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            // The outcome is open; the request id tells on the next try.
+            ProposeError::NotLeader { leader } | ProposeError::Unknown { leader } => Self::Elsewhere(leader.map(|(id, _)| id)),
+            ProposeError::TooLarge { .. } => Self::Never(error.to_string()),
+            ProposeError::Busy { .. } | ProposeError::Stopped(_) => Self::Later(error.to_string()),
+        }
+    }
+}
+
+impl From<ReadError> for Missed {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotLeader { leader } => Self::Elsewhere(leader.map(|(id, _)| id)),
+            other => Self::Later(other.to_string()),
+        }
+    }
+}
+
+impl From<MemberError> for Missed {
+    fn from(error: MemberError) -> Self {
+        match error {
+            MemberError::NotLeader { leader } => Self::Elsewhere(leader.map(|(id, _)| id)),
+            MemberError::Stopped(_) => Self::Later(error.to_string()),
+            refused => Self::Never(refused.to_string()),
+        }
+    }
 }
 
 impl Missed {
     fn from_status(status: &Status) -> Self {
         match status.code() {
+            tonic::Code::FailedPrecondition if status.metadata().get(REFUSED).is_some() => Self::Never(status.message().to_owned()),
             tonic::Code::FailedPrecondition => {
                 let leader = status.metadata().get(LEADER).and_then(|v| v.to_str().ok()?.parse().ok());
                 Self::Elsewhere(leader)
@@ -285,6 +377,8 @@ impl Missed {
 
 /// Metadata in which a node that does not lead names who does.
 const LEADER: &str = "meridian-leader";
+/// Metadata that marks a refusal for good.
+const REFUSED: &str = "meridian-refused";
 
 /// Answers the peers' calls that are not Raft's own. One hop: what is forwarded here is proposed here or not
 /// at all.
@@ -293,18 +387,14 @@ pub struct Forwarded(pub Arc<Driver>);
 #[tonic::async_trait]
 impl PeerHandler for Forwarded {
     async fn forward(&self, _group: u32, _from: Peer, bytes: Vec<u8>) -> Result<Vec<u8>, Status> {
-        match self.0.propose(&bytes).await {
-            Ok((index, reply)) => Ok([&index.to_be_bytes()[..], &reply].concat()),
-            Err(missed) => Err(status(missed)),
-        }
+        let handed = peer::Handed::decode(&bytes[..]).map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let request = handed.request.ok_or_else(|| Status::invalid_argument("nothing was handed on, or by a newer version"))?;
+        Ok(self.0.take(request).await.map_err(status)?.encode_to_vec())
     }
 
     async fn read_index(&self, _group: u32, _from: Peer) -> Result<u64, Status> {
         let group = self.0.group().map_err(|e| Status::unavailable(e.to_string()))?;
-        group.read_index().await.map_err(|e| match e {
-            ProposeError::NotLeader { leader } => status(Missed::Elsewhere(leader.map(|(id, _)| id))),
-            other => status(Missed::Later(other.to_string())),
-        })
+        group.read_index().await.map_err(|e| status(e.into()))
     }
 }
 
@@ -318,6 +408,11 @@ fn status(missed: Missed) -> Status {
             status
         }
         Missed::Later(text) => Status::unavailable(text),
+        Missed::Never(text) => {
+            let mut status = Status::failed_precondition(text);
+            status.metadata_mut().insert(REFUSED, tonic::metadata::MetadataValue::from_static("1"));
+            status
+        }
         Missed::Fault(text) => Status::internal(text),
     }
 }

@@ -2,4 +2,16 @@
 
 pub mod calendar;
 pub mod convert;
+pub mod delivery;
+pub mod driver;
+pub mod env;
 pub mod language;
+pub mod machine;
+pub mod metrics;
+pub mod node;
+pub mod raft;
+pub mod services;
+pub mod settings;
+pub mod storage;
+pub mod telemetry;
+pub mod timers;

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::calendar;
 use crate::convert::api;
 use crate::driver::Driver;
+use crate::raft::Role;
 
 /// How often schedules are looked over.
 const SCHEDULES_EVERY: Duration = Duration::from_secs(3_600);
@@ -21,7 +22,6 @@ const DAY_MS: Millis = 86_400_000;
 /// Proposes a tick whenever the earliest deadline is due. Ends when the node stops.
 pub async fn ticks(driver: Arc<Driver>) {
     let mut progress = driver.progress();
-    let mut stop = driver.stopping();
     loop {
         let due = progress.borrow_and_update().next_deadline;
         let wait = async {
@@ -35,10 +35,11 @@ pub async fn ticks(driver: Arc<Driver>) {
                 if !leads(&driver) {
                     // Somebody else ticks, or nobody can; look again when either changes.
                     let Ok(group) = driver.group() else { sleep(Duration::from_millis(50)).await; continue };
+                    let mut leading = group.watch();
                     tokio::select! {
                         changed = progress.changed() => if changed.is_err() { return },
-                        () = group.leader_changed(group.leader()) => {}
-                        _ = stop.wait_for(|stop| *stop) => return,
+                        _ = leading.wait_for(|s| s.role == Role::Leader) => {}
+                        () = driver.stopped() => return,
                     }
                 } else if let Err(e) = driver.propose_here(Command::Tick).await {
                     tracing::debug!(error = %e, "a tick was not proposed");
@@ -46,25 +47,24 @@ pub async fn ticks(driver: Arc<Driver>) {
                 }
             }
             changed = progress.changed() => if changed.is_err() { return },
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = driver.stopped() => return,
         }
     }
 }
 
 fn leads(driver: &Driver) -> bool {
-    driver.group().is_ok_and(|g| g.leader() == Some(driver.node_id()))
+    driver.group().is_ok_and(|g| g.status().role == Role::Leader)
 }
 
 /// Declares nodes lost that hold sessions and were not heard of for `silence`, so that their agents' offers
 /// go back to the line. Ends when the node stops.
 pub async fn lost_nodes(driver: Arc<Driver>, silence: Duration) {
-    let mut stop = driver.stopping();
     // A new leader has heard of nobody yet; everybody gets the full time from its election on.
     let mut leading_since = None;
     loop {
         tokio::select! {
             () = sleep(silence / 4) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = driver.stopped() => return,
         }
         let Ok(group) = driver.group() else { continue };
         if !leads(&driver) {
@@ -74,7 +74,7 @@ pub async fn lost_nodes(driver: Arc<Driver>, silence: Duration) {
         let since = *leading_since.get_or_insert_with(tokio::time::Instant::now);
         let nodes: Vec<NodeId> = driver.state().session_nodes().filter(|n| *n != driver.node_id()).collect();
         for node in nodes {
-            let heard = group.last_heard(node);
+            let heard = group.status().members.get(&node).and_then(|m| m.heard);
             let quiet = heard.map_or(since.elapsed(), |h| h.min(since.elapsed()));
             if quiet < silence {
                 continue;
@@ -90,14 +90,13 @@ pub async fn lost_nodes(driver: Arc<Driver>, silence: Duration) {
 /// Resolves schedules again whose horizon comes near or whose zone data this program replaces. Ends when the
 /// node stops.
 pub async fn schedules(driver: Arc<Driver>) {
-    let mut stop = driver.stopping();
     loop {
         if leads(&driver) {
             resolve_again(&driver).await;
         }
         tokio::select! {
             () = sleep(SCHEDULES_EVERY) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = driver.stopped() => return,
         }
     }
 }

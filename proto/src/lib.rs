@@ -19,5 +19,13 @@ pub mod log {
     }
 }
 
+/// What nodes say to each other.
+pub mod peer {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("meridian.peer.v1");
+    }
+}
+
 /// The encoded descriptor set of every message and service, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/meridian.fds"));

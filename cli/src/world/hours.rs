@@ -1,8 +1,9 @@
 //! Schedules: zones, weekly shifts, holidays and exceptional dates.
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use meridian_proto::livechat::v1::{Hours, Schedule, ScheduleException, WeeklyShift};
+use meridian_proto::livechat::v1::{Hours, Schedule, ScheduleException, UtcSpan, WeeklyShift};
 
 use super::reader::{Field, Object, Reader, Seen};
 use super::references::References;
@@ -13,6 +14,8 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const SHIFTS_MAX: usize = 70;
 /// Most exceptional dates and holidays in one schedule.
 const DATES_MAX: usize = 1_000;
+/// Most spans in one schedule.
+const SPANS_MAX: usize = 5_000;
 const DAY: u32 = 24 * 60;
 
 /// Reads a schedule.
@@ -21,7 +24,7 @@ pub fn schedule(
     _: &mut References,
     field: &Field<'_>,
 ) -> Option<(String, Schedule)> {
-    let object = reader.object(field, &["id", "zone", "week", "holidays", "exceptions"])?;
+    let object = reader.object(field, &["id", "zone", "week", "holidays", "exceptions", "spans"])?;
     let id = reader.id(&object.field("id")).unwrap_or_default();
     let zone = zone(reader, &object.field("zone"));
     let week = week(reader, &object.field("week"));
@@ -31,6 +34,11 @@ pub fn schedule(
         holidays.push(date(reader, &mut seen, &day));
     }
     let exceptions = exceptions(reader, &object.field("exceptions"));
+    let spans = utc_spans(reader, &object.field("spans"));
+    if !(spans.is_empty() || week.is_empty() && holidays.is_empty() && exceptions.is_empty()) {
+        let rule = "cannot stand beside week, holidays or exceptions; give one or the other";
+        reader.complain(&object.field("spans"), rule);
+    }
     Some((
         id.clone(),
         Schedule {
@@ -39,8 +47,41 @@ pub fn schedule(
             week,
             holidays,
             exceptions,
+            spans,
         },
     ))
+}
+
+/// Spans planned elsewhere: instants in order, without overlap.
+fn utc_spans(reader: &mut Reader, list: &Field<'_>) -> Vec<UtcSpan> {
+    let mut spans: Vec<UtcSpan> = Vec::new();
+    for field in reader.list(list, 0, SPANS_MAX) {
+        let Some(object) = reader.object(&field, &["from", "to"]) else {
+            continue;
+        };
+        let from = instant(reader, &object.field("from"));
+        let to = instant(reader, &object.field("to"));
+        let Some((from_ms, to_ms)) = from.zip(to) else {
+            continue;
+        };
+        if from_ms >= to_ms {
+            reader.complain(&field, "ends before it begins; give the earlier instant first");
+        } else if spans.last().is_some_and(|before| from_ms < before.to_ms) {
+            reader.complain(&field, "begins before the span above ends; order the spans");
+        }
+        spans.push(UtcSpan { from_ms, to_ms });
+    }
+    spans
+}
+
+fn instant(reader: &mut Reader, field: &Field<'_>) -> Option<i64> {
+    let text = reader.text(field, "an instant such as 2026-12-25T09:00:00Z")?;
+    let parsed = text.parse::<Timestamp>();
+    if parsed.is_err() {
+        let rule = "write it like 2026-12-25T09:00:00Z";
+        reader.complain(field, format!("'{text}' is not an instant; {rule}"));
+    }
+    Some(parsed.ok()?.as_millisecond())
 }
 
 /// Reads an IANA zone that must be given.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_saphyr::FlowSeq;
 
 use super::objects::LEVELS;
-use crate::time::format_millis;
+use crate::time::{format_millis, rfc3339};
 
 /// The whole file.
 #[derive(Debug, Serialize)]
@@ -52,6 +52,14 @@ struct Schedule {
     holidays: FlowSeq<Vec<String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     exceptions: Vec<Exception>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    spans: Vec<UtcSpan>,
+}
+
+#[derive(Debug, Serialize)]
+struct UtcSpan {
+    from: String,
+    to: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -200,6 +208,10 @@ impl From<api::Schedule> for Schedule {
             from: h.from,
             to: h.to,
         };
+        let span = |s: api::UtcSpan| UtcSpan {
+            from: rfc3339(s.from_ms).unwrap_or_default(),
+            to: rfc3339(s.to_ms).unwrap_or_default(),
+        };
         let exception = |e: api::ScheduleException| Exception {
             date: e.date,
             hours: e.hours.into_iter().map(hours).collect(),
@@ -210,6 +222,7 @@ impl From<api::Schedule> for Schedule {
             week: s.week.into_iter().map(shift).collect(),
             holidays: FlowSeq(s.holidays),
             exceptions: s.exceptions.into_iter().map(exception).collect(),
+            spans: s.spans.into_iter().map(span).collect(),
         }
     }
 }

@@ -139,6 +139,29 @@ pub enum Command {
     Tick,
 }
 
+impl Command {
+    /// Its name, for logs and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Configure(_) => "configure",
+            Self::StartChat(_) => "start_chat",
+            Self::LeaveChat { .. } => "leave_chat",
+            Self::RateChat { .. } => "rate_chat",
+            Self::OpenSession { .. } => "open_session",
+            Self::LoseSession { .. } => "lose_session",
+            Self::CloseSession { .. } => "close_session",
+            Self::NodeLost { .. } => "node_lost",
+            Self::SetPresence { .. } => "set_presence",
+            Self::AcceptOffer { .. } => "accept_offer",
+            Self::DeclineOffer { .. } => "decline_offer",
+            Self::EndChat { .. } => "end_chat",
+            Self::FinishWrapUp { .. } => "finish_wrap_up",
+            Self::TransferChat { .. } => "transfer_chat",
+            Self::Tick => "tick",
+        }
+    }
+}
+
 /// Where a transfer goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferTo {

@@ -46,6 +46,9 @@ impl AgentService for Agents {
 
     async fn work(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::WorkStream>, Status> {
         let parent = traced(&request);
+        if !*self.driver.readiness().borrow() {
+            return Err(failed(&DriveError::Unavailable("this node is joining the cluster".into())));
+        }
         let mut messages = request.into_inner();
         let first = messages.message().await?.ok_or_else(|| invalid("hello", "the stream ended before the first message"))?;
         let Some(Action::Hello(hello)) = first.action else {
@@ -97,7 +100,6 @@ enum End {
 
 impl Session {
     async fn run(mut self, mut messages: Streaming<AgentMessage>) {
-        let mut stop = self.driver.stopping();
         let (done, mut replies) = mpsc::channel(OUTBOX);
         let (orders, todo) = mpsc::channel(OUTBOX);
         // One after the other, so that a desktop may send "accept" and "end" without waiting in between.
@@ -116,7 +118,7 @@ impl Session {
                 },
                 () = self.wake.notified() => end = self.show().await,
                 () = self.out.closed() => end = Some(End::Lost),
-                _ = stop.wait_for(|stop| *stop) => {
+                () = self.driver.stopped() => {
                     let _ = self.out.send(Err(Status::unavailable("the node stops; resume the session on another"))).await;
                     end = Some(End::Lost);
                 }

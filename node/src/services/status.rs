@@ -55,6 +55,7 @@ pub(crate) fn failed(error: &DriveError) -> Status {
         DriveError::Unavailable(_) => with(Code::Unavailable, error.to_string(), "NO_LEADER", |d| {
             d.set_retry_info(Some(Duration::from_millis(500)));
         }),
+        DriveError::Refused(text) => conflict(text),
         DriveError::Internal(_) => with(Code::Internal, error.to_string(), "INTERNAL", |_| {}),
     }
 }

@@ -27,8 +27,9 @@ pub struct Supervisors {
     driver: Arc<Driver>,
 }
 
-fn after<K: From<String>>(token: &str) -> Bound<K> {
-    if token.is_empty() { Bound::Unbounded } else { Bound::Excluded(K::from(token.to_owned())) }
+fn after<K: for<'a> From<&'a str>>(token: &str) -> (Bound<K>, Bound<K>) {
+    let from = if token.is_empty() { Bound::Unbounded } else { Bound::Excluded(K::from(token)) };
+    (from, Bound::Unbounded)
 }
 
 impl Supervisors {
@@ -61,7 +62,6 @@ impl Supervisors {
         let mut changes = driver.delivery().all();
         tokio::spawn(async move {
             let mut shown = BTreeMap::new();
-            let mut stop = driver.stopping();
             loop {
                 changes.mark_unchanged();
                 let now = look(&driver);
@@ -78,7 +78,7 @@ impl Supervisors {
                 tokio::select! {
                     changed = next => if changed.is_err() { return },
                     () = send.closed() => return,
-                    _ = stop.wait_for(|stop| *stop) => {
+                    () = driver.stopped() => {
                         let _ = send.send(Err(Status::unavailable("the node stops; watch on another"))).await;
                         return;
                     }
@@ -96,7 +96,7 @@ impl SupervisorService for Supervisors {
         self.at(ask.consistency).await?;
         let state = self.driver.state();
         let wanted = |a: &AgentState| (ask.region_id.is_empty() || a.region_id == ask.region_id) && (ask.presence == 0 || a.presence == ask.presence);
-        let items = state.agents().range((after(&ask.page_token), Bound::Unbounded)).map(|(_, a)| view::agent(&state, a)).filter(wanted);
+        let items = state.agents().range::<AgentId, _>(after::<AgentId>(&ask.page_token)).map(|(_, a)| view::agent(&state, a)).filter(wanted);
         let (agents, next_page_token) = page(ask.page_size, items, |a| a.agent_id.clone())?;
         Ok(Response::new(ListAgentsResponse { agents, next_page_token, log_index: state.meta().index }))
     }
@@ -105,7 +105,7 @@ impl SupervisorService for Supervisors {
         let ask = request.into_inner();
         self.at(ask.consistency).await?;
         let state = self.driver.state();
-        let items = state.queues().range((after(&ask.page_token), Bound::Unbounded)).map(|(_, q)| view::queue(&state, q));
+        let items = state.queues().range::<QueueId, _>(after::<QueueId>(&ask.page_token)).map(|(_, q)| view::queue(&state, q));
         let (queues, next_page_token) = page(ask.page_size, items, |q| q.queue_id.clone())?;
         Ok(Response::new(ListQueuesResponse { queues, next_page_token, log_index: state.meta().index }))
     }
@@ -116,7 +116,7 @@ impl SupervisorService for Supervisors {
         let state = self.driver.state();
         let items = state
             .chats()
-            .range((after(&ask.page_token), Bound::Unbounded))
+            .range::<ChatId, _>(after::<ChatId>(&ask.page_token))
             .map(|(_, c)| c)
             .filter(|c| ask.queue_id.is_empty() || c.queue.0 == ask.queue_id)
             .filter(|c| ask.agent_id.is_empty() || c.holder().is_some_and(|a| a.0 == ask.agent_id))

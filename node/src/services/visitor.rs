@@ -81,7 +81,6 @@ impl VisitorService for Visitors {
         let driver = self.driver.clone();
         tokio::spawn(async move {
             let mut last = first.clone();
-            let mut stop = driver.stopping();
             if send.send(Ok(first)).await.is_err() {
                 return;
             }
@@ -91,7 +90,7 @@ impl VisitorService for Visitors {
                     () = wake.notified() => {}
                     () = tokio::time::sleep(PLACE_EVERY), if waits => {}
                     () = send.closed() => return,
-                    _ = stop.wait_for(|stop| *stop) => {
+                    () = driver.stopped() => {
                         let _ = send.send(Err(Status::unavailable("the node stops; watch the chat on another"))).await;
                         return;
                     }

@@ -1,0 +1,30 @@
+//! The `meridian-node` binary.
+
+use anyhow::{Context as _, anyhow};
+use clap::Parser as _;
+use meridian_node::env::Environment;
+use meridian_node::node::Node;
+use meridian_node::settings::Settings;
+use meridian_node::telemetry::Telemetry;
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> anyhow::Result<()> {
+    let settings = Settings::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime did not start")?;
+    runtime.block_on(run(&settings))
+}
+
+async fn run(settings: &Settings) -> anyhow::Result<()> {
+    let telemetry = Telemetry { json: settings.log_json, otlp: settings.otlp.clone(), node_id: settings.node_id, region: settings.region.clone() };
+    let telemetry = telemetry.start().map_err(|e| anyhow!("telemetry: {e}"))?;
+    let node = Node::start(settings, Environment::real()).await?;
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    tracing::info!("stopping");
+    node.stop().await;
+    telemetry.stop();
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! Raft's log and vote in the database.
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use futures::Stream;
+use meridian_proto::log::v1 as pb;
+use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
+use openraft::{OptionalSend, RaftLogReader};
+use prost::Message;
+use rocksdb::WriteBatch;
+
+use super::convert::{self, Malformed};
+use super::types::{Config, Entry, LogId, Vote};
+use crate::storage::keys::{self, Meta};
+use crate::storage::{Db, StorageError, record};
+
+/// A reader asked for many entries gets at most about this many bytes at a time: they travel in one
+/// message, and one message must stay small against the largest one accepted.
+const READ_BYTES_MAX: usize = 2 << 20;
+
+/// The log of one group. Clones read and write the same log.
+///
+/// Writes go into the database in the order they are made, at once readable; they are reported
+/// durable by the flush thread, in the same order.
+#[derive(Clone)]
+pub struct LogStore {
+    db: Arc<Db>,
+    group: u32,
+}
+
+impl LogStore {
+    /// The log of `group`.
+    pub fn new(db: Arc<Db>, group: u32) -> Self {
+        Self { db, group }
+    }
+
+    fn read(&self, range: impl RangeBounds<u64>, bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
+        let from = match range.start_bound() {
+            Bound::Included(&index) => index,
+            Bound::Excluded(&index) => index.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let to = match range.end_bound() {
+            Bound::Included(&index) => index.checked_add(1),
+            Bound::Excluded(&index) => Some(index),
+            Bound::Unbounded => None,
+        };
+        if to.is_some_and(|to| to <= from) {
+            return Ok(Vec::new());
+        }
+        let end = to.map_or_else(
+            || keys::log_end(self.group).to_vec(),
+            |to| keys::log(self.group, to).to_vec(),
+        );
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut bytes = 0;
+        for item in self.db.range(keys::LOG, &keys::log(self.group, from), &end) {
+            let (key, value) = item?;
+            let entry = self.entry(&key, &value)?;
+            if let Some(before) = entries.last()
+                && before.log_id.index + 1 != entry.log_id.index
+            {
+                return Err(StorageError::Corrupt {
+                    place: self.db.place(&key, "the log"),
+                    what: format!("entries after {} are missing", before.log_id.index),
+                });
+            }
+            bytes += value.len();
+            entries.push(entry);
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    fn entry(&self, key: &[u8], value: &[u8]) -> Result<Entry, StorageError> {
+        let corrupt = |what: String| StorageError::Corrupt {
+            place: self.db.place(key, "a log entry"),
+            what,
+        };
+        let message: pb::Entry = self.db.decode(key, value, "a log entry")?;
+        let entry = convert::entry_in(message).map_err(|Malformed(what)| corrupt(what))?;
+        if keys::log_index(key) != Some(entry.log_id.index) {
+            return Err(corrupt("it is stored under another index".to_owned()));
+        }
+        Ok(entry)
+    }
+
+    fn meta_log_id(&self, meta: Meta) -> Result<Option<LogId>, StorageError> {
+        let id: Option<pb::LogId> = self.db.meta(self.group, meta)?;
+        Ok(id.as_ref().map(convert::log_id_in))
+    }
+}
+
+impl RaftLogReader<Config> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<Entry>, io::Error> {
+        Ok(self.read(range, usize::MAX)?)
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
+        let vote: Option<pb::Vote> = self.db.meta(self.group, Meta::Vote)?;
+        vote.as_ref()
+            .map(|vote| convert::vote_in(Some(vote)).map_err(io::Error::other))
+            .transpose()
+    }
+
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry>, io::Error> {
+        Ok(self.read(start..end, READ_BYTES_MAX)?)
+    }
+
+    // The default reads the whole range at once; after a restart that can be the whole log.
+    async fn entries_stream<RB>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = Result<Entry, io::Error>> + OptionalSend
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let store = self.clone();
+        let bounds = (range.start_bound().cloned(), range.end_bound().cloned());
+        let chunks = futures::stream::unfold(Some(bounds), move |bounds| {
+            let store = store.clone();
+            async move {
+                let bounds = bounds?;
+                match store.read(bounds, READ_BYTES_MAX) {
+                    Ok(entries) => {
+                        let last = entries.last()?.log_id.index;
+                        let items: Vec<_> = entries.into_iter().map(Ok).collect();
+                        Some((items, Some((Bound::Excluded(last), bounds.1))))
+                    }
+                    Err(error) => Some((vec![Err(io::Error::from(error))], None)),
+                }
+            }
+        });
+        use futures::StreamExt;
+        Box::pin(chunks.map(futures::stream::iter).flatten())
+    }
+}
+
+impl RaftLogStorage<Config> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<Config>, io::Error> {
+        let last_purged_log_id = self.meta_log_id(Meta::Purged)?;
+        let last = self
+            .db
+            .last(
+                keys::LOG,
+                &keys::log(self.group, 0),
+                &keys::log_end(self.group),
+            )?
+            .map(|(key, value)| self.entry(&key, &value))
+            .transpose()?
+            .map(|entry| entry.log_id);
+        Ok(LogState {
+            last_purged_log_id,
+            last_log_id: last.or(last_purged_log_id),
+        })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        let mut batch = WriteBatch::default();
+        self.db
+            .put_meta(&mut batch, self.group, Meta::Vote, &convert::vote_out(vote));
+        self.db.write(batch)?;
+        Ok(self.db.synced().await?)
+    }
+
+    // Not synced by itself: it rides on the next sync. If it is lost the node starts from an older
+    // commit index and learns the newer one from the leader.
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
+        let mut batch = WriteBatch::default();
+        match committed {
+            Some(id) => {
+                let id = convert::log_id_out(&id);
+                self.db.put_meta(&mut batch, self.group, Meta::Committed, &id);
+            }
+            None => batch.delete_cf(self.db.cf(keys::META), Meta::Committed.key(self.group)),
+        }
+        Ok(self.db.write(batch)?)
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
+        Ok(self.meta_log_id(Meta::Committed)?)
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Config>) -> Result<(), io::Error>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut batch = WriteBatch::default();
+        for entry in entries {
+            let key = keys::log(self.group, entry.log_id.index);
+            let payload = convert::entry_out(entry).encode_to_vec();
+            batch.put_cf(self.db.cf(keys::LOG), key, record::seal(&key, &payload));
+        }
+        self.db.write(batch)?;
+        self.db.on_synced(Box::new(move |result| {
+            callback.io_completed(result.map_err(io::Error::from));
+        }));
+        Ok(())
+    }
+
+    // On disk before it returns: entries appended afterwards must never be acknowledged while a
+    // crash could still bring back the ones they replace.
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
+        let from = last_log_id.map_or(0, |id| id.index.saturating_add(1));
+        let mut batch = WriteBatch::default();
+        batch.delete_range_cf(
+            self.db.cf(keys::LOG),
+            keys::log(self.group, from).as_slice(),
+            keys::log_end(self.group).as_slice(),
+        );
+        self.db.write(batch)?;
+        Ok(self.db.synced().await?)
+    }
+
+    // Not synced: a lost purge leaves entries nobody asks for, and is repeated.
+    async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
+        // From where the last one ended: ranges over the same keys would pile up.
+        let from = self
+            .meta_log_id(Meta::Purged)?
+            .map_or(0, |id| id.index.saturating_add(1));
+        let to = log_id.index.saturating_add(1);
+        let mut batch = WriteBatch::default();
+        if from < to {
+            batch.delete_range_cf(
+                self.db.cf(keys::LOG),
+                keys::log(self.group, from),
+                keys::log(self.group, to),
+            );
+        }
+        let id = convert::log_id_out(&log_id);
+        self.db.put_meta(&mut batch, self.group, Meta::Purged, &id);
+        Ok(self.db.write(batch)?)
+    }
+}

@@ -1,0 +1,336 @@
+//! How openraft reaches the other nodes.
+//!
+//! A time-out is ours to keep: openraft allows a call its hard limit and expects us to give up at
+//! three quarters of it (`soft_ttl`). What cannot be reached is reported as unreachable, which makes
+//! openraft wait longer before each further attempt.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use meridian_proto::peer::v1 as pb;
+use meridian_proto::peer::v1::peer_client::PeerClient;
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::network::{
+    RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential,
+};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::OptionalSend;
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status};
+
+use super::convert::{self, Malformed};
+use super::peers::{Lane, Peers};
+use super::state_machine::StoredSnapshot;
+use super::types::{Config, Node, NodeId, Vote};
+use super::wire;
+use crate::storage::snapshot::SnapshotFile;
+
+/// Bytes of a snapshot in one message.
+const CHUNK_BYTES: usize = 256 << 10;
+/// An append stream with requests unanswered for this many hard limits is given up: one limit is
+/// too strict for a large batch over a slow link.
+const STALL_FACTOR: u32 = 3;
+
+type RpcError = RPCError<Config>;
+
+/// Makes the clients openraft asks for.
+pub struct Network(pub Peers);
+
+impl RaftNetworkFactory<Config> for Network {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: NodeId, node: &Node) -> Peer {
+        Peer::new(&self.0, target, node, Lane::Bulk)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: NodeId, node: &Node) -> Peer {
+        Peer::new(&self.0, target, node, Lane::Control)
+    }
+}
+
+/// One peer, as openraft sees it.
+pub struct Peer {
+    peers: Peers,
+    target: NodeId,
+    node: Node,
+    lane: Lane,
+}
+
+impl Peer {
+    fn new(peers: &Peers, target: NodeId, node: &Node, lane: Lane) -> Self {
+        Self {
+            peers: peers.clone(),
+            target,
+            node: node.clone(),
+            lane,
+        }
+    }
+
+    fn client(&self, lane: Lane) -> Result<PeerClient<Channel>, RpcError> {
+        self.peers
+            .client(self.target, &self.node, lane)
+            .map_err(|what| Unreachable::from_string(what).into())
+    }
+
+    fn timeout(&self, action: RPCTypes, after: Duration) -> Timeout<Config> {
+        Timeout {
+            action,
+            id: self.peers.node_id(),
+            target: self.target,
+            timeout: after,
+        }
+    }
+
+    /// Waits for a call, at most as long as it may take.
+    async fn call<T>(
+        &self,
+        action: RPCTypes,
+        option: &RPCOption,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, RpcError> {
+        let limit = option.soft_ttl();
+        match tokio::time::timeout(limit, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(self.refused(action, limit, &status)),
+            Err(_) => Err(self.timeout(action, limit).into()),
+        }
+    }
+
+    fn refused(&self, action: RPCTypes, limit: Duration, status: &Status) -> RpcError {
+        match status.code() {
+            // Not there, or not who we take it for: no use in asking again at once.
+            Code::Unavailable
+            | Code::NotFound
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::Unimplemented => Unreachable::new(status).into(),
+            Code::DeadlineExceeded | Code::Cancelled => self.timeout(action, limit).into(),
+            _ => NetworkError::new(status).into(),
+        }
+    }
+}
+
+fn malformed(error: Malformed) -> RpcError {
+    NetworkError::new(&error).into()
+}
+
+impl RaftNetworkV2<Config> for Peer {
+    type SnapshotData = SnapshotFile;
+
+    // One append and its answer: the way of heartbeats, always on the control connection.
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<Config>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Config>, RpcError> {
+        let last = wire::append_last(&request);
+        let message = wire::append_out(self.peers.route(self.target), request);
+        let mut client = self.client(Lane::Control)?;
+        let call = client.heartbeat(self.peers.request(message));
+        let reply = self.call(RPCTypes::AppendEntries, &option, call).await?;
+        Ok(match wire::append_reply_in(&reply).map_err(malformed)? {
+            Ok(matched) if matched != last => AppendEntriesResponse::PartialSuccess(matched),
+            result => result.into(),
+        })
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<Config>, RpcError>>, RpcError>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Config>> + OptionalSend + Unpin + 'static,
+    {
+        if self.lane == Lane::Control {
+            return stream_append_sequential(self, input, option);
+        }
+        Box::pin(async move {
+            let sent = Arc::new(AtomicU64::new(0));
+            let route = self.peers.route(self.target);
+            let counter = sent.clone();
+            let outbound = input.map(move |request| {
+                counter.fetch_add(1, Ordering::Relaxed);
+                wire::append_out(route, request)
+            });
+            let mut client = self.client(Lane::Bulk)?;
+            let call = client.append(self.peers.request(outbound));
+            let replies = self.call(RPCTypes::AppendEntries, &option, call).await?;
+            let state = Pipeline {
+                peer: self,
+                replies,
+                sent,
+                received: 0,
+                stall: option.hard_ttl() * STALL_FACTOR,
+            };
+            let results = futures::stream::unfold(Some(state), |state| async move {
+                let mut state = state?;
+                let item = state.next().await.transpose()?;
+                let goes_on = matches!(item, Ok(Ok(_)));
+                Some((item, goes_on.then_some(state)))
+            });
+            Ok(Box::pin(results) as BoxStream<'s, _>)
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<Config>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Config>, RpcError> {
+        let message = wire::vote_request_out(self.peers.route(self.target), &request);
+        let mut client = self.client(Lane::Control)?;
+        let call = client.vote(self.peers.request(message));
+        let reply = self.call(RPCTypes::Vote, &option, call).await?;
+        wire::vote_reply_in(&reply).map_err(malformed)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<Config>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Config>, RpcError> {
+        let message = wire::vote_request_out(self.peers.route(self.target), &request);
+        let mut client = self.client(Lane::Control)?;
+        let call = client.pre_vote(self.peers.request(message));
+        let reply = self.call(RPCTypes::Vote, &option, call).await?;
+        wire::vote_reply_in(&reply).map_err(malformed)
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Config>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Config>, RpcError> {
+        let message = wire::transfer_out(self.peers.route(self.target), &request);
+        let mut client = self.client(Lane::Control)?;
+        let call = client.transfer_leader(self.peers.request(message));
+        let reply = self.call(RPCTypes::TransferLeader, &option, call).await?;
+        wire::transfer_reply_in(&reply).map_err(malformed)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: StoredSnapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<Config>, StreamingError<Config>> {
+        let start = pb::SnapshotStart {
+            route: self.peers.route(self.target),
+            vote: Some(convert::vote_out(&vote)),
+            header: Some(snapshot.snapshot.header().clone()),
+            length: snapshot.snapshot.length(),
+        };
+        let progress = Arc::new(AtomicU64::new(0));
+        let parts = snapshot_parts(start, snapshot.snapshot, progress.clone());
+        let mut client = self.client(Lane::Bulk)?;
+        let call = client.snapshot(self.peers.request(parts));
+        tokio::pin!(call, cancel);
+
+        // A big snapshot may take long; one that does not move may not.
+        let limit = option.soft_ttl();
+        let mut seen = 0;
+        loop {
+            tokio::select! {
+                closed = &mut cancel => return Err(closed.into()),
+                result = &mut call => {
+                    let reply = result
+                        .map_err(|status| self.refused(RPCTypes::InstallSnapshot, limit, &status))?
+                        .into_inner();
+                    let vote = convert::vote_in(reply.vote.as_ref()).map_err(malformed)?;
+                    return Ok(SnapshotResponse::new(vote));
+                }
+                () = tokio::time::sleep(limit) => {
+                    let now = progress.load(Ordering::Relaxed);
+                    if now == seen {
+                        return Err(self.timeout(RPCTypes::InstallSnapshot, limit).into());
+                    }
+                    seen = now;
+                }
+            }
+        }
+    }
+}
+
+/// The answers to a stream of appends.
+struct Pipeline<'s> {
+    peer: &'s Peer,
+    replies: tonic::Streaming<pb::AppendReply>,
+    sent: Arc<AtomicU64>,
+    received: u64,
+    stall: Duration,
+}
+
+impl Pipeline<'_> {
+    async fn next(&mut self) -> Result<Option<StreamAppendResult<Config>>, RpcError> {
+        loop {
+            let sent = self.sent.load(Ordering::Relaxed);
+            match tokio::time::timeout(self.stall, self.replies.next()).await {
+                Ok(Some(Ok(reply))) => {
+                    self.received += 1;
+                    return Ok(Some(wire::append_reply_in(&reply).map_err(malformed)?));
+                }
+                Ok(Some(Err(status))) => {
+                    let action = RPCTypes::AppendEntries;
+                    return Err(self.peer.refused(action, self.stall, &status));
+                }
+                Ok(None) => return Ok(None),
+                // Nothing to send, nothing to answer.
+                Err(_) if self.received >= sent => {}
+                Err(_) => {
+                    return Err(self
+                        .peer
+                        .timeout(RPCTypes::AppendEntries, self.stall)
+                        .into());
+                }
+            }
+        }
+    }
+}
+
+/// The messages of a snapshot. Ends early if the file cannot be read; the receiver then misses
+/// bytes and refuses it.
+fn snapshot_parts(
+    start: pb::SnapshotStart,
+    file: SnapshotFile,
+    progress: Arc<AtomicU64>,
+) -> impl Stream<Item = pb::SnapshotRequest> + Send + 'static {
+    use pb::snapshot_request::Part;
+    let chunks = futures::stream::unfold(0, move |offset| {
+        let (file, progress) = (file.clone(), progress.clone());
+        async move {
+            if offset >= file.length() {
+                return None;
+            }
+            let read = tokio::task::spawn_blocking(move || file.read_at(offset, CHUNK_BYTES)).await;
+            let data = match read {
+                Ok(Ok(data)) => data,
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "a snapshot cannot be read for sending");
+                    return None;
+                }
+                Err(_) => return None,
+            };
+            let next = offset + data.len() as u64;
+            progress.store(next, Ordering::Relaxed);
+            let crc32c = crc32c::crc32c(&data);
+            let chunk = pb::SnapshotChunk {
+                offset,
+                data,
+                crc32c,
+            };
+            Some((Part::Chunk(chunk), next))
+        }
+    });
+    futures::stream::once(async { Part::Start(start) })
+        .chain(chunks)
+        .map(|part| pb::SnapshotRequest { part: Some(part) })
+}

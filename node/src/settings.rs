@@ -1,0 +1,62 @@
+//! What the operator sets. Every flag also reads an environment variable; a flag goes first.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// A Meridian node: takes chats, shares agents and queues with its peers, and finds each chat its agent.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "meridian-node", version)]
+pub struct Settings {
+    /// This node's number in the cluster, from 1; never used again for another.
+    #[arg(long, env = "MERIDIAN_NODE_ID", value_parser = clap::value_parser!(u64).range(1..))]
+    pub node_id: u64,
+    /// Region this node stands in.
+    #[arg(long, env = "MERIDIAN_REGION", default_value = "local")]
+    pub region: String,
+    /// Name of the cluster; nodes of other clusters are refused.
+    #[arg(long, env = "MERIDIAN_CLUSTER", default_value = "meridian")]
+    pub cluster: String,
+    /// Directory for everything this node keeps; made if absent.
+    #[arg(long, env = "MERIDIAN_DATA")]
+    pub data: PathBuf,
+    /// Where clients connect.
+    #[arg(long, env = "MERIDIAN_LISTEN", default_value = "127.0.0.1:7001")]
+    pub listen: SocketAddr,
+    /// Where other nodes connect.
+    #[arg(long, env = "MERIDIAN_PEER_LISTEN", default_value = "127.0.0.1:7101")]
+    pub peer_listen: SocketAddr,
+    /// Where Prometheus metrics, /healthz and /readyz are served; left out = nowhere.
+    #[arg(long, env = "MERIDIAN_METRICS_LISTEN")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Worst round trip between voters, in ms (its 99.9th percentile, at most 1000); heartbeats and elections
+    /// follow from it.
+    #[arg(long, env = "MERIDIAN_ROUND_TRIP_MS", default_value_t = 0)]
+    pub round_trip_ms: u64,
+    /// Dial a peer elsewhere than the membership says, as ID=HOST:PORT; for tunnels and tests; repeatable.
+    #[arg(long = "dial", env = "MERIDIAN_DIAL", value_parser = dial, value_delimiter = ',')]
+    pub dial: Vec<(u64, String)>,
+    /// A snapshot is taken every so many log entries.
+    #[arg(long, env = "MERIDIAN_SNAPSHOT_EVERY", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(100..))]
+    pub snapshot_every: u64,
+    /// OTLP collector for traces and metrics, such as http://127.0.0.1:4317; left out = none.
+    #[arg(long, env = "MERIDIAN_OTLP", default_value = "")]
+    pub otlp: String,
+    /// Write logs as one JSON object a line.
+    #[arg(long, env = "MERIDIAN_LOG_JSON")]
+    pub log_json: bool,
+}
+
+fn dial(text: &str) -> Result<(u64, String), String> {
+    let parsed = text.split_once('=').and_then(|(id, address)| Some((id.parse().ok()?, address)));
+    parsed.map(|(id, address)| (id, address.to_owned())).ok_or_else(|| format!("'{text}' is not ID=HOST:PORT"))
+}
+
+impl Settings {
+    /// Addresses dialled in place of the membership's.
+    pub fn dial_map(&self) -> BTreeMap<u64, String> {
+        self.dial.iter().cloned().collect()
+    }
+}

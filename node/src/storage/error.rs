@@ -1,0 +1,107 @@
+//! What can be wrong with a data directory, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An error of the storage layer. Each names the file or directory and, where there is one, the way
+/// out. A node never goes on with data it cannot trust: rejoining with an empty directory costs one
+/// snapshot, a silent hole costs the cluster's promise.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// Another process holds the directory.
+    #[error(
+        "{dir} is in use by another process (RocksDB LOCK): stop that process, or give this node a directory of its own"
+    )]
+    Held {
+        /// The database directory.
+        dir: PathBuf,
+    },
+    /// Files are there, but not the one that says which are valid.
+    #[error(
+        "{dir} holds files but no CURRENT: the database is incomplete. To repair: move the directory away and rejoin as a learner with an empty one"
+    )]
+    Incomplete {
+        /// The database directory.
+        dir: PathBuf,
+    },
+    /// The directory belongs to another node, group or cluster.
+    #[error(
+        "{dir} belongs to {found}, this is {expected}: correct the configuration, or rejoin as a learner with an empty directory"
+    )]
+    Foreign {
+        /// The database directory.
+        dir: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Who opened it.
+        expected: String,
+    },
+    /// A record does not read back as it was written.
+    #[error(
+        "{place} is corrupt: {what}. To repair: move the data directory away and rejoin as a learner with an empty one"
+    )]
+    Corrupt {
+        /// The file, or the directory and the record in it.
+        place: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A snapshot file does not read back as it was written.
+    #[error(
+        "snapshot {path} is corrupt: {what}. To repair: remove the file, the node builds a new one from its database"
+    )]
+    CorruptSnapshot {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Written by a newer version of this program.
+    #[error(
+        "{place} has format {found}, this version reads up to {supported}: start a version that knows format {found}, or rejoin as a learner with an empty directory"
+    )]
+    NewerFormat {
+        /// The file, or the directory and the record in it.
+        place: String,
+        /// The format found.
+        found: u8,
+        /// The newest format this version reads.
+        supported: u8,
+    },
+    /// The operating system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// RocksDB refused.
+    #[error("database {dir}: {source}")]
+    Database {
+        /// The database directory.
+        dir: PathBuf,
+        /// The reason.
+        source: rocksdb::Error,
+    },
+    /// An earlier sync failed; nothing written since can be relied on.
+    #[error("an earlier sync to disk failed ({what}): check the disk and restart the node")]
+    SyncFailed {
+        /// The first failure.
+        what: String,
+    },
+}
+
+impl StorageError {
+    /// Wraps an error of the operating system with the path it concerns.
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self::Io { path, source }
+    }
+}
+
+impl From<StorageError> for io::Error {
+    fn from(error: StorageError) -> Self {
+        io::Error::other(error)
+    }
+}

@@ -1,0 +1,95 @@
+//! The one thread that syncs the write-ahead log: group commit.
+//!
+//! Writers put their batch into RocksDB (memory only, the log is flushed by hand) and then queue
+//! what is to happen once it is on disk. The thread takes everything that is queued, syncs once,
+//! and reports in the order of the queue. Since a batch is written before it is queued, one sync
+//! covers all of them; since there is one thread and one queue, a vote and log entries can never
+//! be reported out of order, which Raft relies on.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use super::error::StorageError;
+
+/// What to do once everything written so far is on disk, or is known not to be.
+pub type OnSynced = Box<dyn FnOnce(Result<(), StorageError>) + Send>;
+
+enum Job {
+    /// Sync, then report.
+    Sync(OnSynced),
+    /// Hand the log to the operating system soon: survives the process, not the machine.
+    Push,
+}
+
+/// The queue and its thread. Dropping it works off the queue and ends the thread.
+pub(super) struct Flusher {
+    queue: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flusher {
+    pub(super) fn start(rocks: Arc<rocksdb::DB>) -> std::io::Result<Self> {
+        let (queue, jobs) = channel();
+        let thread = std::thread::Builder::new()
+            .name("meridian-flush".to_owned())
+            .spawn(move || run(&rocks, &jobs))?;
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        })
+    }
+
+    pub(super) fn sync(&self, on_synced: OnSynced) {
+        if let Some(Err(refused)) = self.queue.as_ref().map(|q| q.send(Job::Sync(on_synced)))
+            && let Job::Sync(on_synced) = refused.0
+        {
+            on_synced(Err(failed("the flush thread has ended")));
+        }
+    }
+
+    pub(super) fn push(&self) {
+        if let Some(queue) = &self.queue {
+            // The thread outlives the sender unless it panicked, and then the next sync says so.
+            let _ = queue.send(Job::Push);
+        }
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn failed(what: &str) -> StorageError {
+    StorageError::SyncFailed {
+        what: what.to_owned(),
+    }
+}
+
+fn run(rocks: &rocksdb::DB, jobs: &Receiver<Job>) {
+    // After a failed sync the kernel may have dropped the pages: a later success would prove
+    // nothing about them, so the first failure is final.
+    let mut failure: Option<String> = None;
+    let mut waiting = Vec::new();
+    while let Ok(first) = jobs.recv() {
+        for job in std::iter::once(first).chain(jobs.try_iter()) {
+            if let Job::Sync(on_synced) = job {
+                waiting.push(on_synced);
+            }
+        }
+        if failure.is_none()
+            && let Err(error) = rocks.flush_wal(!waiting.is_empty())
+        {
+            tracing::error!(%error, "the write-ahead log cannot be synced");
+            failure = Some(error.to_string());
+        }
+        for on_synced in waiting.drain(..) {
+            on_synced(failure.as_deref().map_or(Ok(()), |what| Err(failed(what))));
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What a node keeps on disk: one RocksDB and the snapshot files beside it.
+//!
+//! ```text
+//! <data>/db/          the database
+//! <data>/snapshots/   the newest snapshot, and files on their way in or out
+//! ```
+//!
+//! The log is synced before it is acknowledged; the state is not, because it can be rebuilt from
+//! the log. Both go through one write-ahead log, so whatever a crash leaves is one prefix of what
+//! was written. Every record carries a format version and a checksum.
+
+mod db;
+mod error;
+mod flusher;
+pub mod keys;
+pub mod record;
+pub mod snapshot;
+
+#[cfg(test)]
+mod tests;
+
+pub use db::Db;
+pub use error::StorageError;
+pub use flusher::OnSynced;
