@@ -181,8 +181,8 @@ impl Group {
     }
 
     /// Proposes a command and waits until it is committed and applied here. Returns its index and
-    /// the machine's reply. Without a majority this waits until there is one or the leader changes:
-    /// set a deadline, and on passing it treat the outcome as unknown.
+    /// the machine's reply. If the majority is lost meanwhile this waits until there is one again or
+    /// the leader changes: set a deadline, and on passing it treat the outcome as unknown.
     ///
     /// # Errors
     /// [`ProposeError`]; all but `Unknown` and `Stopped` mean that nothing happened.

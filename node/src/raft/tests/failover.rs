@@ -80,6 +80,8 @@ async fn a_foreign_or_held_directory_stops_the_start() {
 #[tokio::test]
 async fn a_follower_points_to_the_leader_and_reads_after_it() {
     let cluster = Cluster::new(3).await;
+    // From the first commit on the leader knows that it leads.
+    cluster.propose(&add("a", 0)).await;
     let leader = cluster.leader().await;
     let follower = *cluster.running.keys().find(|id| **id != leader).unwrap();
     let group = cluster.group(follower);
