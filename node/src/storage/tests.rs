@@ -78,6 +78,17 @@ fn files_without_current_are_never_an_empty_store() {
 }
 
 #[test]
+fn a_lost_database_is_never_made_anew_beside_its_snapshots() {
+    let dir = TempDir::new().unwrap();
+    std::fs::create_dir_all(dir.path().join("snapshots")).unwrap();
+    drop(Db::open(dir.path()).unwrap());
+    std::fs::write(dir.path().join("snapshots/1-1.snap"), b"x").unwrap();
+    std::fs::remove_dir_all(dir.path().join("db")).unwrap();
+    let error = Db::open(dir.path()).err().unwrap();
+    assert!(matches!(error, StorageError::Lost { .. }), "{error}");
+}
+
+#[test]
 fn a_torn_end_of_the_log_is_cut_off() {
     let dir = TempDir::new().unwrap();
     let db = Db::open(dir.path()).unwrap();

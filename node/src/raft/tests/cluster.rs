@@ -29,9 +29,13 @@ pub(super) async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
 #[derive(Clone, Default)]
 pub(super) struct Links(Arc<Mutex<BTreeSet<(NodeId, NodeId)>>>);
 
+/// Through which proxy a node is dialled, if not directly.
+pub(super) type Via = Arc<Mutex<BTreeMap<NodeId, SocketAddr>>>;
+
 struct Dial {
     from: NodeId,
     cut: Links,
+    via: Via,
 }
 
 impl Connector for Dial {
@@ -40,7 +44,10 @@ impl Connector for Dial {
             // Nobody listens on the discard port: refused at once.
             return "http://127.0.0.1:9".to_owned();
         }
-        format!("http://{}", node.address)
+        match self.via.lock().get(&id) {
+            Some(proxy) => format!("http://{proxy}"),
+            None => format!("http://{}", node.address),
+        }
     }
 }
 
@@ -72,26 +79,41 @@ pub(super) struct TestNode {
 pub(super) struct Cluster {
     pub(super) running: BTreeMap<NodeId, TestNode>,
     pub(super) cut: Links,
+    pub(super) via: Via,
+    timing: Timing,
     addresses: BTreeMap<NodeId, SocketAddr>,
     dirs: BTreeMap<NodeId, TempDir>,
 }
 
 impl Cluster {
-    /// `voters` nodes, initialized, with a leader.
+    /// `voters` nodes side by side, initialized, with a leader.
     pub(super) async fn new(voters: u64) -> Self {
+        let cluster = Self::apart(voters, Timing::derive(5).unwrap()).await;
+        cluster.initialize().await;
+        cluster
+    }
+
+    /// `voters` nodes with times of their own, not yet initialized.
+    pub(super) async fn apart(voters: u64, timing: Timing) -> Self {
         let mut cluster = Self {
             running: BTreeMap::new(),
             cut: Links::default(),
+            via: Via::default(),
+            timing,
             addresses: BTreeMap::new(),
             dirs: BTreeMap::new(),
         };
         for id in 1..=voters {
             cluster.start(id).await;
         }
-        let members = (1..=voters).map(|id| (id, cluster.node(id))).collect();
-        cluster.group(1).initialize(members).await.unwrap();
-        cluster.leader().await;
         cluster
+    }
+
+    pub(super) async fn initialize(&self) {
+        let members = self.running.keys().map(|id| (*id, self.node(*id)));
+        let members = members.collect();
+        self.group(1).initialize(members).await.unwrap();
+        self.leader().await;
     }
 
     pub(super) fn node(&self, id: NodeId) -> Node {
@@ -109,12 +131,13 @@ impl Cluster {
         let dial = Dial {
             from: id,
             cut: self.cut.clone(),
+            via: self.via.clone(),
         };
         let mut config = GroupConfig::new(
             self.dirs[&id].path().to_owned(),
             "test".to_owned(),
             id,
-            Timing::derive(5).unwrap(),
+            self.timing.clone(),
             Arc::new(dial),
         );
         config.snapshot_every = 100;

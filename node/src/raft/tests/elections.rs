@@ -86,6 +86,8 @@ async fn a_node_cut_off_comes_back_without_a_new_election() {
         "it got no pre-vote, so its term must not grow"
     );
 
+    assert_eq!(cluster.group(lonely).status().leader, None, "it was alone");
+
     cluster.isolate(lonely, false);
     let (index, _) = cluster.propose(&add("a", 1)).await;
     cluster.agree_at(index).await;

@@ -6,6 +6,7 @@ mod failover;
 mod install;
 mod membership;
 mod suite;
+mod wan;
 
 use std::collections::BTreeMap;
 
