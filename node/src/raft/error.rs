@@ -1,6 +1,8 @@
 //! Why a group could not be started, or could not do what it was asked to.
 
-use openraft::errors::{ClientWriteError, Fatal, ForwardToLeader, LinearizableReadError, RaftError};
+use openraft::errors::{
+    ClientWriteError, Fatal, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError,
+};
 
 use super::types::{Config, Node, NodeId};
 use crate::storage::StorageError;
@@ -35,6 +37,10 @@ pub enum ProposeError {
         /// The leader this node knows of.
         leader: Option<(NodeId, Node)>,
     },
+    /// This node was elected, but no majority has answered it lately: at the start of its term, or
+    /// because it is cut off. Nothing happened. Ask again after a heartbeat or so.
+    #[error("no majority has answered this leader lately")]
+    NoQuorum,
     /// Too many commands are under way; nothing happened. Ask again a little later.
     #[error("{in_flight_max} commands are under way, no more are taken")]
     Busy {
@@ -135,9 +141,16 @@ impl From<RaftError<Config, ClientWriteError<Config>>> for ProposeError {
     fn from(error: RaftError<Config, ClientWriteError<Config>>) -> Self {
         match error {
             RaftError::Fatal(fatal) => Self::Stopped(fatal.to_string()),
-            RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => Self::NotLeader {
-                leader: leader_of(forward),
-            },
+            RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
+                match forward.reason {
+                    ForwardReason::LeaseExpired => Self::NoQuorum,
+                    ForwardReason::NotLeader | ForwardReason::LeadershipTransfer => {
+                        Self::NotLeader {
+                            leader: leader_of(forward),
+                        }
+                    }
+                }
+            }
             RaftError::APIError(ClientWriteError::LogEntryDiscarded(forward)) => Self::Unknown {
                 leader: leader_of(forward),
             },

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use meridian_proto::log::v1 as log_pb;
 use meridian_proto::peer::v1 as pb;
@@ -26,6 +27,9 @@ use crate::storage::{Db, StorageError};
 
 /// The longest command, in bytes. One must always fit into a message between nodes.
 pub const COMMAND_BYTES_MAX: usize = 8 << 20;
+
+/// A silent connection is trusted at least this long.
+const KEEP_ALIVE_FLOOR: Duration = Duration::from_secs(1);
 
 /// What a group needs to know at start.
 #[derive(Clone)]
@@ -101,13 +105,14 @@ impl Group {
             .config(&config.cluster_id, config.snapshot_every, config.log_to_keep)
             .validate()
             .map_err(|error| StartError::Config(error.to_string()))?;
-        // A silent connection is given up well before an election would be due.
+        // Long enough that a busy moment does not cost a connection; heartbeats and votes have
+        // shorter limits of their own.
         let peers = Peers::new(
             &config.cluster_id,
             config.group,
             config.node_id,
             config.connector.clone(),
-            config.timing.election_min(),
+            config.timing.election_max().max(KEEP_ALIVE_FLOOR),
         )
         .map_err(StartError::Config)?;
 
@@ -181,8 +186,8 @@ impl Group {
     }
 
     /// Proposes a command and waits until it is committed and applied here. Returns its index and
-    /// the machine's reply. Without a majority this waits until there is one or the leader changes:
-    /// set a deadline, and on passing it treat the outcome as unknown.
+    /// the machine's reply. If the majority is lost meanwhile this waits until there is one again or
+    /// the leader changes: set a deadline, and on passing it treat the outcome as unknown.
     ///
     /// # Errors
     /// [`ProposeError`]; all but `Unknown` and `Stopped` mean that nothing happened.
@@ -236,7 +241,7 @@ impl Group {
         }
     }
 
-    /// Hands a command on to `leader`.
+    /// Hands a command on to `leader`. Waits as long as the leader does: set a deadline.
     ///
     /// # Errors
     /// The status the leader answered with, or one for not reaching it.
@@ -254,7 +259,7 @@ impl Group {
         Ok(client.forward(request).await?.into_inner().reply)
     }
 
-    /// Asks `leader` for the index a linearizable read here must wait for.
+    /// Asks `leader` for the index a linearizable read here must wait for. Set a deadline.
     ///
     /// # Errors
     /// The status the leader answered with, or one for not reaching it.

@@ -101,13 +101,14 @@ impl Group {
         // what it lacks.
         let patience = self.timing.election_max() + 3 * self.timing.worst_round_trip();
         self.raft.trigger().transfer_leader(to).await?;
-        if self.leader_becomes(patience, |leader| leader == to).await {
+        let term = status.term;
+        if self.leader_becomes(term, patience, |id| id == to).await {
             return Ok(());
         }
         tracing::warn!(to, "a hand-over of leadership stalled: calling an election");
         // Without a pre-vote: a majority may still trust this node and would not grant one.
         self.raft.trigger().elect(false).await?;
-        self.leader_becomes(self.timing.failover_bound(), |_| true)
+        self.leader_becomes(term, self.timing.failover_bound(), |_| true)
             .await;
         let leader = self.status().leader_node();
         if leader.as_ref().is_some_and(|(id, _)| *id == to) {
@@ -116,19 +117,17 @@ impl Group {
         Err(MemberError::Stalled { to, leader })
     }
 
-    /// Waits until a leader this node knows of is as wanted; `false` when out of patience. The old
-    /// leader counts only after its term.
+    /// Waits until this node knows of a leader after `term` who is as wanted; `false` when out of
+    /// patience.
     async fn leader_becomes(
         &self,
+        term: u64,
         patience: Duration,
         wanted: impl Fn(NodeId) -> bool,
     ) -> bool {
         let mut watch = self.watch();
-        let term = self.status().term;
-        let reached = watch.wait_for(|status| {
-            let again = status.leader == Some(status.node_id) && status.term == term;
-            !again && status.leader.is_some_and(&wanted)
-        });
+        let reached = watch
+            .wait_for(|status| status.term > term && status.leader.is_some_and(&wanted));
         matches!(tokio::time::timeout(patience, reached).await, Ok(Ok(_)))
     }
 

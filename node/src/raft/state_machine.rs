@@ -329,8 +329,9 @@ impl RaftStateMachine<Config> for StateMachine {
                     what: "it covers something else than the leader said".to_owned(),
                 });
             }
-            let file = snapshots::adopt(&file, &shared.dir)?;
+            // Reads the file to its end: only a sound one gets its name.
             snapshots::load(&shared.db, &file, shared.group, next)?;
+            let file = snapshots::adopt(&file, &shared.dir)?;
             snapshots::switch(&shared.db, &file, shared.group, next)?;
             shared.restore(next, meta.last_log_id, meta.last_membership)?;
             snapshots::delete_other_generations(&shared.db, shared.group, next)?;

@@ -180,6 +180,10 @@ impl Timing {
             quorum_loss_probe_interval: Some(3 * self.election_max_ms),
             // A restarted leader asks for votes: its state may be older than what it once served.
             enable_leader_restore: Some(false),
+            // A removed leader stays until the others have heard that it is.
+            removed_leader_step_down: openraft::config::StepDownPolicy::After(
+                150 + 2 * self.worst_round_trip_ms,
+            ),
             // For the installing side too: loading a big snapshot takes its time.
             install_snapshot_timeout: 60_000.max(20 * self.worst_round_trip_ms),
             snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(snapshot_every),

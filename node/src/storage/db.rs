@@ -36,7 +36,8 @@ impl Db {
     ///
     /// # Errors
     /// [`StorageError::Held`] if another process has it open, [`StorageError::Incomplete`] if files
-    /// are there without a `CURRENT`, [`StorageError::Database`] if RocksDB cannot recover it. A log
+    /// are there without a `CURRENT`, [`StorageError::Lost`] if snapshots are left of a database that
+    /// is not, [`StorageError::Database`] if RocksDB cannot recover it. A log
     /// whose end was torn off by a crash is no error: it ends at its last whole record.
     pub fn open(data_dir: &Path) -> Result<Arc<Self>, StorageError> {
         let dir = data_dir.join("db");
@@ -45,6 +46,10 @@ impl Db {
             .map_err(StorageError::io(&dir))?
             .next()
             .is_none();
+        let snapshots = data_dir.join("snapshots");
+        if empty && std::fs::read_dir(&snapshots).is_ok_and(|mut files| files.next().is_some()) {
+            return Err(StorageError::Lost { dir, snapshots });
+        }
         if !empty && !dir.join("CURRENT").is_file() {
             return Err(StorageError::Incomplete { dir });
         }
@@ -62,6 +67,8 @@ impl Db {
         let families = [keys::LOG, keys::META, keys::STATE, keys::HISTORY].map(|name| {
             let mut options = Options::default();
             options.set_write_buffer_size(MEMTABLE_BYTES);
+            // Room to go on writing while memtables are written out: writers must not stall.
+            options.set_max_write_buffer_number(4);
             options.set_compression_type(DBCompressionType::Lz4);
             ColumnFamilyDescriptor::new(name, options)
         });

@@ -24,6 +24,17 @@ pub enum StorageError {
         /// The database directory.
         dir: PathBuf,
     },
+    /// Snapshots are left, the database is gone: with it the node's votes, so it must not go on as
+    /// the voter it was.
+    #[error(
+        "{dir} is empty, but {snapshots} is not: the database was lost. Restore it, or empty the data directory and rejoin as a new node"
+    )]
+    Lost {
+        /// The database directory.
+        dir: PathBuf,
+        /// The directory of the snapshots left.
+        snapshots: PathBuf,
+    },
     /// The directory belongs to another node, group or cluster.
     #[error(
         "{dir} belongs to {found}, this is {expected}: correct the configuration, or rejoin as a learner with an empty directory"

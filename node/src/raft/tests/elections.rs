@@ -1,0 +1,140 @@
+//! Who may not disturb whom.
+
+use std::time::Duration;
+
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::VoteRequest;
+
+use super::add;
+use super::cluster::{Cluster, soon};
+use crate::raft::network::Network;
+use crate::raft::peers::Peers;
+use crate::raft::types::{LogId, Vote};
+use crate::raft::{Direct, Role};
+
+#[tokio::test]
+async fn a_pre_vote_is_denied_to_a_stale_log_and_granted_to_a_whole_one() {
+    let mut cluster = Cluster::new(3).await;
+    let (index, _) = cluster.propose(&add("a", 1)).await;
+    cluster.agree_at(index).await;
+    let leader = cluster.leader().await;
+    let others: Vec<u64> = (1..=3).filter(|id| *id != leader).collect();
+    let (asker, asked) = (others[0], others[1]);
+    let node = cluster.node(asked);
+    let peers = Peers::new(
+        "test",
+        1,
+        asker,
+        std::sync::Arc::new(Direct),
+        Duration::from_secs(1),
+    )
+    .unwrap();
+    let mut peer = Network(peers).new_client(asked, &node).await;
+    let before = cluster.group(asked).status();
+    let whole = Some(LogId::new(before.term.into(), before.last_log));
+    let ask = |last_log_id| VoteRequest::new(Vote::new(before.term + 1, asker), last_log_id);
+    let option = RPCOption::new(Duration::from_secs(2));
+
+    let denied = peer.pre_vote(ask(whole), option.clone()).await.unwrap();
+    assert!(!denied.vote_granted, "the leader is alive");
+
+    // Without a majority nobody leads, and the lease runs out.
+    cluster.kill(leader).await;
+    cluster.kill(asker).await;
+    let granted = soon("a whole log gets a pre-vote", async {
+        loop {
+            let answer = peer.pre_vote(ask(whole), option.clone()).await.unwrap();
+            if answer.vote_granted {
+                return answer;
+            }
+        }
+    });
+    granted.await;
+    let stale = Some(LogId::new(before.term.into(), before.last_log - 1));
+    for log in [None, stale] {
+        let answer = peer.pre_vote(ask(log), option.clone()).await.unwrap();
+        assert!(!answer.vote_granted, "{log:?}");
+    }
+    assert_eq!(
+        cluster.group(asked).status().term,
+        before.term,
+        "asking changes nothing"
+    );
+    cluster.end().await;
+}
+
+#[tokio::test]
+async fn a_node_cut_off_comes_back_without_a_new_election() {
+    let mut cluster = Cluster::new(3).await;
+    cluster.propose(&add("a", 1)).await;
+    let leader = cluster.leader().await;
+    let term = cluster.group(leader).status().term;
+    let lonely = (1..=3).find(|id| *id != leader).unwrap();
+
+    // Started anew it has no open connections left.
+    cluster.isolate(lonely, true);
+    cluster.kill(lonely).await;
+    cluster.start(lonely).await;
+    let campaigns = cluster.group(lonely).timing().failover_bound() * 2;
+    let candidate = cluster.group(lonely).watch();
+    let grown = async move {
+        let mut watch = candidate;
+        let _ = watch.wait_for(|status| status.term > term).await;
+    };
+    assert!(
+        tokio::time::timeout(campaigns, grown).await.is_err(),
+        "it got no pre-vote, so its term must not grow"
+    );
+
+    assert_eq!(cluster.group(lonely).status().leader, None, "it was alone");
+
+    cluster.isolate(lonely, false);
+    let (index, _) = cluster.propose(&add("a", 1)).await;
+    cluster.agree_at(index).await;
+    assert_eq!(cluster.leader().await, leader);
+    assert_eq!(cluster.group(leader).status().term, term);
+    cluster.end().await;
+}
+
+#[tokio::test]
+async fn leadership_moves_on_request_and_nothing_is_lost() {
+    let cluster = Cluster::new(3).await;
+    for _ in 0..20 {
+        cluster.propose(&add("a", 1)).await;
+    }
+    let old = cluster.leader().await;
+    let to = (1..=3).find(|id| *id != old).unwrap();
+    let (index, _) = cluster.propose(&add("a", 0)).await;
+    cluster.agree_at(index).await;
+    soon(
+        "leadership moves",
+        cluster.group(old).transfer_leader(to),
+    )
+    .await
+    .unwrap();
+    assert_eq!(cluster.leader().await, to);
+    assert_eq!(cluster.group(to).status().role, Role::Leader);
+    let (index, reply) = cluster.propose(&add("a", 1)).await;
+    assert_eq!(super::number(&reply), 21);
+    cluster.agree_at(index).await;
+    assert!(
+        cluster.group(old).transfer_leader(to).await.is_err(),
+        "only the leader may"
+    );
+    cluster.end().await;
+}
+
+#[tokio::test]
+async fn a_hand_over_to_the_dead_ends_with_a_leader_all_the_same() {
+    let mut cluster = Cluster::new(3).await;
+    let (index, _) = cluster.propose(&add("a", 1)).await;
+    cluster.agree_at(index).await;
+    let old = cluster.leader().await;
+    let dead = (1..=3).find(|id| *id != old).unwrap();
+    cluster.kill(dead).await;
+    let result = soon("the hand-over ends", cluster.group(old).transfer_leader(dead)).await;
+    assert!(result.is_err(), "{result:?}");
+    let (_, reply) = cluster.propose(&add("a", 1)).await;
+    assert_eq!(super::number(&reply), 2);
+    cluster.end().await;
+}
