@@ -337,7 +337,7 @@ impl From<ProposeError> for Missed {
             // The outcome is open; the request id tells on the next try.
             ProposeError::NotLeader { leader } | ProposeError::Unknown { leader } => Self::Elsewhere(leader.map(|(id, _)| id)),
             ProposeError::TooLarge { .. } => Self::Never(error.to_string()),
-            ProposeError::Busy { .. } | ProposeError::Stopped(_) => Self::Later(error.to_string()),
+            ProposeError::Busy { .. } | ProposeError::NoQuorum | ProposeError::Stopped(_) => Self::Later(error.to_string()),
         }
     }
 }
