@@ -89,7 +89,9 @@ pub fn zone_data() -> &'static str {
 /// [`CalendarError::UnknownZone`].
 pub fn zone(name: &str) -> Result<TimeZone, CalendarError> {
     static BUNDLED: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
-    BUNDLED.get(name).map_err(|_| CalendarError::UnknownZone(name.to_owned()))
+    BUNDLED
+        .get(name)
+        .map_err(|_| CalendarError::UnknownZone(name.to_owned()))
 }
 
 const MINUTES_A_DAY: i64 = 24 * 60;

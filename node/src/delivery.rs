@@ -21,7 +21,11 @@ pub struct Delivery {
 
 impl Default for Delivery {
     fn default() -> Self {
-        Self { chats: Mutex::default(), agents: Mutex::default(), changes: watch::channel(0).0 }
+        Self {
+            chats: Mutex::default(),
+            agents: Mutex::default(),
+            changes: watch::channel(0).0,
+        }
     }
 }
 
@@ -77,8 +81,15 @@ impl Delivery {
         for effect in effects {
             match effect {
                 Effect::ChatChanged { chat } => wake(&mut chats, chat),
-                Effect::OfferMade { agent, .. } | Effect::OfferWithdrawn { agent, .. } | Effect::AgentChanged { agent } | Effect::SessionFenced { agent, .. } => wake(&mut agents, agent),
-                Effect::ConfigChanged => agents.values().flatten().filter_map(Weak::upgrade).for_each(|w| w.notify_one()),
+                Effect::OfferMade { agent, .. }
+                | Effect::OfferWithdrawn { agent, .. }
+                | Effect::AgentChanged { agent }
+                | Effect::SessionFenced { agent, .. } => wake(&mut agents, agent),
+                Effect::ConfigChanged => agents
+                    .values()
+                    .flatten()
+                    .filter_map(Weak::upgrade)
+                    .for_each(|w| w.notify_one()),
             }
         }
         drop((chats, agents));
@@ -88,10 +99,14 @@ impl Delivery {
     /// Wakes everybody: the state was replaced as a whole.
     pub fn everything_changed(&self) {
         for list in self.chats.lock().values() {
-            list.iter().filter_map(Weak::upgrade).for_each(|w| w.notify_one());
+            list.iter()
+                .filter_map(Weak::upgrade)
+                .for_each(|w| w.notify_one());
         }
         for list in self.agents.lock().values() {
-            list.iter().filter_map(Weak::upgrade).for_each(|w| w.notify_one());
+            list.iter()
+                .filter_map(Weak::upgrade)
+                .for_each(|w| w.notify_one());
         }
         self.changes.send_modify(|n| *n += 1);
     }

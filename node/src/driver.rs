@@ -22,8 +22,8 @@ use crate::convert::{command, entity};
 use crate::delivery::Delivery;
 use crate::env::Environment;
 use crate::machine::{Progress, Shared};
-use crate::telemetry;
 use crate::raft::{Group, MemberError, Node, NodeId as Peer, PeerHandler, ProposeError, ReadError};
+use crate::telemetry;
 
 /// Longest time a write is tried, leader changes included.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -77,8 +77,24 @@ pub struct Driver {
 
 impl Driver {
     /// A driver that waits for its group, see [`Driver::attach`].
-    pub fn new(node: Peer, env: Environment, shared: Shared, progress: watch::Receiver<Progress>, delivery: Arc<Delivery>) -> Arc<Self> {
-        Arc::new(Self { node, env, shared, progress, delivery, group: OnceLock::new(), writes: Semaphore::new(WRITES_MAX), stop: watch::channel(false).0, ready: watch::channel(false).0 })
+    pub fn new(
+        node: Peer,
+        env: Environment,
+        shared: Shared,
+        progress: watch::Receiver<Progress>,
+        delivery: Arc<Delivery>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            node,
+            env,
+            shared,
+            progress,
+            delivery,
+            group: OnceLock::new(),
+            writes: Semaphore::new(WRITES_MAX),
+            stop: watch::channel(false).0,
+            ready: watch::channel(false).0,
+        })
     }
 
     /// Gives the driver its group, once, right after both exist: peers may call before.
@@ -92,7 +108,9 @@ impl Driver {
     /// # Errors
     /// [`DriveError::Unavailable`] in the first moments of a node.
     pub fn group(&self) -> Result<&Group, DriveError> {
-        self.group.get().ok_or_else(|| DriveError::Unavailable("the node is starting".into()))
+        self.group
+            .get()
+            .ok_or_else(|| DriveError::Unavailable("the node is starting".into()))
     }
 
     /// This node.
@@ -146,23 +164,39 @@ impl Driver {
     ///
     /// # Errors
     /// [`DriveError`].
-    pub async fn write(&self, request_id: String, actor: String, traceparent: String, command: Command) -> Result<Written, DriveError> {
+    pub async fn write(
+        &self,
+        request_id: String,
+        actor: String,
+        traceparent: String,
+        command: Command,
+    ) -> Result<Written, DriveError> {
         let span = tracing::info_span!("write", request_id, actor, command = command.name());
         telemetry::follow(&span, &traceparent);
-        self.write_traced(&request_id, &actor, &command).instrument(span).await
+        self.write_traced(&request_id, &actor, &command)
+            .instrument(span)
+            .await
     }
 
-    async fn write_traced(&self, request_id: &str, actor: &str, command: &Command) -> Result<Written, DriveError> {
+    async fn write_traced(
+        &self,
+        request_id: &str,
+        actor: &str,
+        command: &Command,
+    ) -> Result<Written, DriveError> {
         let _permit = self.writes.try_acquire().map_err(|_| DriveError::Busy)?;
         // The entry carries the context of this span, so that every replica's part of the work joins it.
         let traceparent = telemetry::traceparent(&tracing::Span::current());
         let bytes = command::encode(0, request_id, actor, &traceparent, command);
         let done = self.at_leader(Handed::Command(bytes)).await?;
         let (index, reply) = (done.index, done.reply);
-        let answer = command::decode_reply(&reply).map_err(|e| DriveError::Internal(e.to_string()))?;
+        let answer =
+            command::decode_reply(&reply).map_err(|e| DriveError::Internal(e.to_string()))?;
         // So that whoever asked finds it in this replica, and the streams of this node know.
         self.applied(index).await?;
-        answer.map(|answer| Written { index, answer }).map_err(DriveError::Rejected)
+        answer
+            .map(|answer| Written { index, answer })
+            .map_err(DriveError::Rejected)
     }
 
     /// A write of the node itself, under an id of its own.
@@ -170,7 +204,13 @@ impl Driver {
     /// # Errors
     /// [`DriveError`].
     pub async fn write_own(&self, command: Command) -> Result<Written, DriveError> {
-        self.write(self.new_id(), format!("node:{}", self.node), String::new(), command).await
+        self.write(
+            self.new_id(),
+            format!("node:{}", self.node),
+            String::new(),
+            command,
+        )
+        .await
     }
 
     /// Proposes a command here, if this node leads, and gives up at once if not; for what only the leader does.
@@ -178,16 +218,29 @@ impl Driver {
     /// # Errors
     /// [`DriveError`].
     pub async fn propose_here(&self, command: Command) -> Result<Written, DriveError> {
-        let bytes = command::encode(0, &self.new_id(), &format!("node:{}", self.node), "", &command);
-        let done = self.propose(&bytes).await.map_err(|e| DriveError::Unavailable(format!("{e:?}")))?;
+        let bytes = command::encode(
+            0,
+            &self.new_id(),
+            &format!("node:{}", self.node),
+            "",
+            &command,
+        );
+        let done = self
+            .propose(&bytes)
+            .await
+            .map_err(|e| DriveError::Unavailable(format!("{e:?}")))?;
         let (index, reply) = (done.index, done.reply);
-        let answer = command::decode_reply(&reply).map_err(|e| DriveError::Internal(e.to_string()))?;
-        answer.map(|answer| Written { index, answer }).map_err(DriveError::Rejected)
+        let answer =
+            command::decode_reply(&reply).map_err(|e| DriveError::Internal(e.to_string()))?;
+        answer
+            .map(|answer| Written { index, answer })
+            .map_err(DriveError::Rejected)
     }
 
     /// Stamps a command with this leader's time and commits it.
     async fn propose(&self, bytes: &[u8]) -> Result<peer::Answered, Missed> {
-        let stamped = command::stamp(bytes, self.now()).map_err(|e| Missed::Fault(e.to_string()))?;
+        let stamped =
+            command::stamp(bytes, self.now()).map_err(|e| Missed::Fault(e.to_string()))?;
         let (index, reply) = self.group().map_err(later)?.propose(stamped).await?;
         Ok(peer::Answered { index, reply })
     }
@@ -197,7 +250,17 @@ impl Driver {
         let group = self.group().map_err(later)?;
         match handed {
             Handed::Command(bytes) => return self.propose(&bytes).await,
-            Handed::AddLearner(node) => group.add_learner(node.id, Node { address: node.address, region: node.region }).await?,
+            Handed::AddLearner(node) => {
+                group
+                    .add_learner(
+                        node.id,
+                        Node {
+                            address: node.address,
+                            region: node.region,
+                        },
+                    )
+                    .await?
+            }
             Handed::Promote(id) => group.promote(id).await?,
             Handed::Remove(id) => group.remove(id).await?,
             Handed::TransferLeader(id) => group.transfer_leader(id).await?,
@@ -222,11 +285,24 @@ impl Driver {
                     return self.take(handed).await;
                 }
                 let group = self.group().map_err(later)?;
-                let to = group.status().members.get(&leader).map(|m| (leader, m.node.clone()));
-                let to = to.ok_or_else(|| Missed::Later(format!("node {leader} leads but is no member known here")))?;
-                let bytes = peer::Handed { request: Some(handed) }.encode_to_vec();
-                let reply = group.forward(&to, bytes).await.map_err(|status| Missed::from_status(&status))?;
-                peer::Answered::decode(&reply[..]).map_err(|e| Missed::Fault(format!("a forwarded reply does not decode: {e}")))
+                let to = group
+                    .status()
+                    .members
+                    .get(&leader)
+                    .map(|m| (leader, m.node.clone()));
+                let to = to.ok_or_else(|| {
+                    Missed::Later(format!("node {leader} leads but is no member known here"))
+                })?;
+                let bytes = peer::Handed {
+                    request: Some(handed),
+                }
+                .encode_to_vec();
+                let reply = group
+                    .forward(&to, bytes)
+                    .await
+                    .map_err(|status| Missed::from_status(&status))?;
+                peer::Answered::decode(&reply[..])
+                    .map_err(|e| Missed::Fault(format!("a forwarded reply does not decode: {e}")))
             }
         })
         .await
@@ -243,13 +319,25 @@ impl Driver {
                 if leader == self.node {
                     return Ok(group.read_index().await?);
                 }
-                let to = group.status().members.get(&leader).map(|m| (leader, m.node.clone()));
-                let to = to.ok_or_else(|| Missed::Later(format!("node {leader} leads but is no member known here")))?;
-                group.remote_read_index(&to).await.map_err(|status| Missed::from_status(&status))
+                let to = group
+                    .status()
+                    .members
+                    .get(&leader)
+                    .map(|m| (leader, m.node.clone()));
+                let to = to.ok_or_else(|| {
+                    Missed::Later(format!("node {leader} leads but is no member known here"))
+                })?;
+                group
+                    .remote_read_index(&to)
+                    .await
+                    .map_err(|status| Missed::from_status(&status))
             })
             .await?;
         let group = self.group()?;
-        tokio::time::timeout(WRITE_TIMEOUT, group.wait_applied(index)).await.map_err(|_| DriveError::Unavailable("this replica lags behind".into()))?.map_err(|e| DriveError::Unavailable(e.to_string()))
+        tokio::time::timeout(WRITE_TIMEOUT, group.wait_applied(index))
+            .await
+            .map_err(|_| DriveError::Unavailable("this replica lags behind".into()))?
+            .map_err(|e| DriveError::Unavailable(e.to_string()))
     }
 
     /// Tries with whoever leads until it succeeds or the time is over.
@@ -299,8 +387,11 @@ impl Driver {
 
     async fn applied(&self, index: u64) -> Result<(), DriveError> {
         let mut progress = self.progress.clone();
-        let waited = tokio::time::timeout(WRITE_TIMEOUT, progress.wait_for(|p| p.index >= index)).await;
-        waited.map_err(|_| DriveError::Unavailable("this replica lags behind".into()))?.map_err(|_| DriveError::Unavailable("the node stops".into()))?;
+        let waited =
+            tokio::time::timeout(WRITE_TIMEOUT, progress.wait_for(|p| p.index >= index)).await;
+        waited
+            .map_err(|_| DriveError::Unavailable("this replica lags behind".into()))?
+            .map_err(|_| DriveError::Unavailable("the node stops".into()))?;
         Ok(())
     }
 
@@ -309,8 +400,15 @@ impl Driver {
     /// # Errors
     /// [`DriveError::Internal`] when the disk or the bytes are at fault.
     pub async fn history(&self, id: &ChatId) -> Result<Option<Chat>, DriveError> {
-        let found = self.group()?.history(entity::history_key(id)).await.map_err(|e| DriveError::Internal(e.to_string()))?;
-        found.map(|bytes| entity::decode_history(&bytes)).transpose().map_err(|e| DriveError::Internal(e.to_string()))
+        let found = self
+            .group()?
+            .history(entity::history_key(id))
+            .await
+            .map_err(|e| DriveError::Internal(e.to_string()))?;
+        found
+            .map(|bytes| entity::decode_history(&bytes))
+            .transpose()
+            .map_err(|e| DriveError::Internal(e.to_string()))
     }
 }
 
@@ -335,9 +433,13 @@ impl From<ProposeError> for Missed {
     fn from(error: ProposeError) -> Self {
         match error {
             // The outcome is open; the request id tells on the next try.
-            ProposeError::NotLeader { leader } | ProposeError::Unknown { leader } => Self::Elsewhere(leader.map(|(id, _)| id)),
+            ProposeError::NotLeader { leader } | ProposeError::Unknown { leader } => {
+                Self::Elsewhere(leader.map(|(id, _)| id))
+            }
             ProposeError::TooLarge { .. } => Self::Never(error.to_string()),
-            ProposeError::Busy { .. } | ProposeError::NoQuorum | ProposeError::Stopped(_) => Self::Later(error.to_string()),
+            ProposeError::Busy { .. } | ProposeError::NoQuorum | ProposeError::Stopped(_) => {
+                Self::Later(error.to_string())
+            }
         }
     }
 }
@@ -364,12 +466,19 @@ impl From<MemberError> for Missed {
 impl Missed {
     fn from_status(status: &Status) -> Self {
         match status.code() {
-            tonic::Code::FailedPrecondition if status.metadata().get(REFUSED).is_some() => Self::Never(status.message().to_owned()),
+            tonic::Code::FailedPrecondition if status.metadata().get(REFUSED).is_some() => {
+                Self::Never(status.message().to_owned())
+            }
             tonic::Code::FailedPrecondition => {
-                let leader = status.metadata().get(LEADER).and_then(|v| v.to_str().ok()?.parse().ok());
+                let leader = status
+                    .metadata()
+                    .get(LEADER)
+                    .and_then(|v| v.to_str().ok()?.parse().ok());
                 Self::Elsewhere(leader)
             }
-            tonic::Code::Internal | tonic::Code::InvalidArgument | tonic::Code::PermissionDenied => Self::Fault(status.message().to_owned()),
+            tonic::Code::Internal
+            | tonic::Code::InvalidArgument
+            | tonic::Code::PermissionDenied => Self::Fault(status.message().to_owned()),
             _ => Self::Later(status.message().to_owned()),
         }
     }
@@ -387,13 +496,19 @@ pub struct Forwarded(pub Arc<Driver>);
 #[tonic::async_trait]
 impl PeerHandler for Forwarded {
     async fn forward(&self, _group: u32, _from: Peer, bytes: Vec<u8>) -> Result<Vec<u8>, Status> {
-        let handed = peer::Handed::decode(&bytes[..]).map_err(|e| Status::invalid_argument(e.to_string()))?;
-        let request = handed.request.ok_or_else(|| Status::invalid_argument("nothing was handed on, or by a newer version"))?;
+        let handed = peer::Handed::decode(&bytes[..])
+            .map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let request = handed.request.ok_or_else(|| {
+            Status::invalid_argument("nothing was handed on, or by a newer version")
+        })?;
         Ok(self.0.take(request).await.map_err(status)?.encode_to_vec())
     }
 
     async fn read_index(&self, _group: u32, _from: Peer) -> Result<u64, Status> {
-        let group = self.0.group().map_err(|e| Status::unavailable(e.to_string()))?;
+        let group = self
+            .0
+            .group()
+            .map_err(|e| Status::unavailable(e.to_string()))?;
         group.read_index().await.map_err(|e| status(e.into()))
     }
 }
@@ -410,7 +525,9 @@ fn status(missed: Missed) -> Status {
         Missed::Later(text) => Status::unavailable(text),
         Missed::Never(text) => {
             let mut status = Status::failed_precondition(text);
-            status.metadata_mut().insert(REFUSED, tonic::metadata::MetadataValue::from_static("1"));
+            status
+                .metadata_mut()
+                .insert(REFUSED, tonic::metadata::MetadataValue::from_static("1"));
             status
         }
         Missed::Fault(text) => Status::internal(text),

@@ -32,22 +32,32 @@ pub struct Environment {
 impl Environment {
     /// The real world.
     pub fn real() -> Self {
-        Self { clock: Arc::new(WallClock), random: Arc::new(ThreadRandom) }
+        Self {
+            clock: Arc::new(WallClock),
+            random: Arc::new(ThreadRandom),
+        }
     }
 
     /// A new id: the time first, so that ids sort by it, then randomness; 26 characters of a-z and 0-9.
     pub fn id(&self) -> String {
-        let bits = (u128::from(self.clock.now().max(0).unsigned_abs()) << 80) | (u128::from(self.random.next()) << 16) | u128::from(self.random.next() & 0xffff);
+        let bits = (u128::from(self.clock.now().max(0).unsigned_abs()) << 80)
+            | (u128::from(self.random.next()) << 16)
+            | u128::from(self.random.next() & 0xffff);
         // Five bits a letter, without i, l, o and u, which are easily misread.
         const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-        (0..26).rev().map(|i| LETTERS[((bits >> (5 * i)) & 31) as usize] as char).collect()
+        (0..26)
+            .rev()
+            .map(|i| LETTERS[((bits >> (5 * i)) & 31) as usize] as char)
+            .collect()
     }
 }
 
 struct WallClock;
 impl Clock for WallClock {
     fn now(&self) -> Millis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
     }
 }
@@ -91,7 +101,13 @@ mod tests {
                 self.0
             }
         }
-        let at = |now, seed| Environment { clock: Arc::new(Fixed(now)), random: Arc::new(SeededRandom::new(seed)) }.id();
+        let at = |now, seed| {
+            Environment {
+                clock: Arc::new(Fixed(now)),
+                random: Arc::new(SeededRandom::new(seed)),
+            }
+            .id()
+        };
         assert_eq!(at(1_700_000_000_000, 7), at(1_700_000_000_000, 7));
         assert_ne!(at(1_700_000_000_000, 7), at(1_700_000_000_000, 8));
         assert!(at(1_700_000_000_000, 9) < at(1_700_000_000_001, 1));

@@ -41,7 +41,14 @@ impl RoutingMachine {
     pub fn new(delivery: Arc<Delivery>) -> (Self, Shared, watch::Receiver<Progress>) {
         let shared = Shared::default();
         let (progress, seen) = watch::channel(Progress::default());
-        let machine = Self { shared: shared.clone(), delivery, progress, hashes: HashMap::new(), hash: 0, pending: Vec::new() };
+        let machine = Self {
+            shared: shared.clone(),
+            delivery,
+            progress,
+            hashes: HashMap::new(),
+            hash: 0,
+            pending: Vec::new(),
+        };
         (machine, shared, seen)
     }
 
@@ -59,9 +66,13 @@ impl RoutingMachine {
 
     fn publish_progress(&self) {
         let state = self.shared.read();
-        let now = Progress { index: state.meta().index, next_deadline: state.next_deadline() };
+        let now = Progress {
+            index: state.meta().index,
+            next_deadline: state.next_deadline(),
+        };
         drop(state);
-        self.progress.send_if_modified(|p| std::mem::replace(p, now) != now);
+        self.progress
+            .send_if_modified(|p| std::mem::replace(p, now) != now);
     }
 }
 
@@ -91,14 +102,32 @@ impl Machine for RoutingMachine {
         let _entered = span.enter();
         let mut state = self.shared.write();
         let outcome = state.apply(&stamped);
-        let writes: Vec<_> = outcome.dirty.iter().map(|key| (entity::key(key), state.entity(key).map(|e| entity::encode(&e)))).collect();
+        let writes: Vec<_> = outcome
+            .dirty
+            .iter()
+            .map(|key| {
+                (
+                    entity::key(key),
+                    state.entity(key).map(|e| entity::encode(&e)),
+                )
+            })
+            .collect();
         drop(state);
         for (key, value) in &writes {
             self.put_hash(key, value.as_deref());
         }
         self.pending.extend(outcome.effects);
-        let history = outcome.history.iter().map(entity::encode_history).map(|(k, v)| (k, Some(v))).collect();
-        Applied { reply: command::encode_reply(&outcome.result), writes, history }
+        let history = outcome
+            .history
+            .iter()
+            .map(entity::encode_history)
+            .map(|(k, v)| (k, Some(v)))
+            .collect();
+        Applied {
+            reply: command::encode_reply(&outcome.result),
+            writes,
+            history,
+        }
     }
 
     fn restore(&mut self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), String> {
@@ -106,7 +135,8 @@ impl Machine for RoutingMachine {
         self.hashes.clear();
         self.hash = 0;
         for (key, value) in &entries {
-            let entity = entity::decode(value).map_err(|e| format!("state entry {}: {e}", String::from_utf8_lossy(key)))?;
+            let entity = entity::decode(value)
+                .map_err(|e| format!("state entry {}: {e}", String::from_utf8_lossy(key)))?;
             entities.push(entity);
             self.put_hash(key, Some(value));
         }

@@ -1,5 +1,7 @@
 //! The `meridian-node` binary.
 
+use std::process::ExitCode;
+
 use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
 use meridian_node::env::Environment;
@@ -8,17 +10,38 @@ use meridian_node::settings::Settings;
 use meridian_node::telemetry::Telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 
-fn main() -> anyhow::Result<()> {
-    let settings = Settings::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime did not start")?;
-    runtime.block_on(run(&settings))
+fn main() -> ExitCode {
+    match start(&Settings::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            // One line for the operator; a backtrace would hide what to do.
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(settings: &Settings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime did not start")?;
+    runtime.block_on(run(settings))
 }
 
 async fn run(settings: &Settings) -> anyhow::Result<()> {
-    let telemetry = Telemetry { json: settings.log_json, otlp: settings.otlp.clone(), node_id: settings.node_id, region: settings.region.clone() };
+    let telemetry = Telemetry {
+        json: settings.log_json,
+        otlp: settings.otlp.clone(),
+        node_id: settings.node_id,
+        region: settings.region.clone(),
+    };
     let telemetry = telemetry.start().map_err(|e| anyhow!("telemetry: {e}"))?;
     let node = Node::start(settings, Environment::real()).await?;
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     tokio::select! {
         _ = term.recv() => {}
         _ = int.recv() => {}

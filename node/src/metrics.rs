@@ -23,13 +23,33 @@ use crate::telemetry::Telemetry;
 ///
 /// # Errors
 /// The exporter or collector address cannot be used.
-pub fn serve(driver: &Arc<Driver>, settings: &Settings, listener: TcpListener) -> Result<impl Future<Output = ()> + Send + use<>, String> {
+pub fn serve(
+    driver: &Arc<Driver>,
+    settings: &Settings,
+    listener: TcpListener,
+) -> Result<impl Future<Output = ()> + Send + use<>, String> {
     let registry = Registry::new();
-    let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).without_target_info().build().map_err(|e| e.to_string())?;
-    let resource = Telemetry { node_id: settings.node_id, region: settings.region.clone(), ..Default::default() }.resource();
-    let mut provider = SdkMeterProvider::builder().with_reader(exporter).with_resource(resource);
+    let exporter = opentelemetry_prometheus::exporter()
+        .with_registry(registry.clone())
+        .without_target_info()
+        .scope_info_enabled(false)
+        .build()
+        .map_err(|e| e.to_string())?;
+    let resource = Telemetry {
+        node_id: settings.node_id,
+        region: settings.region.clone(),
+        ..Default::default()
+    }
+    .resource();
+    let mut provider = SdkMeterProvider::builder()
+        .with_reader(exporter)
+        .with_resource(resource);
     if !settings.otlp.is_empty() {
-        let otlp = opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(settings.otlp.clone()).build().map_err(|e| e.to_string())?;
+        let otlp = opentelemetry_otlp::MetricExporter::builder()
+            .with_tonic()
+            .with_endpoint(settings.otlp.clone())
+            .build()
+            .map_err(|e| e.to_string())?;
         provider = provider.with_periodic_exporter(otlp);
     }
     let provider = provider.build();
@@ -41,12 +61,24 @@ pub fn serve(driver: &Arc<Driver>, settings: &Settings, listener: TcpListener) -
     let app = Router::new()
         .route("/metrics", get(move || async move { scrape(&registry) }))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(move || async move { if *ready.borrow() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "joining a cluster\n") } }));
+        .route(
+            "/readyz",
+            get(move || async move {
+                if *ready.borrow() {
+                    (StatusCode::OK, "ready\n")
+                } else {
+                    (StatusCode::SERVICE_UNAVAILABLE, "joining a cluster\n")
+                }
+            }),
+        );
     Ok(async move {
         // The instruments live as long as their provider.
         let _provider = provider;
         let stopped = async move { stop.stopped().await };
-        if let Err(e) = axum::serve(listener, app).with_graceful_shutdown(stopped).await {
+        if let Err(e) = axum::serve(listener, app)
+            .with_graceful_shutdown(stopped)
+            .await
+        {
             tracing::error!(error = %e, "the metrics server failed");
         }
     })
@@ -55,18 +87,38 @@ pub fn serve(driver: &Arc<Driver>, settings: &Settings, listener: TcpListener) -
 fn scrape(registry: &Registry) -> Result<Vec<u8>, StatusCode> {
     let mut page = Vec::new();
     let encoded = TextEncoder::new().encode(&registry.gather(), &mut page);
-    encoded.map(|()| page).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    encoded
+        .map(|()| page)
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 fn raft(meter: &Meter, driver: &Arc<Driver>) {
     type Figure = (&'static str, &'static str, fn(&crate::raft::Status) -> u64);
     let figures: [Figure; 6] = [
         ("meridian_raft_term", "The Raft term.", |s| s.term),
-        ("meridian_raft_is_leader", "1 on the leader.", |s| u64::from(s.role == Role::Leader)),
-        ("meridian_raft_last_log_index", "Newest entry in the log.", |s| s.last_log),
-        ("meridian_raft_committed_index", "Newest committed entry.", |s| s.committed),
-        ("meridian_raft_applied_index", "Newest applied entry.", |s| s.applied),
-        ("meridian_raft_snapshot_index", "Newest entry in a snapshot.", |s| s.snapshot),
+        ("meridian_raft_is_leader", "1 on the leader.", |s| {
+            u64::from(s.role == Role::Leader)
+        }),
+        (
+            "meridian_raft_last_log_index",
+            "Newest entry in the log.",
+            |s| s.last_log,
+        ),
+        (
+            "meridian_raft_committed_index",
+            "Newest committed entry.",
+            |s| s.committed,
+        ),
+        (
+            "meridian_raft_applied_index",
+            "Newest applied entry.",
+            |s| s.applied,
+        ),
+        (
+            "meridian_raft_snapshot_index",
+            "Newest entry in a snapshot.",
+            |s| s.snapshot,
+        ),
     ];
     let group = KeyValue::new("group", 1);
     for (name, about, figure) in figures {
@@ -83,31 +135,53 @@ fn raft(meter: &Meter, driver: &Arc<Driver>) {
 
 fn routing(meter: &Meter, driver: &Arc<Driver>) {
     let d = driver.clone();
-    let chats = meter.u64_observable_gauge("meridian_chats").with_description("Open chats by queue and phase.");
+    let chats = meter
+        .u64_observable_gauge("meridian_chats")
+        .with_description("Open chats by queue and phase.");
     chats
         .with_callback(move |o| {
             let state = d.state();
             for id in state.queues().keys() {
                 let c = state.queue_counts(id);
-                for (phase, count) in [("waiting", c.waiting), ("offered", c.offered), ("active", c.active), ("wrap_up", c.wrap_up), ("deferred", c.deferred)] {
-                    o.observe(count.into(), &[KeyValue::new("queue", id.0.clone()), KeyValue::new("phase", phase)]);
+                for (phase, count) in [
+                    ("waiting", c.waiting),
+                    ("offered", c.offered),
+                    ("active", c.active),
+                    ("wrap_up", c.wrap_up),
+                    ("deferred", c.deferred),
+                ] {
+                    o.observe(
+                        count.into(),
+                        &[
+                            KeyValue::new("queue", id.0.clone()),
+                            KeyValue::new("phase", phase),
+                        ],
+                    );
                 }
             }
         })
         .build();
     let d = driver.clone();
-    let oldest = meter.i64_observable_gauge("meridian_oldest_wait_ms").with_description("How long the longest waiting chat of a queue has waited; 0 when none waits.");
+    let oldest = meter
+        .i64_observable_gauge("meridian_oldest_wait_ms")
+        .with_description(
+            "How long the longest waiting chat of a queue has waited; 0 when none waits.",
+        );
     oldest
         .with_callback(move |o| {
             let state = d.state();
             for id in state.queues().keys() {
-                let waited = state.oldest_waiting(id).map_or(0, |at| (d.now() - at).max(0));
+                let waited = state
+                    .oldest_waiting(id)
+                    .map_or(0, |at| (d.now() - at).max(0));
                 o.observe(waited, &[KeyValue::new("queue", id.0.clone())]);
             }
         })
         .build();
     let d = driver.clone();
-    let agents = meter.u64_observable_gauge("meridian_agents").with_description("Agents by region and presence.");
+    let agents = meter
+        .u64_observable_gauge("meridian_agents")
+        .with_description("Agents by region and presence.");
     agents
         .with_callback(move |o| {
             let mut counts = std::collections::BTreeMap::<(String, &str), u64>::new();
@@ -120,29 +194,61 @@ fn routing(meter: &Meter, driver: &Arc<Driver>) {
                     Presence::NotResponding => "not_responding",
                     Presence::Lost => "lost",
                 };
-                *counts.entry((agent.config.region.0.clone(), presence)).or_default() += 1;
+                *counts
+                    .entry((agent.config.region.0.clone(), presence))
+                    .or_default() += 1;
             }
             for ((region, presence), count) in counts {
-                o.observe(count, &[KeyValue::new("region", region), KeyValue::new("presence", presence)]);
+                o.observe(
+                    count,
+                    &[
+                        KeyValue::new("region", region),
+                        KeyValue::new("presence", presence),
+                    ],
+                );
             }
         })
         .build();
-    type Figure = (&'static str, &'static str, fn(&meridian_routing::state::Totals) -> u64);
+    type Figure = (
+        &'static str,
+        &'static str,
+        fn(&meridian_routing::state::Totals) -> u64,
+    );
     let totals: [Figure; 6] = [
-        ("meridian_chats_accepted", "Chats taken in since the cluster began.", |t| t.accepted),
-        ("meridian_chats_answered", "Chats closed after an agent answered.", |t| t.answered),
-        ("meridian_chats_abandoned", "Chats whose visitor left before an answer.", |t| t.abandoned),
-        ("meridian_chats_expired", "Chats put off too often.", |t| t.expired),
-        ("meridian_deferrals", "Times a chat was put off.", |t| t.deferrals),
+        (
+            "meridian_chats_accepted",
+            "Chats taken in since the cluster began.",
+            |t| t.accepted,
+        ),
+        (
+            "meridian_chats_answered",
+            "Chats closed after an agent answered.",
+            |t| t.answered,
+        ),
+        (
+            "meridian_chats_abandoned",
+            "Chats whose visitor left before an answer.",
+            |t| t.abandoned,
+        ),
+        ("meridian_chats_expired", "Chats put off too often.", |t| {
+            t.expired
+        }),
+        ("meridian_deferrals", "Times a chat was put off.", |t| {
+            t.deferrals
+        }),
         ("meridian_offers", "Offers made.", |t| t.offers),
     ];
     for (name, about, figure) in totals {
         let d = driver.clone();
         let counter = meter.u64_observable_counter(name).with_description(about);
-        counter.with_callback(move |o| o.observe(figure(&d.state().meta().totals), &[])).build();
+        counter
+            .with_callback(move |o| o.observe(figure(&d.state().meta().totals), &[]))
+            .build();
     }
     let d = driver.clone();
-    let streams = meter.u64_observable_gauge("meridian_watched").with_description("Chats and agents watched by streams of this node.");
+    let streams = meter
+        .u64_observable_gauge("meridian_watched")
+        .with_description("Chats and agents watched by streams of this node.");
     streams
         .with_callback(move |o| {
             let (chats, agents) = d.delivery().watched();
@@ -151,6 +257,10 @@ fn routing(meter: &Meter, driver: &Arc<Driver>) {
         })
         .build();
     let d = driver.clone();
-    let writes = meter.u64_observable_gauge("meridian_writes_in_hand").with_description("Writes this node has in hand.");
-    writes.with_callback(move |o| o.observe(d.writes_in_hand() as u64, &[])).build();
+    let writes = meter
+        .u64_observable_gauge("meridian_writes_in_hand")
+        .with_description("Writes this node has in hand.");
+    writes
+        .with_callback(move |o| o.observe(d.writes_in_hand() as u64, &[]))
+        .build();
 }

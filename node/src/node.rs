@@ -19,7 +19,9 @@ use crate::driver::{Driver, Forwarded};
 use crate::env::Environment;
 use crate::machine::RoutingMachine;
 use crate::metrics;
-use crate::raft::{Connector, Group, GroupConfig, Node as Member, NodeId, StartError, Timing, TimingError};
+use crate::raft::{
+    Connector, Group, GroupConfig, Node as Member, NodeId, StartError, Timing, TimingError,
+};
 use crate::services::{admin, agent, supervisor, visitor};
 use crate::settings::Settings;
 use crate::timers;
@@ -72,7 +74,10 @@ impl Connector for Dial {
     }
 }
 
-async fn listen(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
+async fn listen(
+    flag: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), NodeError> {
     let failed = |why| NodeError::Listen { flag, address, why };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
@@ -97,33 +102,61 @@ impl Node {
         let delivery = Arc::new(Delivery::default());
         let (machine, shared, progress) = RoutingMachine::new(delivery.clone());
         let driver = Driver::new(settings.node_id, env, shared, progress, delivery);
-        let mut config = GroupConfig::new(settings.data.clone(), settings.cluster.clone(), settings.node_id, timing.clone(), Arc::new(Dial(settings.dial_map())));
+        let mut config = GroupConfig::new(
+            settings.data.clone(),
+            settings.cluster.clone(),
+            settings.node_id,
+            timing.clone(),
+            Arc::new(Dial(settings.dial_map())),
+        );
         config.snapshot_every = settings.snapshot_every;
         config.log_to_keep = settings.snapshot_every / 2;
         let group = Group::start(config, machine).await?;
         driver.attach(group.clone());
 
         let mut tasks = Vec::new();
-        let peer_server = Server::builder().http2_keepalive_interval(Some(timing.election_min())).add_service(group.peer_service(Arc::new(Forwarded(driver.clone()))));
+        let peer_server = Server::builder()
+            .http2_keepalive_interval(Some(timing.election_min()))
+            .add_service(group.peer_service(Arc::new(Forwarded(driver.clone()))));
         let stop = driver.clone();
         tasks.push(tokio::spawn(async move {
             let stopped = async move { stop.stopped().await };
-            if let Err(e) = peer_server.serve_with_incoming_shutdown(TcpIncoming::from(peers).with_nodelay(Some(true)), stopped).await {
+            if let Err(e) = peer_server
+                .serve_with_incoming_shutdown(
+                    TcpIncoming::from(peers).with_nodelay(Some(true)),
+                    stopped,
+                )
+                .await
+            {
                 tracing::error!(error = %e, "the peer server failed");
             }
         }));
-        tasks.push(tokio::spawn(serve_clients(driver.clone(), settings.cluster.clone(), clients)));
+        tasks.push(tokio::spawn(serve_clients(
+            driver.clone(),
+            settings.cluster.clone(),
+            clients,
+        )));
         if let Some((listener, _)) = scrapes {
             let served = metrics::serve(&driver, settings, listener).map_err(NodeError::Metrics)?;
             tasks.push(tokio::spawn(served));
         }
         tasks.push(tokio::spawn(timers::ticks(driver.clone())));
         // Two elections' worth of silence: a leader that merely hears late does not empty a region.
-        tasks.push(tokio::spawn(timers::lost_nodes(driver.clone(), timing.election_max() * 2)));
+        tasks.push(tokio::spawn(timers::lost_nodes(
+            driver.clone(),
+            timing.election_max() * 2,
+        )));
         tasks.push(tokio::spawn(timers::schedules(driver.clone())));
         tasks.push(tokio::spawn(begin(driver.clone())));
         tracing::info!(node = settings.node_id, region = %settings.region, listen = %client_address, peers = %peer_address, failover_ms_max = timing.failover_bound().as_millis() as u64, "node started");
-        Ok(Self { driver, group, listen: client_address, peer_listen: peer_address, metrics_listen: settings.metrics_listen, tasks })
+        Ok(Self {
+            driver,
+            group,
+            listen: client_address,
+            peer_listen: peer_address,
+            metrics_listen: settings.metrics_listen,
+            tasks,
+        })
     }
 
     /// The way in, for whoever runs the node in its own process.
@@ -134,7 +167,11 @@ impl Node {
     /// Stops in order: streams are told to go elsewhere, leadership is handed on, Raft stops.
     pub async fn stop(self) {
         let status = self.group.status();
-        let heir = status.members.iter().filter(|(id, m)| **id != status.node_id && m.voter).max_by_key(|(_, m)| m.matched);
+        let heir = status
+            .members
+            .iter()
+            .filter(|(id, m)| **id != status.node_id && m.voter)
+            .max_by_key(|(_, m)| m.matched);
         if status.leader == Some(status.node_id)
             && let Some((heir, _)) = heir
             && let Err(e) = self.group.transfer_leader(*heir).await
@@ -154,7 +191,9 @@ impl Node {
 /// Sessions that an earlier run of this node held are over; told once, before agents are let in.
 async fn begin(driver: Arc<Driver>) {
     loop {
-        let told = driver.write_own(Command::NodeLost { node: driver.node_id() });
+        let told = driver.write_own(Command::NodeLost {
+            node: driver.node_id(),
+        });
         tokio::select! {
             told = told => match told {
                 Ok(_) => return driver.ready(),
@@ -167,7 +206,9 @@ async fn begin(driver: Arc<Driver>) {
 
 async fn serve_clients(driver: Arc<Driver>, cluster: String, listener: TcpListener) {
     let (health, health_service) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(meridian_proto::FILE_DESCRIPTOR_SET).build_v1();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(meridian_proto::FILE_DESCRIPTOR_SET)
+        .build_v1();
     let reflection = match reflection {
         Ok(reflection) => reflection,
         Err(e) => return tracing::error!(error = %e, "the descriptors in this program are broken"),
@@ -177,7 +218,11 @@ async fn serve_clients(driver: Arc<Driver>, cluster: String, listener: TcpListen
         let mut ready = watch.readiness();
         loop {
             let serving = *ready.borrow_and_update();
-            let status = if serving { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
+            let status = if serving {
+                tonic_health::ServingStatus::Serving
+            } else {
+                tonic_health::ServingStatus::NotServing
+            };
             health.set_service_status("", status).await;
             if ready.changed().await.is_err() {
                 return;
@@ -189,12 +234,23 @@ async fn serve_clients(driver: Arc<Driver>, cluster: String, listener: TcpListen
         .http2_keepalive_timeout(Some(std::time::Duration::from_secs(10)))
         .add_service(health_service)
         .add_service(reflection)
-        .add_service(VisitorServiceServer::new(visitor::Visitors::new(driver.clone())))
+        .add_service(VisitorServiceServer::new(visitor::Visitors::new(
+            driver.clone(),
+        )))
         .add_service(AgentServiceServer::new(agent::Agents::new(driver.clone())))
-        .add_service(SupervisorServiceServer::new(supervisor::Supervisors::new(driver.clone())))
-        .add_service(AdminServiceServer::new(admin::Admins::new(driver.clone(), cluster)).max_decoding_message_size(CLIENT_BYTES_MAX).max_encoding_message_size(CLIENT_BYTES_MAX));
+        .add_service(SupervisorServiceServer::new(supervisor::Supervisors::new(
+            driver.clone(),
+        )))
+        .add_service(
+            AdminServiceServer::new(admin::Admins::new(driver.clone(), cluster))
+                .max_decoding_message_size(CLIENT_BYTES_MAX)
+                .max_encoding_message_size(CLIENT_BYTES_MAX),
+        );
     let stopped = async move { driver.stopped().await };
-    let serve = server.serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopped);
+    let serve = server.serve_with_incoming_shutdown(
+        TcpIncoming::from(listener).with_nodelay(Some(true)),
+        stopped,
+    );
     tokio::select! {
         served = serve => if let Err(e) = served {
             tracing::error!(error = %e, "the client server failed");

@@ -50,8 +50,12 @@ pub struct Settings {
 }
 
 fn dial(text: &str) -> Result<(u64, String), String> {
-    let parsed = text.split_once('=').and_then(|(id, address)| Some((id.parse().ok()?, address)));
-    parsed.map(|(id, address)| (id, address.to_owned())).ok_or_else(|| format!("'{text}' is not ID=HOST:PORT"))
+    let parsed = text
+        .split_once('=')
+        .and_then(|(id, address)| Some((id.parse().ok()?, address)));
+    parsed
+        .map(|(id, address)| (id, address.to_owned()))
+        .ok_or_else(|| format!("'{text}' is not ID=HOST:PORT"))
 }
 
 impl Settings {

@@ -33,7 +33,10 @@ impl Telemetry {
     pub fn resource(&self) -> Resource {
         Resource::builder()
             .with_service_name("meridian-node")
-            .with_attributes([opentelemetry::KeyValue::new("meridian.node", self.node_id as i64), opentelemetry::KeyValue::new("meridian.region", self.region.clone())])
+            .with_attributes([
+                opentelemetry::KeyValue::new("meridian.node", self.node_id as i64),
+                opentelemetry::KeyValue::new("meridian.region", self.region.clone()),
+            ])
             .build()
     }
 
@@ -43,17 +46,39 @@ impl Telemetry {
     /// # Errors
     /// The collector's address is no address, or logging was started before.
     pub fn start(&self) -> Result<Running, Box<dyn std::error::Error + Send + Sync>> {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,openraft=warn,h2=warn,tower=warn,hyper=warn"));
-        let text = (!self.json).then(|| tracing_subscriber::fmt::layer().with_writer(std::io::stderr));
-        let json = self.json.then(|| tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr));
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+            EnvFilter::new("info,openraft=error,h2=warn,tower=warn,hyper=warn")
+        });
+        let text =
+            (!self.json).then(|| tracing_subscriber::fmt::layer().with_writer(std::io::stderr));
+        let json = self.json.then(|| {
+            tracing_subscriber::fmt::layer()
+                .json()
+                .with_writer(std::io::stderr)
+        });
         let traces = if self.otlp.is_empty() {
             None
         } else {
-            let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(self.otlp.clone()).build()?;
-            Some(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(self.resource()).build())
+            let exporter = opentelemetry_otlp::SpanExporter::builder()
+                .with_tonic()
+                .with_endpoint(self.otlp.clone())
+                .build()?;
+            Some(
+                SdkTracerProvider::builder()
+                    .with_batch_exporter(exporter)
+                    .with_resource(self.resource())
+                    .build(),
+            )
         };
-        let spans = traces.as_ref().map(|t| tracing_opentelemetry::layer().with_tracer(t.tracer("meridian")));
-        tracing_subscriber::registry().with(filter).with(text).with(json).with(spans).try_init()?;
+        let spans = traces
+            .as_ref()
+            .map(|t| tracing_opentelemetry::layer().with_tracer(t.tracer("meridian")));
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(text)
+            .with(json)
+            .with(spans)
+            .try_init()?;
         Ok(Running { traces })
     }
 }

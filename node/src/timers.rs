@@ -26,7 +26,12 @@ pub async fn ticks(driver: Arc<Driver>) {
         let due = progress.borrow_and_update().next_deadline;
         let wait = async {
             match due {
-                Some(at) => sleep(Duration::from_millis(at.saturating_sub(driver.now()).max(0).unsigned_abs())).await,
+                Some(at) => {
+                    sleep(Duration::from_millis(
+                        at.saturating_sub(driver.now()).max(0).unsigned_abs(),
+                    ))
+                    .await
+                }
                 None => std::future::pending().await,
             }
         };
@@ -53,7 +58,9 @@ pub async fn ticks(driver: Arc<Driver>) {
 }
 
 fn leads(driver: &Driver) -> bool {
-    driver.group().is_ok_and(|g| g.status().role == Role::Leader)
+    driver
+        .group()
+        .is_ok_and(|g| g.status().role == Role::Leader)
 }
 
 /// Declares nodes lost that hold sessions and were not heard of for `silence`, so that their agents' offers
@@ -72,14 +79,22 @@ pub async fn lost_nodes(driver: Arc<Driver>, silence: Duration) {
             continue;
         }
         let since = *leading_since.get_or_insert_with(tokio::time::Instant::now);
-        let nodes: Vec<NodeId> = driver.state().session_nodes().filter(|n| *n != driver.node_id()).collect();
+        let nodes: Vec<NodeId> = driver
+            .state()
+            .session_nodes()
+            .filter(|n| *n != driver.node_id())
+            .collect();
         for node in nodes {
             let heard = group.status().members.get(&node).and_then(|m| m.heard);
             let quiet = heard.map_or(since.elapsed(), |h| h.min(since.elapsed()));
             if quiet < silence {
                 continue;
             }
-            tracing::warn!(node, quiet_ms = quiet.as_millis() as u64, "node lost: its agents' offers go back to the line");
+            tracing::warn!(
+                node,
+                quiet_ms = quiet.as_millis() as u64,
+                "node lost: its agents' offers go back to the line"
+            );
             if let Err(e) = driver.propose_here(Command::NodeLost { node }).await {
                 tracing::debug!(node, error = %e, "a lost node was not recorded");
             }
@@ -106,20 +121,30 @@ async fn resolve_again(driver: &Driver) {
     let near = now + Millis::from(api::HORIZON_DAYS_LEFT) * DAY_MS;
     let stale: Vec<pb::Schedule> = {
         let state = driver.state();
-        let stale = state.schedules().values().filter(|s| s.horizon != Millis::MAX && (s.horizon < near || s.zone_data != calendar::zone_data()));
-        stale.filter_map(|s| pb::Schedule::decode(&s.source[..]).ok()).collect()
+        let stale = state.schedules().values().filter(|s| {
+            s.horizon != Millis::MAX && (s.horizon < near || s.zone_data != calendar::zone_data())
+        });
+        stale
+            .filter_map(|s| pb::Schedule::decode(&s.source[..]).ok())
+            .collect()
     };
     let mut changes = Vec::new();
     for schedule in &stale {
         match api::schedule(&schedule.id, schedule, now) {
             Ok(resolved) => changes.push(ConfigChange::PutSchedule(resolved)),
-            Err(e) => tracing::error!(schedule = %schedule.id, error = %e, "a schedule can no longer be resolved"),
+            Err(e) => {
+                tracing::error!(schedule = %schedule.id, error = %e, "a schedule can no longer be resolved")
+            }
         }
     }
     if !changes.is_empty() {
         let count = changes.len();
         match driver.propose_here(Command::Configure(changes)).await {
-            Ok(_) => tracing::info!(count, zone_data = calendar::zone_data(), "schedules resolved again"),
+            Ok(_) => tracing::info!(
+                count,
+                zone_data = calendar::zone_data(),
+                "schedules resolved again"
+            ),
             Err(e) => tracing::warn!(error = %e, "schedules were not resolved again"),
         }
     }

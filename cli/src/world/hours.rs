@@ -24,7 +24,10 @@ pub fn schedule(
     _: &mut References,
     field: &Field<'_>,
 ) -> Option<(String, Schedule)> {
-    let object = reader.object(field, &["id", "zone", "week", "holidays", "exceptions", "spans"])?;
+    let object = reader.object(
+        field,
+        &["id", "zone", "week", "holidays", "exceptions", "spans"],
+    )?;
     let id = reader.id(&object.field("id")).unwrap_or_default();
     let zone = zone(reader, &object.field("zone"));
     let week = week(reader, &object.field("week"));
@@ -65,7 +68,10 @@ fn utc_spans(reader: &mut Reader, list: &Field<'_>) -> Vec<UtcSpan> {
             continue;
         };
         if from_ms >= to_ms {
-            reader.complain(&field, "ends before it begins; give the earlier instant first");
+            reader.complain(
+                &field,
+                "ends before it begins; give the earlier instant first",
+            );
         } else if spans.last().is_some_and(|before| from_ms < before.to_ms) {
             reader.complain(&field, "begins before the span above ends; order the spans");
         }

@@ -48,17 +48,49 @@ impl State {
             Command::Configure(changes) => self.configure(changes),
             Command::StartChat(new) => self.start_chat(new),
             Command::LeaveChat { chat } => self.leave_chat(chat),
-            Command::RateChat { chat, stars, comment } => self.rate_chat(chat, *stars, comment),
-            Command::OpenSession { agent, node, resume, grace_ms } => self.open_session(agent, *node, *resume, *grace_ms),
+            Command::RateChat {
+                chat,
+                stars,
+                comment,
+            } => self.rate_chat(chat, *stars, comment),
+            Command::OpenSession {
+                agent,
+                node,
+                resume,
+                grace_ms,
+            } => self.open_session(agent, *node, *resume, *grace_ms),
             Command::LoseSession { agent, epoch } => self.lose_session(agent, *epoch),
             Command::CloseSession { agent, epoch } => self.close_session(agent, *epoch),
             Command::NodeLost { node } => self.node_lost(*node),
-            Command::SetPresence { agent, epoch, presence } => self.set_presence(agent, *epoch, *presence),
-            Command::AcceptOffer { agent, epoch, chat, assignment } => self.accept_offer(agent, *epoch, chat, *assignment),
-            Command::DeclineOffer { agent, epoch, chat, assignment, reason } => self.decline_offer(agent, *epoch, chat, *assignment, reason),
+            Command::SetPresence {
+                agent,
+                epoch,
+                presence,
+            } => self.set_presence(agent, *epoch, *presence),
+            Command::AcceptOffer {
+                agent,
+                epoch,
+                chat,
+                assignment,
+            } => self.accept_offer(agent, *epoch, chat, *assignment),
+            Command::DeclineOffer {
+                agent,
+                epoch,
+                chat,
+                assignment,
+                reason,
+            } => self.decline_offer(agent, *epoch, chat, *assignment, reason),
             Command::EndChat { agent, epoch, chat } => self.end_chat(agent, *epoch, chat),
-            Command::FinishWrapUp { agent, epoch, chat } => self.finish_wrap_up(agent, *epoch, chat),
-            Command::TransferChat { agent, epoch, chat, to, note } => self.transfer_chat(agent, *epoch, chat, to, note),
+            Command::FinishWrapUp { agent, epoch, chat } => {
+                self.finish_wrap_up(agent, *epoch, chat)
+            }
+            Command::TransferChat {
+                agent,
+                epoch,
+                chat,
+                to,
+                note,
+            } => self.transfer_chat(agent, *epoch, chat, to, note),
             Command::Tick => Ok(Answer::Done),
         }
     }
@@ -72,7 +104,9 @@ impl State {
             }
             match &deadline {
                 Deadline::Shift(schedule) => self.turn_shift(schedule),
-                Deadline::Grace(agent) => self.sign_off(agent, "the agent's session did not come back in time"),
+                Deadline::Grace(agent) => {
+                    self.sign_off(agent, "the agent's session did not come back in time")
+                }
                 Deadline::Offer(chat) => self.offer_timed_out(chat),
                 Deadline::WrapUp(chat) => self.wrapped_up(chat),
                 Deadline::Due(chat) => self.return_to_line(chat),
@@ -84,7 +118,10 @@ impl State {
                 Deadline::Forget(chat) => self.forget(chat),
                 Deadline::Visitor(visitor) => self.remember_agent(visitor.clone(), None),
             }
-            debug_assert!(!self.index.deadlines.contains(&(at, deadline)), "a deadline must remove itself");
+            debug_assert!(
+                !self.index.deadlines.contains(&(at, deadline)),
+                "a deadline must remove itself"
+            );
         }
         self.settle();
     }
@@ -92,12 +129,21 @@ impl State {
     /// A schedule begins or ends: its agents become ready, or no more.
     fn turn_shift(&mut self, id: &ScheduleId) {
         let now = self.meta.now;
-        let due: Vec<_> = self.index.deadlines.iter().take_while(|(at, _)| *at <= now).filter(|(_, d)| *d == Deadline::Shift(id.clone())).cloned().collect();
+        let due: Vec<_> = self
+            .index
+            .deadlines
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .filter(|(_, d)| *d == Deadline::Shift(id.clone()))
+            .cloned()
+            .collect();
         for edge in due {
             self.index.deadlines.remove(&edge);
         }
         if let Some(edge) = self.schedules.get(id).and_then(|s| s.next_edge(now)) {
-            self.index.deadlines.insert((edge, Deadline::Shift(id.clone())));
+            self.index
+                .deadlines
+                .insert((edge, Deadline::Shift(id.clone())));
         }
         for agent in self.index.by_schedule.get(id).cloned().unwrap_or_default() {
             self.refresh_agent(&agent);
@@ -110,19 +156,29 @@ impl State {
         if stamped.request_id.is_empty() {
             return None;
         }
-        let number = self.index.requests.get(&(stamped.actor.clone(), stamped.request_id.clone()))?;
+        let number = self
+            .index
+            .requests
+            .get(&(stamped.actor.clone(), stamped.request_id.clone()))?;
         self.requests.get(number).map(|r| r.result.clone())
     }
 
     fn remember(&mut self, stamped: &Stamped, result: &Result<Answer, Reject>) {
-        let known = stamped.request_id.len() <= REQUEST_ID_BYTES_MAX && stamped.actor.len() <= NAME_BYTES_MAX;
+        let known = stamped.request_id.len() <= REQUEST_ID_BYTES_MAX
+            && stamped.actor.len() <= NAME_BYTES_MAX;
         if stamped.request_id.is_empty() || !known {
             return;
         }
         let number = self.meta.request_next;
         self.meta.request_next += 1;
-        self.index.requests.insert((stamped.actor.clone(), stamped.request_id.clone()), number);
-        let request = Request { actor: stamped.actor.clone(), id: stamped.request_id.clone(), result: result.clone() };
+        self.index
+            .requests
+            .insert((stamped.actor.clone(), stamped.request_id.clone()), number);
+        let request = Request {
+            actor: stamped.actor.clone(),
+            id: stamped.request_id.clone(),
+            result: result.clone(),
+        };
         self.requests.insert(number, request);
         self.work.dirty.insert(Key::Request(number));
         while self.requests.len() > REQUEST_WINDOW {
@@ -147,10 +203,19 @@ impl State {
                 effects.push(Effect::ChatChanged { chat: chat.clone() });
             }
         }
-        effects.extend(work.touched.into_iter().map(|agent| Effect::AgentChanged { agent }));
+        effects.extend(
+            work.touched
+                .into_iter()
+                .map(|agent| Effect::AgentChanged { agent }),
+        );
         if work.configured {
             effects.push(Effect::ConfigChanged);
         }
-        Outcome { result, effects, dirty: work.dirty.into_iter().collect(), history: work.history.into_values().collect() }
+        Outcome {
+            result,
+            effects,
+            dirty: work.dirty.into_iter().collect(),
+            history: work.history.into_values().collect(),
+        }
     }
 }

@@ -12,31 +12,64 @@ use crate::state::{Chat, Key, LastAgent, State};
 
 impl State {
     pub(crate) fn chat(&self, id: &ChatId) -> Result<&Chat, Reject> {
-        self.chats.get(id).ok_or_else(|| unknown("chat_id", "chat", &id.0))
+        self.chats
+            .get(id)
+            .ok_or_else(|| unknown("chat_id", "chat", &id.0))
     }
 
     pub(crate) fn answer(&self, id: &ChatId) -> Answer {
-        Answer::Chat { chat: id.clone(), phase: self.chats[id].phase.clone() }
+        Answer::Chat {
+            chat: id.clone(),
+            phase: self.chats[id].phase.clone(),
+        }
     }
 
     pub(crate) fn start_chat(&mut self, new: &NewChat) -> Result<Answer, Reject> {
         bytes("chat_id", &new.chat.0, 1, ID_BYTES_MAX)?;
         if self.chats.contains_key(&new.chat) {
-            return Err(Reject::Conflict(format!("chat '{}' exists already; choose another id", new.chat)));
+            return Err(Reject::Conflict(format!(
+                "chat '{}' exists already; choose another id",
+                new.chat
+            )));
         }
-        let queue = self.queues.get(&new.queue).ok_or_else(|| unknown("queue_id", "queue", &new.queue.0))?;
-        bounds("languages", new.languages.len() as u64, 1, CHAT_LANGUAGES_MAX as u64)?;
+        let queue = self
+            .queues
+            .get(&new.queue)
+            .ok_or_else(|| unknown("queue_id", "queue", &new.queue.0))?;
+        bounds(
+            "languages",
+            new.languages.len() as u64,
+            1,
+            CHAT_LANGUAGES_MAX as u64,
+        )?;
         for (i, language) in new.languages.iter().enumerate() {
-            bytes(&format!("languages[{i}]"), &language.0, 2, LANGUAGE_BYTES_MAX)?;
+            bytes(
+                &format!("languages[{i}]"),
+                &language.0,
+                2,
+                LANGUAGE_BYTES_MAX,
+            )?;
         }
         if let Some(region) = &new.region {
-            self.regions.get(region).ok_or_else(|| unknown("region_id", "region", &region.0))?;
+            self.regions
+                .get(region)
+                .ok_or_else(|| unknown("region_id", "region", &region.0))?;
         }
         bytes("visitor_id", &new.visitor, 0, NAME_BYTES_MAX)?;
         bounds("skills", new.skills.len() as u64, 0, CHAT_SKILLS_MAX as u64)?;
         for (i, skill) in new.skills.iter().enumerate() {
-            bytes(&format!("skills[{i}].skill"), &skill.skill.0, 1, ID_BYTES_MAX)?;
-            bounds(&format!("skills[{i}].level"), skill.level.into(), 1, SKILL_LEVEL_MAX.into())?;
+            bytes(
+                &format!("skills[{i}].skill"),
+                &skill.skill.0,
+                1,
+                ID_BYTES_MAX,
+            )?;
+            bounds(
+                &format!("skills[{i}].level"),
+                skill.level.into(),
+                1,
+                SKILL_LEVEL_MAX.into(),
+            )?;
         }
         bounds("priority", new.priority.into(), 0, PRIORITY_MAX.into())?;
         bounds("weight", new.weight.into(), 1, WEIGHT_MAX.into())?;
@@ -44,7 +77,11 @@ impl State {
         let open = self.queue_open(queue);
         let line = self.queue_counts(&new.queue);
         if open && line.waiting >= queue.waiting_max {
-            return Err(Reject::Full { field: format!("queues[{}].waiting_max", queue.id), limit: queue.waiting_max.into(), retry_ms: queue.offer_timeout_ms });
+            return Err(Reject::Full {
+                field: format!("queues[{}].waiting_max", queue.id),
+                limit: queue.waiting_max.into(),
+                retry_ms: queue.offer_timeout_ms,
+            });
         }
         let mut skills = new.skills.clone();
         skills.sort_by(|a, b| a.skill.cmp(&b.skill));
@@ -116,14 +153,20 @@ impl State {
     fn due(&self, chat: &Chat) -> Millis {
         let now = self.meta.now;
         let unknown = now + DEFER_UNKNOWN_MS;
-        let Some(queue) = self.queues.get(&chat.queue) else { return unknown };
+        let Some(queue) = self.queues.get(&chat.queue) else {
+            return unknown;
+        };
         if !self.queue_open(queue) {
             let schedule = queue.schedule.as_ref().and_then(|s| self.schedules.get(s));
             return schedule.and_then(|s| s.next_start(now)).unwrap_or(unknown);
         }
         let serving = self.index.by_schedule.iter().filter_map(|(id, agents)| {
             let serves = |a: &AgentId| self.agents[a].config.queues.contains(&chat.queue);
-            agents.iter().any(serves).then(|| self.schedules.get(id)).flatten()
+            agents
+                .iter()
+                .any(serves)
+                .then(|| self.schedules.get(id))
+                .flatten()
         });
         let mut next = Millis::MAX;
         for schedule in serving {
@@ -132,12 +175,19 @@ impl State {
             }
             next = next.min(schedule.next_start(now).unwrap_or(Millis::MAX));
         }
-        if next == Millis::MAX { now + DEFER_BUSY_MS } else { next }
+        if next == Millis::MAX {
+            now + DEFER_BUSY_MS
+        } else {
+            next
+        }
     }
 
     /// A deferred chat comes back to the line with its arrival time; relaxation starts anew.
     pub(crate) fn return_to_line(&mut self, id: &ChatId) {
-        let open = self.queues.get(&self.chats[id].queue).is_none_or(|q| self.queue_open(q));
+        let open = self
+            .queues
+            .get(&self.chats[id].queue)
+            .is_none_or(|q| self.queue_open(q));
         if !open {
             return self.defer(id, "outside opening hours");
         }
@@ -165,7 +215,14 @@ impl State {
                 } else {
                     self.meta.totals.abandoned += 1;
                 }
-                self.close(id, if answered { Closed::Answered } else { Closed::Abandoned });
+                self.close(
+                    id,
+                    if answered {
+                        Closed::Answered
+                    } else {
+                        Closed::Abandoned
+                    },
+                );
             }
         }
         Ok(self.answer(id))
@@ -179,11 +236,17 @@ impl State {
         let event = self.event(What::Ended, Some(agent), detail);
         let visitor = self.chats[id].visitor.clone();
         self.edit_chat(id, |c| {
-            c.phase = Phase::WrapUp { agent: agent.clone(), until };
+            c.phase = Phase::WrapUp {
+                agent: agent.clone(),
+                until,
+            };
             c.tell(event);
         });
         if sticky > 0 && !visitor.is_empty() {
-            let last = LastAgent { agent: agent.clone(), until: self.meta.now + Millis::from(sticky) };
+            let last = LastAgent {
+                agent: agent.clone(),
+                until: self.meta.now + Millis::from(sticky),
+            };
             self.remember_agent(visitor, Some(last));
         }
         if wrap_up == 0 {
@@ -195,14 +258,20 @@ impl State {
         use crate::index::Deadline;
         let old = match last {
             Some(last) => {
-                self.index.deadlines.insert((last.until, Deadline::Visitor(visitor.clone())));
+                self.index
+                    .deadlines
+                    .insert((last.until, Deadline::Visitor(visitor.clone())));
                 let until = last.until;
-                self.visitors.insert(visitor.clone(), last).filter(|old| old.until != until)
+                self.visitors
+                    .insert(visitor.clone(), last)
+                    .filter(|old| old.until != until)
             }
             None => self.visitors.remove(&visitor),
         };
         if let Some(old) = old {
-            self.index.deadlines.remove(&(old.until, Deadline::Visitor(visitor.clone())));
+            self.index
+                .deadlines
+                .remove(&(old.until, Deadline::Visitor(visitor.clone())));
         }
         self.work.dirty.insert(Key::Visitor(visitor));
     }
@@ -234,40 +303,91 @@ impl State {
     }
 
     /// Checks that the agent's current session owns the chat.
-    fn owned(&self, agent: &AgentId, epoch: Epoch, id: &ChatId, phase: fn(&Phase) -> bool, wanted: &str) -> Result<(), Reject> {
+    fn owned(
+        &self,
+        agent: &AgentId,
+        epoch: Epoch,
+        id: &ChatId,
+        phase: fn(&Phase) -> bool,
+        wanted: &str,
+    ) -> Result<(), Reject> {
         self.session(agent, epoch)?;
         let chat = self.chat(id)?;
         if chat.holder() == Some(agent) && phase(&chat.phase) {
             return Ok(());
         }
-        Err(Reject::Conflict(format!("chat '{id}' is not {wanted} with agent '{agent}'; look at the chat again")))
+        Err(Reject::Conflict(format!(
+            "chat '{id}' is not {wanted} with agent '{agent}'; look at the chat again"
+        )))
     }
 
-    pub(crate) fn end_chat(&mut self, agent: &AgentId, epoch: Epoch, id: &ChatId) -> Result<Answer, Reject> {
-        self.owned(agent, epoch, id, |p| matches!(p, Phase::Active { .. }), "active")?;
+    pub(crate) fn end_chat(
+        &mut self,
+        agent: &AgentId,
+        epoch: Epoch,
+        id: &ChatId,
+    ) -> Result<Answer, Reject> {
+        self.owned(
+            agent,
+            epoch,
+            id,
+            |p| matches!(p, Phase::Active { .. }),
+            "active",
+        )?;
         self.end(id, agent, "");
         Ok(self.answer(id))
     }
 
-    pub(crate) fn finish_wrap_up(&mut self, agent: &AgentId, epoch: Epoch, id: &ChatId) -> Result<Answer, Reject> {
-        self.owned(agent, epoch, id, |p| matches!(p, Phase::WrapUp { .. }), "in wrap-up")?;
+    pub(crate) fn finish_wrap_up(
+        &mut self,
+        agent: &AgentId,
+        epoch: Epoch,
+        id: &ChatId,
+    ) -> Result<Answer, Reject> {
+        self.owned(
+            agent,
+            epoch,
+            id,
+            |p| matches!(p, Phase::WrapUp { .. }),
+            "in wrap-up",
+        )?;
         self.wrapped_up(id);
         Ok(self.answer(id))
     }
 
-    pub(crate) fn transfer_chat(&mut self, agent: &AgentId, epoch: Epoch, id: &ChatId, to: &TransferTo, note: &str) -> Result<Answer, Reject> {
+    pub(crate) fn transfer_chat(
+        &mut self,
+        agent: &AgentId,
+        epoch: Epoch,
+        id: &ChatId,
+        to: &TransferTo,
+        note: &str,
+    ) -> Result<Answer, Reject> {
         bytes("note", note, 0, TEXT_BYTES_MAX)?;
-        self.owned(agent, epoch, id, |p| matches!(p, Phase::Active { .. }), "active")?;
+        self.owned(
+            agent,
+            epoch,
+            id,
+            |p| matches!(p, Phase::Active { .. }),
+            "active",
+        )?;
         let target = match to {
             TransferTo::Queue(queue) => {
-                self.queues.get(queue).ok_or_else(|| unknown("queue_id", "queue", &queue.0))?;
+                self.queues
+                    .get(queue)
+                    .ok_or_else(|| unknown("queue_id", "queue", &queue.0))?;
                 None
             }
             TransferTo::Agent(other) => {
-                let state = self.agents.get(other).ok_or_else(|| unknown("agent_id", "agent", &other.0))?;
+                let state = self
+                    .agents
+                    .get(other)
+                    .ok_or_else(|| unknown("agent_id", "agent", &other.0))?;
                 let room = self.load(other) + self.chats[id].weight <= state.config.capacity;
                 if other == agent || !room || !self.index.is_ready(other) {
-                    return Err(Reject::Conflict(format!("agent '{other}' cannot take a chat now; choose another agent or a queue")));
+                    return Err(Reject::Conflict(format!(
+                        "agent '{other}' cannot take a chat now; choose another agent or a queue"
+                    )));
                 }
                 Some(other.clone())
             }
@@ -290,20 +410,39 @@ impl State {
             c.tell(event);
         });
         if let Some(other) = target {
-            let named = Candidate { agent: other.clone(), eligible: true, rule: Rule::Named, reason: format!("named by agent '{agent}'") };
+            let named = Candidate {
+                agent: other.clone(),
+                eligible: true,
+                rule: Rule::Named,
+                reason: format!("named by agent '{agent}'"),
+            };
             self.offer(id, &other, vec![named]);
-        } else if !self.queues.get(&self.chats[id].queue).is_none_or(|q| self.queue_open(q)) {
+        } else if !self
+            .queues
+            .get(&self.chats[id].queue)
+            .is_none_or(|q| self.queue_open(q))
+        {
             self.defer(id, "outside opening hours");
         }
         Ok(self.answer(id))
     }
 
-    pub(crate) fn rate_chat(&mut self, id: &ChatId, stars: u32, comment: &str) -> Result<Answer, Reject> {
+    pub(crate) fn rate_chat(
+        &mut self,
+        id: &ChatId,
+        stars: u32,
+        comment: &str,
+    ) -> Result<Answer, Reject> {
         bounds("stars", stars.into(), 1, 5)?;
         bytes("comment", comment, 0, TEXT_BYTES_MAX)?;
         let chat = self.chat(id)?;
-        if !matches!(chat.phase, Phase::Closed(Closed::Answered) | Phase::WrapUp { .. }) {
-            return Err(Reject::Conflict(format!("chat '{id}' is not over; rate it once it has ended")));
+        if !matches!(
+            chat.phase,
+            Phase::Closed(Closed::Answered) | Phase::WrapUp { .. }
+        ) {
+            return Err(Reject::Conflict(format!(
+                "chat '{id}' is not over; rate it once it has ended"
+            )));
         }
         if chat.stars > 0 {
             return Err(Reject::Conflict(format!("chat '{id}' is rated already")));
@@ -322,5 +461,9 @@ impl State {
 }
 
 pub(crate) fn unknown(field: &str, kind: &'static str, id: &str) -> Reject {
-    Reject::Unknown { field: field.to_owned(), kind, id: id.to_owned() }
+    Reject::Unknown {
+        field: field.to_owned(),
+        kind,
+        id: id.to_owned(),
+    }
 }

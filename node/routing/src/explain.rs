@@ -164,10 +164,16 @@ fn spoken(fit: Fit) -> String {
     let language = match fit.language {
         0 => "speaks the first language exactly".to_owned(),
         1 => "speaks a near form of the first language".to_owned(),
-        rank if rank < crate::limits::CHAT_LANGUAGES_MAX as u16 * 4 => format!("speaks the visitor's language no. {}", rank / 4 + 1),
+        rank if rank < crate::limits::CHAT_LANGUAGES_MAX as u16 * 4 => {
+            format!("speaks the visitor's language no. {}", rank / 4 + 1)
+        }
         _ => "speaks a fallback language".to_owned(),
     };
-    if fit.hop == 0 { language } else { format!("{language}, {} overflow hops away", fit.hop) }
+    if fit.hop == 0 {
+        language
+    } else {
+        format!("{language}, {} overflow hops away", fit.hop)
+    }
 }
 
 impl Candidate {
@@ -177,15 +183,28 @@ impl Candidate {
         let (rule, reason) = match eligible.get(1) {
             Some(next) => difference(best, next, true),
             None if best.sticky == 0 => (Rule::Sticky, "spoke with the visitor last".to_owned()),
-            None => (Rule::LanguageRank, format!("{}; nobody else was free", spoken(best.fit))),
+            None => (
+                Rule::LanguageRank,
+                format!("{}; nobody else was free", spoken(best.fit)),
+            ),
         };
-        Self { agent: best.agent.clone(), eligible: true, rule, reason }
+        Self {
+            agent: best.agent.clone(),
+            eligible: true,
+            rule,
+            reason,
+        }
     }
 
     /// One who might have taken it, but for the rule told.
     pub(crate) fn runner_up(best: &Preference, other: &Preference) -> Self {
         let (rule, reason) = difference(best, other, false);
-        Self { agent: other.agent.clone(), eligible: true, rule, reason }
+        Self {
+            agent: other.agent.clone(),
+            eligible: true,
+            rule,
+            reason,
+        }
     }
 
     pub(crate) fn misfit(agent: &AgentId, misfit: Misfit) -> Self {
@@ -196,7 +215,12 @@ impl Candidate {
             Misfit::Skill => (Rule::Skill, "lacks a wanted skill"),
             Misfit::Capacity => (Rule::Capacity, "could never carry a chat so heavy"),
         };
-        Self { agent: agent.clone(), eligible: false, rule, reason: reason.to_owned() }
+        Self {
+            agent: agent.clone(),
+            eligible: false,
+            rule,
+            reason: reason.to_owned(),
+        }
     }
 }
 
@@ -205,18 +229,39 @@ fn difference(best: &Preference, other: &Preference, of_best: bool) -> (Rule, St
     let pick = |a: String, b: String| if of_best { a } else { b };
     let percent = |p: u32| format!("{}.{} % occupied", p / 10, p % 10);
     if best.sticky != other.sticky {
-        (Rule::Sticky, pick("spoke with the visitor last".into(), "another spoke with the visitor last".into()))
+        (
+            Rule::Sticky,
+            pick(
+                "spoke with the visitor last".into(),
+                "another spoke with the visitor last".into(),
+            ),
+        )
     } else if best.fit != other.fit {
-        (Rule::LanguageRank, pick(spoken(best.fit), spoken(other.fit)))
+        (
+            Rule::LanguageRank,
+            pick(spoken(best.fit), spoken(other.fit)),
+        )
     } else if best.sun != other.sun {
         let place = |p: usize| format!("region is no. {} in sun order", p.saturating_add(1));
         (Rule::Sun, pick(place(best.sun), place(other.sun)))
     } else if best.occupancy != other.occupancy {
-        (Rule::Occupancy, pick(percent(best.occupancy), percent(other.occupancy)))
+        (
+            Rule::Occupancy,
+            pick(percent(best.occupancy), percent(other.occupancy)),
+        )
     } else if best.idle_since != other.idle_since {
-        (Rule::Idle, pick("idle longest".into(), "idle less long".into()))
+        (
+            Rule::Idle,
+            pick("idle longest".into(), "idle less long".into()),
+        )
     } else {
-        (Rule::Id, pick("all else equal, first by id".into(), "all else equal, later by id".into()))
+        (
+            Rule::Id,
+            pick(
+                "all else equal, first by id".into(),
+                "all else equal, later by id".into(),
+            ),
+        )
     }
 }
 
@@ -225,9 +270,14 @@ impl State {
     /// `limit`. Empty for a chat that does not wait. Walks all agents of those queues: for people, not for
     /// the hot path.
     pub fn standing(&self, chat: &ChatId, limit: usize) -> Vec<Candidate> {
-        let Some((chat, (line, stage))) = self.chats.get(chat).zip(self.index.line_of(chat)) else { return Vec::new() };
+        let Some((chat, (line, stage))) = self.chats.get(chat).zip(self.index.line_of(chat)) else {
+            return Vec::new();
+        };
         let reach = &self.index.lines[line].stages[stage].reach;
-        let benches = reach.iter().filter_map(|q| self.index.queue_benches.get(q)).flatten();
+        let benches = reach
+            .iter()
+            .filter_map(|q| self.index.queue_benches.get(q))
+            .flatten();
         let mut candidates: Vec<Candidate> = benches
             .flat_map(|b| &self.index.benches[*b].members)
             .filter_map(|agent| self.refusal_of(chat, line, stage, agent))
@@ -249,7 +299,14 @@ impl State {
     /// Writes a step of a chat's story; called inside `edit_chat`.
     pub(crate) fn event(&self, what: What, agent: Option<&AgentId>, detail: &str) -> Event {
         let (index, at) = (self.meta.index, self.meta.now);
-        Event { index, at, what, agent: agent.cloned(), detail: detail.to_owned(), candidates: Vec::new() }
+        Event {
+            index,
+            at,
+            what,
+            agent: agent.cloned(),
+            detail: detail.to_owned(),
+            candidates: Vec::new(),
+        }
     }
 }
 

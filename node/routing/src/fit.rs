@@ -66,8 +66,16 @@ impl Bench {
             region: agent.region.clone(),
             capacity: agent.capacity,
             queues: agent.queues.clone(),
-            languages: agent.languages.iter().map(|l| (l.language.clone(), l.level)).collect(),
-            skills: agent.skills.iter().map(|s| (s.skill.clone(), s.level)).collect(),
+            languages: agent
+                .languages
+                .iter()
+                .map(|l| (l.language.clone(), l.level))
+                .collect(),
+            skills: agent
+                .skills
+                .iter()
+                .map(|s| (s.skill.clone(), s.level))
+                .collect(),
         };
         bench.queues.sort();
         bench.languages.sort();
@@ -82,7 +90,11 @@ impl Line {
             queue: chat.queue.clone(),
             weight: chat.weight,
             languages: chat.languages.clone(),
-            skills: chat.skills.iter().map(|s| (s.skill.clone(), s.level)).collect(),
+            skills: chat
+                .skills
+                .iter()
+                .map(|s| (s.skill.clone(), s.level))
+                .collect(),
         }
     }
 }
@@ -100,29 +112,54 @@ impl State {
                 _ => break,
             }
         }
-        let mut times: Vec<Millis> = queue.steps.iter().map(|s| Millis::from(s.after_ms)).collect();
+        let mut times: Vec<Millis> = queue
+            .steps
+            .iter()
+            .map(|s| Millis::from(s.after_ms))
+            .collect();
         times.extend(hops.iter().map(|(after, _)| *after));
         times.sort_unstable();
         times.dedup();
         let stage = |after| Stage {
             after,
-            step: queue.steps.iter().rposition(|s| Millis::from(s.after_ms) <= after).unwrap_or(0),
-            reach: hops.iter().filter(|(from, _)| *from <= after).map(|(_, id)| id.clone()).collect(),
+            step: queue
+                .steps
+                .iter()
+                .rposition(|s| Millis::from(s.after_ms) <= after)
+                .unwrap_or(0),
+            reach: hops
+                .iter()
+                .filter(|(from, _)| *from <= after)
+                .map(|(_, id)| id.clone())
+                .collect(),
         };
         times.into_iter().map(stage).collect()
     }
 
     /// The hard filter that depends on kind alone, in the order in which refusals are told.
     pub(crate) fn fit(&self, line: &Line, stage: &Stage, bench: &Bench) -> Result<Fit, Misfit> {
-        let hop = stage.reach.iter().position(|q| bench.queues.contains(q)).ok_or(Misfit::Queue)?;
-        let step = self.queues.get(&line.queue).and_then(|q| q.steps.get(stage.step)).ok_or(Misfit::Queue)?;
+        let hop = stage
+            .reach
+            .iter()
+            .position(|q| bench.queues.contains(q))
+            .ok_or(Misfit::Queue)?;
+        let step = self
+            .queues
+            .get(&line.queue)
+            .and_then(|q| q.steps.get(stage.step))
+            .ok_or(Misfit::Queue)?;
         if !step.regions.is_empty() && !step.regions.contains(&bench.region) {
             return Err(Misfit::Region);
         }
-        let language = language_rank(&self.workspace, step, &line.languages, &bench.languages).ok_or(Misfit::Language)?;
+        let language = language_rank(&self.workspace, step, &line.languages, &bench.languages)
+            .ok_or(Misfit::Language)?;
         let skilled = line.skills.iter().all(|(skill, wanted)| {
             let wanted = wanted.saturating_sub(step.skill_levels_off);
-            wanted == 0 || bench.skills.iter().any(|(has, level)| has == skill && *level >= wanted)
+            wanted == 0
+                || bench
+                    .skills
+                    .iter()
+                    .any(|(has, level)| has == skill && *level >= wanted)
         });
         if !skilled {
             return Err(Misfit::Skill);
@@ -130,7 +167,10 @@ impl State {
         if line.weight > bench.capacity {
             return Err(Misfit::Capacity);
         }
-        Ok(Fit { hop: hop as u8, language })
+        Ok(Fit {
+            hop: hop as u8,
+            language,
+        })
     }
 }
 
@@ -143,9 +183,15 @@ pub fn language_rank(
     wanted: &[Language],
     spoken: &[(Language, Level)],
 ) -> Option<u16> {
-    let places = if step.fallback_languages { wanted.len() } else { 1 };
+    let places = if step.fallback_languages {
+        wanted.len()
+    } else {
+        1
+    };
     let near = |tag: &Language| {
-        let able = spoken.iter().filter(|(_, level)| *level >= step.language_level);
+        let able = spoken
+            .iter()
+            .filter(|(_, level)| *level >= step.language_level);
         able.filter_map(|(has, _)| distance(tag, has)).min()
     };
     for (place, tag) in wanted.iter().take(places).enumerate() {
@@ -158,7 +204,11 @@ pub fn language_rank(
     }
     let mut rank = crate::limits::CHAT_LANGUAGES_MAX as u16 * 4;
     for tag in wanted {
-        let accept = workspace.fallbacks.iter().find(|(from, _)| from == tag).map_or(&[][..], |(_, to)| to);
+        let accept = workspace
+            .fallbacks
+            .iter()
+            .find(|(from, _)| from == tag)
+            .map_or(&[][..], |(_, to)| to);
         for other in accept {
             if let Some(d) = near(other) {
                 return Some(rank + d);
@@ -174,7 +224,11 @@ fn distance(a: &Language, b: &Language) -> Option<u16> {
     if a == b {
         return Some(0);
     }
-    let (short, long) = if a.0.len() < b.0.len() { (&a.0, &b.0) } else { (&b.0, &a.0) };
+    let (short, long) = if a.0.len() < b.0.len() {
+        (&a.0, &b.0)
+    } else {
+        (&b.0, &a.0)
+    };
     let rest = long.strip_prefix(short.as_str())?;
     rest.starts_with('-').then_some(1)
 }
@@ -184,10 +238,19 @@ mod tests {
     use super::*;
 
     fn step(fallback_languages: bool) -> RelaxationStep {
-        RelaxationStep { after_ms: 0, language_level: Level::Fluent, fallback_languages, skill_levels_off: 0, regions: vec![] }
+        RelaxationStep {
+            after_ms: 0,
+            language_level: Level::Fluent,
+            fallback_languages,
+            skill_levels_off: 0,
+            regions: vec![],
+        }
     }
     fn rank(fallback: bool, wanted: &[&str], spoken: &[(&str, Level)]) -> Option<u16> {
-        let workspace = Workspace { name: "w".into(), fallbacks: vec![("ca".into(), vec!["es".into(), "fr".into()])] };
+        let workspace = Workspace {
+            name: "w".into(),
+            fallbacks: vec![("ca".into(), vec!["es".into(), "fr".into()])],
+        };
         let wanted: Vec<Language> = wanted.iter().map(|t| (*t).into()).collect();
         let spoken: Vec<_> = spoken.iter().map(|(t, l)| ((*t).into(), *l)).collect();
         language_rank(&workspace, &step(fallback), &wanted, &spoken)
@@ -199,10 +262,22 @@ mod tests {
         assert_eq!(rank(false, &["pt-BR"], &[("pt-BR", Native)]), Some(0));
         assert_eq!(rank(false, &["pt-BR"], &[("pt", Fluent)]), Some(1));
         assert_eq!(rank(false, &["pt"], &[("pt-BR", Fluent)]), Some(1));
-        assert_eq!(rank(false, &["pt-BR"], &[("pt-PT", Native)]), None, "siblings need a fallback");
-        assert_eq!(rank(false, &["pt-BR", "es"], &[("es", Native)]), None, "the first step is strict");
+        assert_eq!(
+            rank(false, &["pt-BR"], &[("pt-PT", Native)]),
+            None,
+            "siblings need a fallback"
+        );
+        assert_eq!(
+            rank(false, &["pt-BR", "es"], &[("es", Native)]),
+            None,
+            "the first step is strict"
+        );
         assert_eq!(rank(true, &["pt-BR", "es"], &[("es", Native)]), Some(4));
-        assert_eq!(rank(true, &["ca"], &[("fr", Native), ("es", Working)]), Some(36), "es is not fluent");
+        assert_eq!(
+            rank(true, &["ca"], &[("fr", Native), ("es", Working)]),
+            Some(36),
+            "es is not fluent"
+        );
         assert_eq!(rank(true, &["ca"], &[("es", Fluent)]), Some(32));
     }
 

@@ -122,7 +122,9 @@ impl Index {
         self.agents.get(agent).map(|row| row.bench)
     }
     pub(crate) fn is_ready(&self, agent: &AgentId) -> bool {
-        self.agents.get(agent).is_some_and(|row| row.ready.is_some())
+        self.agents
+            .get(agent)
+            .is_some_and(|row| row.ready.is_some())
     }
     /// The line and stage a waiting chat is in.
     pub(crate) fn line_of(&self, chat: &ChatId) -> Option<(LineId, usize)> {
@@ -150,14 +152,20 @@ impl State {
         let now = self.meta.now;
         for schedule in self.schedules.values() {
             if let Some(edge) = schedule.next_edge(now) {
-                self.index.deadlines.insert((edge, Deadline::Shift(schedule.id.clone())));
+                self.index
+                    .deadlines
+                    .insert((edge, Deadline::Shift(schedule.id.clone())));
             }
         }
         for (number, request) in &self.requests {
-            self.index.requests.insert((request.actor.clone(), request.id.clone()), *number);
+            self.index
+                .requests
+                .insert((request.actor.clone(), request.id.clone()), *number);
         }
         for (visitor, last) in &self.visitors {
-            self.index.deadlines.insert((last.until, Deadline::Visitor(visitor.clone())));
+            self.index
+                .deadlines
+                .insert((last.until, Deadline::Visitor(visitor.clone())));
         }
         for id in self.agents.keys().cloned().collect::<Vec<_>>() {
             self.seat(&id);
@@ -169,28 +177,53 @@ impl State {
 
     /// Gives an agent a place on its bench; only after a change of configuration.
     fn seat(&mut self, id: &AgentId) {
-        let Some(agent) = self.agents.get(id) else { return };
+        let Some(agent) = self.agents.get(id) else {
+            return;
+        };
         let key = Bench::of(&agent.config);
         let index = &mut self.index;
         let bench = *index.bench_ids.entry(key.clone()).or_insert_with(|| {
             for queue in &key.queues {
-                index.queue_benches.entry(queue.clone()).or_default().insert(index.benches.len());
+                index
+                    .queue_benches
+                    .entry(queue.clone())
+                    .or_default()
+                    .insert(index.benches.len());
             }
-            let rows = BenchRows { key: key.clone(), members: BTreeSet::new(), ready: BTreeSet::new(), lines: BTreeSet::new() };
+            let rows = BenchRows {
+                key: key.clone(),
+                members: BTreeSet::new(),
+                ready: BTreeSet::new(),
+                lines: BTreeSet::new(),
+            };
             index.benches.push(rows);
             index.benches.len() - 1
         });
         index.benches[bench].members.insert(id.clone());
         if let Some(schedule) = &agent.config.schedule {
-            index.by_schedule.entry(schedule.clone()).or_default().insert(id.clone());
+            index
+                .by_schedule
+                .entry(schedule.clone())
+                .or_default()
+                .insert(id.clone());
         }
-        index.agents.insert(id.clone(), AgentRow { bench, ready: None, grace: None, node: 0 });
+        index.agents.insert(
+            id.clone(),
+            AgentRow {
+                bench,
+                ready: None,
+                grace: None,
+                node: 0,
+            },
+        );
         self.refresh_agent(id);
     }
 
     /// Brings an agent's rows in line with presence, shift, session and load.
     pub(crate) fn refresh_agent(&mut self, id: &AgentId) {
-        let Some(agent) = self.agents.get(id) else { return };
+        let Some(agent) = self.agents.get(id) else {
+            return;
+        };
         let load = self.load(id);
         let capacity = agent.config.capacity;
         let able = agent.presence == Presence::Available && load < capacity && self.on_shift(agent);
@@ -198,7 +231,9 @@ impl State {
         let grace = (agent.presence == Presence::Lost).then_some(agent.grace_until);
         let node = agent.node;
         let index = &mut self.index;
-        let Some(row) = index.agents.get_mut(id) else { return };
+        let Some(row) = index.agents.get_mut(id) else {
+            return;
+        };
         if row.ready != ready {
             let bench = &mut index.benches[row.bench];
             if let Some(old) = &row.ready {
@@ -234,7 +269,11 @@ impl State {
     }
 
     /// Changes an agent and its rows together.
-    pub(crate) fn edit_agent(&mut self, id: &AgentId, change: impl FnOnce(&mut crate::state::AgentState)) {
+    pub(crate) fn edit_agent(
+        &mut self,
+        id: &AgentId,
+        change: impl FnOnce(&mut crate::state::AgentState),
+    ) {
         if let Some(agent) = self.agents.get_mut(id) {
             change(agent);
             self.work.dirty.insert(Key::Agent(id.clone()));
@@ -257,7 +296,9 @@ impl State {
 
     /// Takes a chat's rows away.
     pub(crate) fn unindex_chat(&mut self, id: &ChatId) {
-        let Some(row) = self.index.chats.remove(id) else { return };
+        let Some(row) = self.index.chats.remove(id) else {
+            return;
+        };
         self.index.count(&row.queue, row.kind, false);
         for deadline in &row.deadlines {
             self.index.deadlines.remove(deadline);
@@ -293,7 +334,9 @@ impl State {
 
     /// Puts a chat's rows.
     pub(crate) fn index_chat(&mut self, id: &ChatId) {
-        let Some(chat) = self.chats.get(id) else { return };
+        let Some(chat) = self.chats.get(id) else {
+            return;
+        };
         let now = self.meta.now;
         let mut deadlines = Vec::new();
         let mut line = None;
@@ -313,20 +356,39 @@ impl State {
                 Some(Kind::Deferred)
             }
             Phase::Closed(_) => {
-                deadlines.push((chat.closed + crate::limits::CLOSED_KEPT_MS, Deadline::Forget(id.clone())));
+                deadlines.push((
+                    chat.closed + crate::limits::CLOSED_KEPT_MS,
+                    Deadline::Forget(id.clone()),
+                ));
                 None
             }
         };
-        let (queue, since, arrived, order) = (chat.queue.clone(), chat.since, chat.arrived, self.order_of(chat));
+        let (queue, since, arrived, order) = (
+            chat.queue.clone(),
+            chat.since,
+            chat.arrived,
+            self.order_of(chat),
+        );
         let holder = chat.holder().map(|agent| (agent.clone(), chat.weight));
         if matches!(kind, Some(Kind::Waiting)) {
-            deadlines.extend(chat.refusals.iter().map(|(_, until)| (*until, Deadline::Refusal(id.clone()))).filter(|d| d.0 > now));
+            deadlines.extend(
+                chat.refusals
+                    .iter()
+                    .map(|(_, until)| (*until, Deadline::Refusal(id.clone())))
+                    .filter(|d| d.0 > now),
+            );
             let wait_max = self.queues.get(&queue).map_or(0, |q| q.wait_ms_max);
-            deadlines.push((since + Millis::from(wait_max), Deadline::WaitMax(id.clone())));
+            deadlines.push((
+                since + Millis::from(wait_max),
+                Deadline::WaitMax(id.clone()),
+            ));
             let key = Line::of(chat);
             let at = self.line(key);
             let stages = &self.index.lines[at].stages;
-            let stage = stages.iter().rposition(|s| s.after <= now - since).unwrap_or(0);
+            let stage = stages
+                .iter()
+                .rposition(|s| s.after <= now - since)
+                .unwrap_or(0);
             if let Some(next) = stages.get(stage + 1) {
                 deadlines.push((since + next.after, Deadline::Stage(id.clone())));
             }
@@ -339,8 +401,16 @@ impl State {
                 }
             }
             rows.waiting[stage].insert((order, id.clone()));
-            index.order.entry(queue.clone()).or_default().insert((order, id.clone()));
-            index.arrivals.entry(queue.clone()).or_default().insert((arrived, id.clone()));
+            index
+                .order
+                .entry(queue.clone())
+                .or_default()
+                .insert((order, id.clone()));
+            index
+                .arrivals
+                .entry(queue.clone())
+                .or_default()
+                .insert((arrived, id.clone()));
             self.work.chats.insert((order, id.clone()));
         }
         self.index.deadlines.extend(deadlines.iter().cloned());
@@ -352,7 +422,16 @@ impl State {
             holding.chats.insert(id.clone());
             self.work.touched.insert(agent.clone());
         }
-        self.index.chats.insert(id.clone(), ChatRow { queue, kind, holder, line, deadlines });
+        self.index.chats.insert(
+            id.clone(),
+            ChatRow {
+                queue,
+                kind,
+                holder,
+                line,
+                deadlines,
+            },
+        );
         if let Some(agent) = agent {
             self.refresh_agent(&agent);
         }
@@ -363,19 +442,32 @@ impl State {
         if let Some(id) = self.index.line_ids.get(&key) {
             return *id;
         }
-        let stages = self.queues.get(&key.queue).map(|q| self.stages(q)).unwrap_or_default();
+        let stages = self
+            .queues
+            .get(&key.queue)
+            .map(|q| self.stages(q))
+            .unwrap_or_default();
         let mut fits = Vec::new();
         for stage in &stages {
-            let reach = stage.reach.iter().filter_map(|q| self.index.queue_benches.get(q)).flatten();
+            let reach = stage
+                .reach
+                .iter()
+                .filter_map(|q| self.index.queue_benches.get(q))
+                .flatten();
             let benches: BTreeSet<BenchId> = reach.copied().collect();
-            let fit = |b: BenchId| Some((self.fit(&key, stage, &self.index.benches[b].key).ok()?, b));
+            let fit =
+                |b: BenchId| Some((self.fit(&key, stage, &self.index.benches[b].key).ok()?, b));
             let mut fitting: Vec<_> = benches.into_iter().filter_map(fit).collect();
             fitting.sort();
             fits.push(fitting);
         }
         let id = self.index.lines.len();
         let waiting = vec![BTreeSet::new(); stages.len()];
-        self.index.lines.push(LineRows { stages, fits, waiting });
+        self.index.lines.push(LineRows {
+            stages,
+            fits,
+            waiting,
+        });
         self.index.line_ids.insert(key, id);
         id
     }
@@ -384,7 +476,13 @@ impl State {
 impl Deadline {
     pub(crate) fn concerns(&self, id: &ChatId) -> bool {
         match self {
-            Self::Offer(c) | Self::WrapUp(c) | Self::Due(c) | Self::Stage(c) | Self::Refusal(c) | Self::WaitMax(c) | Self::Forget(c) => c == id,
+            Self::Offer(c)
+            | Self::WrapUp(c)
+            | Self::Due(c)
+            | Self::Stage(c)
+            | Self::Refusal(c)
+            | Self::WaitMax(c)
+            | Self::Forget(c) => c == id,
             Self::Shift(_) | Self::Grace(_) | Self::Visitor(_) => false,
         }
     }
@@ -393,9 +491,28 @@ impl Deadline {
 impl Index {
     /// Compares two indexes, whatever numbers their benches and lines happen to carry.
     pub(crate) fn same_as(&self, other: &Index) -> Result<(), String> {
-        let differ = |what: &str, same: bool| if same { Ok(()) } else { Err(format!("10: the index of {what} is not what the state says")) };
-        let some = |map: &BTreeMap<QueueId, BTreeSet<(i64, ChatId)>>| map.iter().filter(|(_, s)| !s.is_empty()).map(|(q, s)| (q.clone(), s.clone())).collect::<BTreeMap<_, _>>();
-        let counts = |i: &Index| i.counts.iter().filter(|(_, c)| **c != QueueCounts::default()).map(|(q, c)| (q.clone(), *c)).collect::<BTreeMap<_, _>>();
+        let differ = |what: &str, same: bool| {
+            if same {
+                Ok(())
+            } else {
+                Err(format!(
+                    "10: the index of {what} is not what the state says"
+                ))
+            }
+        };
+        let some = |map: &BTreeMap<QueueId, BTreeSet<(i64, ChatId)>>| {
+            map.iter()
+                .filter(|(_, s)| !s.is_empty())
+                .map(|(q, s)| (q.clone(), s.clone()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let counts = |i: &Index| {
+            i.counts
+                .iter()
+                .filter(|(_, c)| **c != QueueCounts::default())
+                .map(|(q, c)| (q.clone(), *c))
+                .collect::<BTreeMap<_, _>>()
+        };
         differ("deadlines", self.deadlines == other.deadlines)?;
         differ("requests", self.requests == other.requests)?;
         differ("holdings", self.holdings == other.holdings)?;
@@ -404,16 +521,34 @@ impl Index {
         differ("order", some(&self.order) == some(&other.order))?;
         differ("sessions by node", self.nodes == other.nodes)?;
         differ("agents by schedule", self.by_schedule == other.by_schedule)?;
-        let ready = |i: &Index| i.benches.iter().map(|b| (b.key.clone(), (b.members.clone(), b.ready.clone()))).collect::<BTreeMap<_, _>>();
+        let ready = |i: &Index| {
+            i.benches
+                .iter()
+                .map(|b| (b.key.clone(), (b.members.clone(), b.ready.clone())))
+                .collect::<BTreeMap<_, _>>()
+        };
         differ("ready agents", ready(self) == ready(other))?;
         let waiting = |i: &Index| {
-            let rows = i.line_ids.iter().map(|(key, id)| (key.clone(), i.lines[*id].waiting.clone()));
-            rows.filter(|(_, w)| w.iter().any(|s| !s.is_empty())).collect::<BTreeMap<_, _>>()
+            let rows = i
+                .line_ids
+                .iter()
+                .map(|(key, id)| (key.clone(), i.lines[*id].waiting.clone()));
+            rows.filter(|(_, w)| w.iter().any(|s| !s.is_empty()))
+                .collect::<BTreeMap<_, _>>()
         };
         differ("waiting lines", waiting(self) == waiting(other))?;
         let reach = |i: &Index| {
-            let names: BTreeMap<LineId, &Line> = i.line_ids.iter().map(|(key, id)| (*id, key)).collect();
-            let rows = i.benches.iter().map(|b| (b.key.clone(), b.lines.iter().map(|(l, s)| (names[l].clone(), *s)).collect::<BTreeSet<_>>()));
+            let names: BTreeMap<LineId, &Line> =
+                i.line_ids.iter().map(|(key, id)| (*id, key)).collect();
+            let rows = i.benches.iter().map(|b| {
+                (
+                    b.key.clone(),
+                    b.lines
+                        .iter()
+                        .map(|(l, s)| (names[l].clone(), *s))
+                        .collect::<BTreeSet<_>>(),
+                )
+            });
             rows.collect::<BTreeMap<_, _>>()
         };
         differ("lines within reach", reach(self) == reach(other))

@@ -30,13 +30,21 @@ fn loads(state: &State) -> Result<(), String> {
     }
     for (id, load) in loads {
         let Some(agent) = state.agents.get(id) else {
-            return Err(format!("1: a chat is held by agent '{id}', who does not exist"));
+            return Err(format!(
+                "1: a chat is held by agent '{id}', who does not exist"
+            ));
         };
         if load > agent.config.capacity + agent.excess {
-            return Err(format!("2: agent '{id}' carries {load} of {} units", agent.config.capacity));
+            return Err(format!(
+                "2: agent '{id}' carries {load} of {} units",
+                agent.config.capacity
+            ));
         }
         if load != state.load(id) {
-            return Err(format!("10: agent '{id}' carries {load} units, counted {}", state.load(id)));
+            return Err(format!(
+                "10: agent '{id}' carries {load} units, counted {}",
+                state.load(id)
+            ));
         }
         let offline = agent.presence == Presence::Offline;
         if offline {
@@ -53,19 +61,38 @@ fn deadlines(state: &State) -> Result<(), String> {
         let next = match &chat.phase {
             Phase::Offered { until, .. } | Phase::WrapUp { until, .. } => *until,
             Phase::Deferred { due } => *due,
-            Phase::Waiting => chat.since + state.queues.get(&chat.queue).map_or(0, |q| Millis::from(q.wait_ms_max)),
+            Phase::Waiting => {
+                chat.since
+                    + state
+                        .queues
+                        .get(&chat.queue)
+                        .map_or(0, |q| Millis::from(q.wait_ms_max))
+            }
             Phase::Closed(_) => chat.closed + CLOSED_KEPT_MS,
             Phase::Active { .. } => continue,
         };
-        let known = state.index.deadlines.iter().any(|(at, d)| *at == next && d.concerns(&chat.id));
+        let known = state
+            .index
+            .deadlines
+            .iter()
+            .any(|(at, d)| *at == next && d.concerns(&chat.id));
         if !known {
-            return Err(format!("9: chat '{}' has no deadline at {next}: {:?}", chat.id, chat.phase));
+            return Err(format!(
+                "9: chat '{}' has no deadline at {next}: {:?}",
+                chat.id, chat.phase
+            ));
         }
         if matches!(chat.phase, Phase::Offered { .. }) && next < now {
-            return Err(format!("5: the offer of chat '{}' outlived its deadline", chat.id));
+            return Err(format!(
+                "5: the offer of chat '{}' outlived its deadline",
+                chat.id
+            ));
         }
         if chat.arrived > chat.since {
-            return Err(format!("4: chat '{}' joined its line before it arrived", chat.id));
+            return Err(format!(
+                "4: chat '{}' joined its line before it arrived",
+                chat.id
+            ));
         }
     }
     Ok(())
@@ -79,7 +106,10 @@ fn nobody_waits_beside_a_free_agent(state: &State) -> Result<(), String> {
         };
         for agent in state.agents.keys() {
             if state.refusal_of(chat, line, stage, agent).is_none() {
-                return Err(format!("5: chat '{}' waits though agent '{agent}' may take it", chat.id));
+                return Err(format!(
+                    "5: chat '{}' waits though agent '{agent}' may take it",
+                    chat.id
+                ));
             }
         }
     }
@@ -92,9 +122,16 @@ fn served_in_order(state: &State) -> Result<(), String> {
     for (queue, order) in &state.index.order {
         let mut last: BTreeMap<u32, Millis> = BTreeMap::new();
         for (_, id) in order {
-            let Some(chat) = state.chats.get(id) else { return Err(format!("10: '{id}' waits in '{queue}' but does not exist")) };
-            if last.insert(chat.priority, chat.arrived).is_some_and(|before| before > chat.arrived) {
-                return Err(format!("8: chat '{id}' of queue '{queue}' is placed behind a later arrival"));
+            let Some(chat) = state.chats.get(id) else {
+                return Err(format!("10: '{id}' waits in '{queue}' but does not exist"));
+            };
+            if last
+                .insert(chat.priority, chat.arrived)
+                .is_some_and(|before| before > chat.arrived)
+            {
+                return Err(format!(
+                    "8: chat '{id}' of queue '{queue}' is placed behind a later arrival"
+                ));
             }
         }
     }
@@ -108,7 +145,10 @@ fn recount(state: &State) -> Result<(), String> {
     let t = state.meta.totals;
     let open = state.chats.values().filter(|c| !c.is_closed()).count() as u64;
     if t.accepted != t.answered + t.abandoned + t.expired + open {
-        return Err(format!("10: {} accepted, but {} answered, {} abandoned, {} expired and {open} open", t.accepted, t.answered, t.abandoned, t.expired));
+        return Err(format!(
+            "10: {} accepted, but {} answered, {} abandoned, {} expired and {open} open",
+            t.accepted, t.answered, t.abandoned, t.expired
+        ));
     }
     Ok(())
 }
@@ -120,9 +160,14 @@ fn recount(state: &State) -> Result<(), String> {
 /// Names the first part that differs.
 pub fn unchanged_by_refusal(before: &State, after: &State) -> Result<(), String> {
     for key in before.keys().into_iter().chain(after.keys()) {
-        if !matches!(key, Key::Meta | Key::Request(_)) && before.entity(&key) != after.entity(&key) {
+        if !matches!(key, Key::Meta | Key::Request(_)) && before.entity(&key) != after.entity(&key)
+        {
             return Err(format!("a refused command changed {key:?}"));
         }
     }
-    if before.meta.totals == after.meta.totals { Ok(()) } else { Err("a refused command was counted".to_owned()) }
+    if before.meta.totals == after.meta.totals {
+        Ok(())
+    } else {
+        Err("a refused command was counted".to_owned())
+    }
 }

@@ -40,7 +40,9 @@ impl State {
                     heads.entry(head).or_default().insert(agent);
                 }
             }
-            let Some((head, agents)) = heads.pop_first() else { break };
+            let Some((head, agents)) = heads.pop_first() else {
+                break;
+            };
             // Those who found this chat look again, whether or not they are the one it chooses.
             self.work.agents.extend(agents);
             if self.index.line_of(&head.1).is_some() {
@@ -63,8 +65,10 @@ impl State {
         let free = state.config.capacity.saturating_sub(self.load(agent));
         let bench = &self.index.benches[self.index.bench_of(agent)?];
         let head = |(line, stage): &(usize, usize)| {
-            let waiting = self.index.lines[*line].waiting[*stage].iter();
-            waiting.filter(|(_, id)| self.may(&self.chats[id], agent, free)).next().cloned()
+            let mut waiting = self.index.lines[*line].waiting[*stage].iter();
+            waiting
+                .find(|(_, id)| self.may(&self.chats[id], agent, free))
+                .cloned()
         };
         bench.lines.iter().filter_map(head).min()
     }
@@ -76,12 +80,16 @@ impl State {
 
     /// Whether the chat is kept from the agent for now.
     pub(crate) fn refused(&self, chat: &Chat, agent: &AgentId) -> bool {
-        chat.refusals.iter().any(|(who, until)| who == agent && *until > self.meta.now)
+        chat.refusals
+            .iter()
+            .any(|(who, until)| who == agent && *until > self.meta.now)
     }
 
     /// Offers a waiting chat to the best agent, if any is free.
     fn match_chat(&mut self, id: &ChatId) {
-        let Some(chosen) = self.best_agent(id) else { return };
+        let Some(chosen) = self.best_agent(id) else {
+            return;
+        };
         let candidates = self.candidates(id, &chosen);
         self.offer(id, &chosen.agent, candidates);
     }
@@ -99,7 +107,11 @@ impl State {
                 let state = &self.agents[last];
                 let free = state.config.capacity.saturating_sub(self.load(last));
                 if self.may(chat, last, free) {
-                    let key = (self.load(last) * 1000 / state.config.capacity, state.idle_since, last.clone());
+                    let key = (
+                        self.load(last) * 1000 / state.config.capacity,
+                        state.idle_since,
+                        last.clone(),
+                    );
                     return Some(self.preference(0, *fit, *bench, &sun, &key));
                 }
             }
@@ -109,7 +121,9 @@ impl State {
             if best.as_ref().is_some_and(|b| b.fit < *fit) {
                 break;
             }
-            let head = self.head(chat, *bench).map(|key| self.preference(1, *fit, *bench, &sun, key));
+            let head = self
+                .head(chat, *bench)
+                .map(|key| self.preference(1, *fit, *bench, &sun, key));
             best = match (best, head) {
                 (Some(b), Some(h)) => Some(b.min(h)),
                 (b, h) => b.or(h),
@@ -124,13 +138,30 @@ impl State {
         // Everyone on a bench has the same capacity, so past the first without room nobody has any.
         let capacity = rows.key.capacity;
         let room = |key: &&crate::index::ReadyKey| chat.weight <= capacity - self.load(&key.2);
-        rows.ready.iter().take_while(room).find(|key| !self.refused(chat, &key.2))
+        rows.ready
+            .iter()
+            .take_while(room)
+            .find(|key| !self.refused(chat, &key.2))
     }
 
-    fn preference(&self, sticky: u8, fit: Fit, bench: BenchId, sun: &BTreeMap<RegionId, usize>, key: &crate::index::ReadyKey) -> Preference {
+    fn preference(
+        &self,
+        sticky: u8,
+        fit: Fit,
+        bench: BenchId,
+        sun: &BTreeMap<RegionId, usize>,
+        key: &crate::index::ReadyKey,
+    ) -> Preference {
         let region = &self.index.benches[bench].key.region;
         let (occupancy, idle_since, agent) = key.clone();
-        Preference { sticky, fit, sun: sun.get(region).copied().unwrap_or(usize::MAX), occupancy, idle_since, agent }
+        Preference {
+            sticky,
+            fit,
+            sun: sun.get(region).copied().unwrap_or(usize::MAX),
+            occupancy,
+            idle_since,
+            agent,
+        }
     }
 
     /// The agent a returning visitor spoke with last, while that still counts.
@@ -146,11 +177,16 @@ impl State {
     /// A bounded sample, so that recording costs no more than deciding.
     fn candidates(&self, id: &ChatId, chosen: &Preference) -> Vec<Candidate> {
         let chat = &self.chats[id];
-        let Some((line, stage)) = self.index.line_of(id) else { return Vec::new() };
+        let Some((line, stage)) = self.index.line_of(id) else {
+            return Vec::new();
+        };
         let sun = self.sun_order();
         let mut eligible = vec![chosen.clone()];
         let mut refused = Vec::new();
-        for (fit, bench) in self.index.lines[line].fits[stage].iter().take(CANDIDATES_MAX) {
+        for (fit, bench) in self.index.lines[line].fits[stage]
+            .iter()
+            .take(CANDIDATES_MAX)
+        {
             let rows = &self.index.benches[*bench];
             for key in rows.ready.iter().take(2) {
                 if key.2 != chosen.agent && self.refusal_of(chat, line, stage, &key.2).is_none() {
@@ -166,11 +202,27 @@ impl State {
         eligible.sort();
         eligible.truncate(CANDIDATES_MAX / 2);
         let mut told: Vec<Candidate> = vec![Candidate::chosen(&eligible)];
-        told.extend(eligible.iter().skip(1).map(|p| Candidate::runner_up(&eligible[0], p)));
+        told.extend(
+            eligible
+                .iter()
+                .skip(1)
+                .map(|p| Candidate::runner_up(&eligible[0], p)),
+        );
         // Benches of the queue that do not fit at all: one member each.
-        let fitting: BTreeSet<_> = self.index.lines[line].fits[stage].iter().map(|(_, b)| *b).collect();
-        let others = self.index.queue_benches.get(&chat.queue).into_iter().flatten();
-        for bench in others.filter(|b| !fitting.contains(b)).take(CANDIDATES_MAX / 4) {
+        let fitting: BTreeSet<_> = self.index.lines[line].fits[stage]
+            .iter()
+            .map(|(_, b)| *b)
+            .collect();
+        let others = self
+            .index
+            .queue_benches
+            .get(&chat.queue)
+            .into_iter()
+            .flatten();
+        for bench in others
+            .filter(|b| !fitting.contains(b))
+            .take(CANDIDATES_MAX / 4)
+        {
             let first = self.index.benches[*bench].members.first();
             refused.extend(first.and_then(|agent| self.refusal_of(chat, line, stage, agent)));
         }
@@ -180,7 +232,13 @@ impl State {
     }
 
     /// Why an agent may not take a waiting chat now, or `None` when they may.
-    pub(crate) fn refusal_of(&self, chat: &Chat, line: usize, stage: usize, id: &AgentId) -> Option<Candidate> {
+    pub(crate) fn refusal_of(
+        &self,
+        chat: &Chat,
+        line: usize,
+        stage: usize,
+        id: &AgentId,
+    ) -> Option<Candidate> {
         let agent = self.agents.get(id)?;
         let rows = &self.index.lines[line];
         let bench = &self.index.benches[self.index.bench_of(id)?].key;
@@ -188,19 +246,38 @@ impl State {
         if let Err(misfit) = self.fit(&key, &rows.stages[stage], bench) {
             return Some(Candidate::misfit(id, misfit));
         }
-        let no = |rule, reason: String| Some(Candidate { agent: id.clone(), eligible: false, rule, reason });
+        let no = |rule, reason: String| {
+            Some(Candidate {
+                agent: id.clone(),
+                eligible: false,
+                rule,
+                reason,
+            })
+        };
         if agent.presence != Presence::Available {
-            return no(Rule::Presence, format!("is {}", crate::explain::presence_word(agent.presence)));
+            return no(
+                Rule::Presence,
+                format!("is {}", crate::explain::presence_word(agent.presence)),
+            );
         }
         if !self.on_shift(agent) {
             return no(Rule::Shift, "is off shift".into());
         }
         let load = self.load(id);
         if load + chat.weight > agent.config.capacity {
-            return no(Rule::Capacity, format!("{load} of {} units in use, the chat takes {}", agent.config.capacity, chat.weight));
+            return no(
+                Rule::Capacity,
+                format!(
+                    "{load} of {} units in use, the chat takes {}",
+                    agent.config.capacity, chat.weight
+                ),
+            );
         }
         if self.refused(chat, id) {
-            return no(Rule::Declined, "declined or ignored it within the last minute".into());
+            return no(
+                Rule::Declined,
+                "declined or ignored it within the last minute".into(),
+            );
         }
         None
     }

@@ -10,32 +10,49 @@ use crate::state::State;
 impl State {
     /// Shows a waiting chat to an agent and takes the units.
     pub(crate) fn offer(&mut self, chat: &ChatId, agent: &AgentId, candidates: Vec<Candidate>) {
-        let timeout = self.queues.get(&self.chats[chat].queue).map_or(HOUR_MS, |q| q.offer_timeout_ms);
+        let timeout = self
+            .queues
+            .get(&self.chats[chat].queue)
+            .map_or(HOUR_MS, |q| q.offer_timeout_ms);
         let until = self.meta.now + Millis::from(timeout);
         let mut assignment = 0;
-        let event = Event { candidates, ..self.event(What::Offered, Some(agent), "") };
+        let event = Event {
+            candidates,
+            ..self.event(What::Offered, Some(agent), "")
+        };
         self.edit_chat(chat, |c| {
             c.assignment += 1;
             assignment = c.assignment;
-            c.phase = Phase::Offered { agent: agent.clone(), until };
+            c.phase = Phase::Offered {
+                agent: agent.clone(),
+                until,
+            };
             c.tell(event);
         });
         let now = self.meta.now;
         self.edit_agent(agent, |a| a.idle_since = now);
         self.meta.totals.offers += 1;
-        self.work.effects.push(Effect::OfferMade { agent: agent.clone(), chat: chat.clone(), assignment, until });
+        self.work.effects.push(Effect::OfferMade {
+            agent: agent.clone(),
+            chat: chat.clone(),
+            assignment,
+            until,
+        });
     }
 
     /// Takes an offer back and puts the chat in line again at its place. The agent is kept from it for
     /// [`REFUSAL_MS`] when they had their say.
     pub(crate) fn withdraw(&mut self, chat: &ChatId, what: What, detail: &str, refused: bool) {
-        let Phase::Offered { agent, .. } = self.chats[chat].phase.clone() else { return };
+        let Phase::Offered { agent, .. } = self.chats[chat].phase.clone() else {
+            return;
+        };
         let assignment = self.chats[chat].assignment;
         let event = self.event(what, Some(&agent), detail);
         let now = self.meta.now;
         self.edit_chat(chat, |c| {
             c.phase = Phase::Waiting;
-            c.refusals.retain(|(who, until)| *until > now && *who != agent);
+            c.refusals
+                .retain(|(who, until)| *until > now && *who != agent);
             if refused {
                 c.refusals.push((agent.clone(), now + REFUSAL_MS));
                 if c.refusals.len() > REFUSALS_MAX {
@@ -44,12 +61,18 @@ impl State {
             }
             c.tell(event);
         });
-        self.work.effects.push(Effect::OfferWithdrawn { agent, chat: chat.clone(), assignment });
+        self.work.effects.push(Effect::OfferWithdrawn {
+            agent,
+            chat: chat.clone(),
+            assignment,
+        });
     }
 
     /// An offer ran out.
     pub(crate) fn offer_timed_out(&mut self, chat: &ChatId) {
-        let Phase::Offered { agent, .. } = self.chats[chat].phase.clone() else { return };
+        let Phase::Offered { agent, .. } = self.chats[chat].phase.clone() else {
+            return;
+        };
         self.withdraw(chat, What::OfferTimedOut, "", true);
         self.edit_agent(&agent, |a| {
             a.ignored += 1;
@@ -60,21 +83,37 @@ impl State {
     }
 
     /// Checks that the agent's current offer of the chat is the one meant.
-    fn offered(&self, agent: &AgentId, epoch: Epoch, chat: &ChatId, assignment: u64) -> Result<(), Reject> {
+    fn offered(
+        &self,
+        agent: &AgentId,
+        epoch: Epoch,
+        chat: &ChatId,
+        assignment: u64,
+    ) -> Result<(), Reject> {
         self.session(agent, epoch)?;
         let c = self.chat(chat)?;
         match &c.phase {
             Phase::Offered { agent: to, .. } if to == agent && c.assignment == assignment => Ok(()),
-            _ => Err(Reject::Conflict(format!("offer {assignment} of chat '{chat}' is no longer open to agent '{agent}'; wait for the next offer"))),
+            _ => Err(Reject::Conflict(format!(
+                "offer {assignment} of chat '{chat}' is no longer open to agent '{agent}'; wait for the next offer"
+            ))),
         }
     }
 
-    pub(crate) fn accept_offer(&mut self, agent: &AgentId, epoch: Epoch, chat: &ChatId, assignment: u64) -> Result<Answer, Reject> {
+    pub(crate) fn accept_offer(
+        &mut self,
+        agent: &AgentId,
+        epoch: Epoch,
+        chat: &ChatId,
+        assignment: u64,
+    ) -> Result<Answer, Reject> {
         self.offered(agent, epoch, chat, assignment)?;
         let event = self.event(What::Accepted, Some(agent), "");
         let now = self.meta.now;
         self.edit_chat(chat, |c| {
-            c.phase = Phase::Active { agent: agent.clone() };
+            c.phase = Phase::Active {
+                agent: agent.clone(),
+            };
             c.answered_by = Some(agent.clone());
             if c.answered == 0 {
                 c.answered = now;
@@ -86,7 +125,14 @@ impl State {
         Ok(self.answer(chat))
     }
 
-    pub(crate) fn decline_offer(&mut self, agent: &AgentId, epoch: Epoch, chat: &ChatId, assignment: u64, reason: &str) -> Result<Answer, Reject> {
+    pub(crate) fn decline_offer(
+        &mut self,
+        agent: &AgentId,
+        epoch: Epoch,
+        chat: &ChatId,
+        assignment: u64,
+        reason: &str,
+    ) -> Result<Answer, Reject> {
         bytes("reason", reason, 0, REASON_BYTES_MAX)?;
         self.offered(agent, epoch, chat, assignment)?;
         self.withdraw(chat, What::Declined, reason, true);
@@ -100,7 +146,11 @@ pub(crate) fn bytes(field: &str, text: &str, min: usize, max: usize) -> Result<(
     if (min..=max).contains(&text.len()) {
         return Ok(());
     }
-    Err(Reject::Invalid { field: field.to_owned(), problem: format!("has {} bytes", text.len()), fix: format!("give {min} to {max}") })
+    Err(Reject::Invalid {
+        field: field.to_owned(),
+        problem: format!("has {} bytes", text.len()),
+        fix: format!("give {min} to {max}"),
+    })
 }
 
 /// Refuses a number out of bounds.
@@ -108,5 +158,9 @@ pub(crate) fn bounds(field: &str, value: u64, min: u64, max: u64) -> Result<(), 
     if (min..=max).contains(&value) {
         return Ok(());
     }
-    Err(Reject::Invalid { field: field.to_owned(), problem: format!("{value} is out of bounds"), fix: format!("give {min} to {max}") })
+    Err(Reject::Invalid {
+        field: field.to_owned(),
+        problem: format!("{value} is out of bounds"),
+        fix: format!("give {min} to {max}"),
+    })
 }

@@ -12,7 +12,9 @@ use crate::state::{AgentState, State};
 
 impl State {
     fn agent(&self, id: &AgentId) -> Result<&AgentState, Reject> {
-        self.agents.get(id).ok_or_else(|| unknown("agent_id", "agent", &id.0))
+        self.agents
+            .get(id)
+            .ok_or_else(|| unknown("agent_id", "agent", &id.0))
     }
 
     /// Checks that `epoch` is the agent's live session.
@@ -22,11 +24,26 @@ impl State {
         if agent.epoch == epoch && live {
             return Ok(());
         }
-        Err(Reject::Fenced { agent: id.clone(), given: epoch, current: agent.epoch })
+        Err(Reject::Fenced {
+            agent: id.clone(),
+            given: epoch,
+            current: agent.epoch,
+        })
     }
 
-    pub(crate) fn open_session(&mut self, id: &AgentId, node: NodeId, resume: Epoch, grace_ms: u32) -> Result<Answer, Reject> {
-        bounds("grace_ms", grace_ms.into(), GRACE_MS.0.into(), GRACE_MS.1.into())?;
+    pub(crate) fn open_session(
+        &mut self,
+        id: &AgentId,
+        node: NodeId,
+        resume: Epoch,
+        grace_ms: u32,
+    ) -> Result<Answer, Reject> {
+        bounds(
+            "grace_ms",
+            grace_ms.into(),
+            GRACE_MS.0.into(),
+            GRACE_MS.1.into(),
+        )?;
         let agent = self.agent(id)?;
         let resumed = resume != 0 && resume == agent.epoch;
         let presence = match agent.presence {
@@ -37,7 +54,10 @@ impl State {
         };
         let old = agent.epoch;
         if !matches!(agent.presence, Presence::Offline | Presence::Lost) {
-            self.work.effects.push(Effect::SessionFenced { agent: id.clone(), epoch: old });
+            self.work.effects.push(Effect::SessionFenced {
+                agent: id.clone(),
+                epoch: old,
+            });
         }
         self.withdraw_offers(id, "the agent opened a new session");
         self.edit_agent(id, |a| {
@@ -62,7 +82,11 @@ impl State {
         let now = self.meta.now;
         self.edit_agent(id, |a| {
             // Whoever ignored offers and then vanished is not called ready on return.
-            a.presence_before = if a.presence == Presence::NotResponding { Presence::Break } else { a.presence };
+            a.presence_before = if a.presence == Presence::NotResponding {
+                Presence::Break
+            } else {
+                a.presence
+            };
             a.presence = Presence::Lost;
             a.grace_until = now + Millis::from(a.grace_ms);
             a.node = 0;
@@ -71,7 +95,10 @@ impl State {
     }
 
     pub(crate) fn node_lost(&mut self, node: NodeId) -> Result<Answer, Reject> {
-        let agents: Vec<AgentId> = self.sessions_of(node).map(|a| a.config.id.clone()).collect();
+        let agents: Vec<AgentId> = self
+            .sessions_of(node)
+            .map(|a| a.config.id.clone())
+            .collect();
         for agent in agents {
             self.lose(&agent);
         }
@@ -113,9 +140,21 @@ impl State {
         }
     }
 
-    pub(crate) fn set_presence(&mut self, id: &AgentId, epoch: Epoch, presence: Presence) -> Result<Answer, Reject> {
-        if !matches!(presence, Presence::Available | Presence::Break | Presence::Draining) {
-            return Err(Reject::Invalid { field: "presence".into(), problem: "cannot be chosen".into(), fix: "give available, break or draining".into() });
+    pub(crate) fn set_presence(
+        &mut self,
+        id: &AgentId,
+        epoch: Epoch,
+        presence: Presence,
+    ) -> Result<Answer, Reject> {
+        if !matches!(
+            presence,
+            Presence::Available | Presence::Break | Presence::Draining
+        ) {
+            return Err(Reject::Invalid {
+                field: "presence".into(),
+                problem: "cannot be chosen".into(),
+                fix: "give available, break or draining".into(),
+            });
         }
         self.session(id, epoch)?;
         self.edit_agent(id, |a| {
@@ -129,7 +168,11 @@ impl State {
     }
 
     fn withdraw_offers(&mut self, id: &AgentId, detail: &str) {
-        let offers: Vec<ChatId> = self.held(id).filter(|c| matches!(c.phase, Phase::Offered { .. })).map(|c| c.id.clone()).collect();
+        let offers: Vec<ChatId> = self
+            .held(id)
+            .filter(|c| matches!(c.phase, Phase::Offered { .. }))
+            .map(|c| c.id.clone())
+            .collect();
         for chat in offers {
             self.withdraw(&chat, What::OfferWithdrawn, detail, false);
         }

@@ -301,19 +301,30 @@ impl State {
     /// Chats offered to or held by the agent.
     pub fn held(&self, agent: &AgentId) -> impl Iterator<Item = &Chat> {
         let held = self.index.holdings.get(agent);
-        held.into_iter().flat_map(|h| &h.chats).filter_map(|id| self.chats.get(id))
+        held.into_iter()
+            .flat_map(|h| &h.chats)
+            .filter_map(|id| self.chats.get(id))
     }
     /// Whether the agent's schedule says work; an agent without one is always on shift.
     pub fn on_shift(&self, agent: &AgentState) -> bool {
-        agent.config.schedule.as_ref().is_none_or(|s| self.schedule_open(s))
+        agent
+            .config
+            .schedule
+            .as_ref()
+            .is_none_or(|s| self.schedule_open(s))
     }
     /// Whether a schedule is inside one of its spans now.
     pub fn schedule_open(&self, schedule: &ScheduleId) -> bool {
-        self.schedules.get(schedule).is_some_and(|s| s.contains(self.meta.now))
+        self.schedules
+            .get(schedule)
+            .is_some_and(|s| s.contains(self.meta.now))
     }
     /// Whether the queue is inside its opening hours.
     pub fn queue_open(&self, queue: &Queue) -> bool {
-        queue.schedule.as_ref().is_none_or(|s| self.schedule_open(s))
+        queue
+            .schedule
+            .as_ref()
+            .is_none_or(|s| self.schedule_open(s))
     }
     /// How many chats of the queue are in each kind of phase.
     pub fn queue_counts(&self, queue: &QueueId) -> QueueCounts {
@@ -327,7 +338,8 @@ impl State {
     pub fn position(&self, chat: &Chat) -> Option<u32> {
         let line = self.index.order.get(&chat.queue)?;
         let key = (self.order_of(chat), chat.id.clone());
-        line.contains(&key).then(|| line.range(..key).count() as u32 + 1)
+        line.contains(&key)
+            .then(|| line.range(..key).count() as u32 + 1)
     }
     /// Agents of the queue ready to take a chat now.
     pub fn agents_ready(&self, queue: &QueueId) -> u32 {
@@ -336,7 +348,9 @@ impl State {
     /// Agents whose session the node holds.
     pub fn sessions_of(&self, node: NodeId) -> impl Iterator<Item = &AgentState> {
         let ids = self.index.nodes.get(&node);
-        ids.into_iter().flatten().filter_map(|id| self.agents.get(id))
+        ids.into_iter()
+            .flatten()
+            .filter_map(|id| self.agents.get(id))
     }
 
     /// Nodes that hold sessions.
@@ -349,7 +363,11 @@ impl State {
     /// and nothing starves: priority + waited/ageing, solved for the arrival.
     pub(crate) fn order_of(&self, chat: &Chat) -> i64 {
         let ageing = self.queues.get(&chat.queue).map_or(0, |q| q.ageing_ms);
-        let point = if ageing == 0 { crate::limits::DAY_MS } else { ageing };
+        let point = if ageing == 0 {
+            crate::limits::DAY_MS
+        } else {
+            ageing
+        };
         chat.arrived - i64::from(chat.priority) * i64::from(point)
     }
 }
@@ -373,7 +391,9 @@ impl Chat {
     /// Who it is offered to or held by.
     pub fn holder(&self) -> Option<&AgentId> {
         match &self.phase {
-            Phase::Offered { agent, .. } | Phase::Active { agent } | Phase::WrapUp { agent, .. } => Some(agent),
+            Phase::Offered { agent, .. }
+            | Phase::Active { agent }
+            | Phase::WrapUp { agent, .. } => Some(agent),
             _ => None,
         }
     }

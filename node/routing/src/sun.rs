@@ -40,13 +40,22 @@ impl State {
                 let schedule = self.schedules.get(&region.schedule);
                 let key = match schedule.and_then(|s| s.span_at(now)) {
                     Some(span) => (0, now - span.end),
-                    None => (1, schedule.and_then(|s| s.next_start(now)).unwrap_or(Millis::MAX)),
+                    None => (
+                        1,
+                        schedule
+                            .and_then(|s| s.next_start(now))
+                            .unwrap_or(Millis::MAX),
+                    ),
                 };
                 (key, region.id.clone())
             })
             .collect();
         order.sort();
-        order.into_iter().enumerate().map(|(place, (_, id))| (id, place)).collect()
+        order
+            .into_iter()
+            .enumerate()
+            .map(|(place, (_, id))| (id, place))
+            .collect()
     }
 }
 
@@ -55,31 +64,71 @@ mod tests {
     use super::*;
 
     fn schedule(spans: &[(i64, i64)]) -> Schedule {
-        let spans = spans.iter().map(|(start, end)| Span { start: *start, end: *end }).collect();
-        Schedule { id: "s".into(), spans, horizon: 100, zone_data: String::new(), source: vec![] }
+        let spans = spans
+            .iter()
+            .map(|(start, end)| Span {
+                start: *start,
+                end: *end,
+            })
+            .collect();
+        Schedule {
+            id: "s".into(),
+            spans,
+            horizon: 100,
+            zone_data: String::new(),
+            source: vec![],
+        }
     }
 
     #[test]
     fn edges_are_half_open() {
         let s = schedule(&[(10, 20), (30, 40)]);
         assert!(!s.contains(9) && s.contains(10) && s.contains(19) && !s.contains(20));
-        assert_eq!((s.next_edge(0), s.next_edge(10), s.next_edge(20), s.next_edge(40)), (Some(10), Some(20), Some(30), None));
+        assert_eq!(
+            (
+                s.next_edge(0),
+                s.next_edge(10),
+                s.next_edge(20),
+                s.next_edge(40)
+            ),
+            (Some(10), Some(20), Some(30), None)
+        );
         assert_eq!(s.next_start(10), Some(30));
     }
 
     #[test]
     fn the_region_with_most_of_its_day_left_leads() {
         let mut state = State::default();
-        for (id, spans) in [("ap", &[(0, 50)][..]), ("eu", &[(40, 90)]), ("us", &[(70, 120)]), ("xx", &[(60, 70)])] {
+        for (id, spans) in [
+            ("ap", &[(0, 50)][..]),
+            ("eu", &[(40, 90)]),
+            ("us", &[(70, 120)]),
+            ("xx", &[(60, 70)]),
+        ] {
             let mut s = schedule(spans);
             s.id = id.into();
-            state.regions.insert(id.into(), Region { id: id.into(), zone: String::new(), schedule: id.into() });
+            state.regions.insert(
+                id.into(),
+                Region {
+                    id: id.into(),
+                    zone: String::new(),
+                    schedule: id.into(),
+                },
+            );
             state.schedules.insert(id.into(), s);
         }
         let order = |state: &State| {
-            let mut order: Vec<_> = state.sun_order().into_iter().map(|(id, at)| (at, id.0)).collect();
+            let mut order: Vec<_> = state
+                .sun_order()
+                .into_iter()
+                .map(|(id, at)| (at, id.0))
+                .collect();
             order.sort();
-            order.into_iter().map(|(_, id)| id).collect::<Vec<_>>().join(" ")
+            order
+                .into_iter()
+                .map(|(_, id)| id)
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         state.meta.now = 45;
         assert_eq!(order(&state), "eu ap xx us");

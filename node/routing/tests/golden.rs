@@ -32,7 +32,10 @@ fn play(script: &str) -> String {
 #[test]
 fn scripts_play_as_written() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
-    let mut paths: Vec<_> = std::fs::read_dir(&folder).expect("testdata").map(|e| e.expect("entry").path()).collect();
+    let mut paths: Vec<_> = std::fs::read_dir(&folder)
+        .expect("testdata")
+        .map(|e| e.expect("entry").path())
+        .collect();
     paths.sort();
     assert!(!paths.is_empty(), "no scripts");
     let rewrite = std::env::var_os("REWRITE").is_some();
@@ -43,8 +46,18 @@ fn scripts_play_as_written() {
         if rewrite {
             std::fs::write(&path, played).expect("write script");
         } else if played != script {
-            let at = played.lines().zip(script.lines()).position(|(a, b)| a != b).unwrap_or(played.lines().count().min(script.lines().count()));
-            differ.push(format!("{}:{}: expected {:?}, got {:?}", path.display(), at + 1, script.lines().nth(at), played.lines().nth(at)));
+            let at = played
+                .lines()
+                .zip(script.lines())
+                .position(|(a, b)| a != b)
+                .unwrap_or(played.lines().count().min(script.lines().count()));
+            differ.push(format!(
+                "{}:{}: expected {:?}, got {:?}",
+                path.display(),
+                at + 1,
+                script.lines().nth(at),
+                played.lines().nth(at)
+            ));
         }
     }
     assert!(differ.is_empty(), "{}", differ.join("\n"));

@@ -36,7 +36,15 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let agent = prop_oneof![Just("a1"), Just("a2"), Just("a3"), Just("a4"), Just("a9")];
     let chat = (0..12u32).prop_map(|n| format!("c{n}"));
-    let langs = prop_oneof![Just("en"), Just("es"), Just("pt"), Just("pt-BR,es"), Just("ca"), Just("nl,en"), Just("")];
+    let langs = prop_oneof![
+        Just("en"),
+        Just("es"),
+        Just("pt"),
+        Just("pt-BR,es"),
+        Just("ca"),
+        Just("nl,en"),
+        Just("")
+    ];
     let who = (agent.clone(), chat.clone(), 0..12u64);
     prop_oneof![
         6 => (chat.clone(), 0..30u32, langs, 0..11u32, 0..4u32, 0..12u32, 0..4u32).prop_map(|(c, n, l, p, w, s, v)| {
@@ -65,7 +73,10 @@ fn act(state: &State, agent: &str, n: u64) -> Option<String> {
     let id = &chat.id;
     Some(match (&chat.phase, n % 4) {
         (Phase::Offered { .. }, 0) => format!("decline {agent} {id} reason=busy"),
-        (Phase::Offered { .. }, 1) => format!("accept {agent} {id} assignment={}", chat.assignment.saturating_sub(1)),
+        (Phase::Offered { .. }, 1) => format!(
+            "accept {agent} {id} assignment={}",
+            chat.assignment.saturating_sub(1)
+        ),
         (Phase::Offered { .. }, _) => format!("accept {agent} {id}"),
         (Phase::Active { .. }, 0) => format!("transfer {agent} {id} queue=b"),
         (Phase::Active { .. }, 1) => format!("transfer {agent} {id} agent=a4"),
@@ -76,7 +87,11 @@ fn act(state: &State, agent: &str, n: u64) -> Option<String> {
 
 /// What a replica writes down: every entity, in order.
 fn bytes(state: &State) -> String {
-    state.keys().iter().map(|k| format!("{k:?}={:?}\n", state.entity(k))).collect()
+    state
+        .keys()
+        .iter()
+        .map(|k| format!("{k:?}={:?}\n", state.entity(k)))
+        .collect()
 }
 
 fn must(check: Result<(), String>, after: &str) {

@@ -20,29 +20,49 @@ pub const HORIZON_DAYS: u32 = 366;
 pub const HORIZON_DAYS_LEFT: u32 = 350;
 
 pub(crate) fn invalid(field: &str, problem: impl Into<String>, fix: impl Into<String>) -> Reject {
-    Reject::Invalid { field: field.to_owned(), problem: problem.into(), fix: fix.into() }
+    Reject::Invalid {
+        field: field.to_owned(),
+        problem: problem.into(),
+        fix: fix.into(),
+    }
 }
 
 /// A language tag in canonical form, or a refusal that names the field.
 pub fn tag(field: &str, text: &str) -> Result<Language, Reject> {
     if text.len() > limits::LANGUAGE_BYTES_MAX {
-        return Err(invalid(field, format!("has {} bytes", text.len()), format!("give 2 to {}", limits::LANGUAGE_BYTES_MAX)));
+        return Err(invalid(
+            field,
+            format!("has {} bytes", text.len()),
+            format!("give 2 to {}", limits::LANGUAGE_BYTES_MAX),
+        ));
     }
     language::canonical(text).map_err(|e| {
         let text = e.to_string();
-        let (problem, fix) = text.split_once("; ").unwrap_or((&text, "use BCP-47, such as pt-BR"));
+        let (problem, fix) = text
+            .split_once("; ")
+            .unwrap_or((&text, "use BCP-47, such as pt-BR"));
         invalid(field, problem, fix)
     })
 }
 
 /// Tags in canonical form, in order.
 pub fn tags(field: &str, texts: &[String]) -> Result<Vec<Language>, Reject> {
-    texts.iter().enumerate().map(|(i, text)| tag(&format!("{field}[{i}]"), text)).collect()
+    texts
+        .iter()
+        .enumerate()
+        .map(|(i, text)| tag(&format!("{field}[{i}]"), text))
+        .collect()
 }
 
 /// Skills as the core wants them.
 pub fn skills(skills: &[api::SkillLevel]) -> Vec<SkillLevel> {
-    skills.iter().map(|s| SkillLevel { skill: SkillId(s.skill.clone()), level: s.level }).collect()
+    skills
+        .iter()
+        .map(|s| SkillLevel {
+            skill: SkillId(s.skill.clone()),
+            level: s.level,
+        })
+        .collect()
 }
 
 fn level(field: &str, level: i32) -> Result<Level, Reject> {
@@ -51,7 +71,13 @@ fn level(field: &str, level: i32) -> Result<Level, Reject> {
         Ok(api::LanguageLevel::Working) => Level::Working,
         Ok(api::LanguageLevel::Fluent) => Level::Fluent,
         Ok(api::LanguageLevel::Native) => Level::Native,
-        _ => return Err(invalid(field, "is not given", "give translated, working, fluent or native")),
+        _ => {
+            return Err(invalid(
+                field,
+                "is not given",
+                "give translated, working, fluent or native",
+            ));
+        }
     })
 }
 
@@ -69,16 +95,30 @@ pub fn changes(config: &api::Configuration, now: Millis) -> Result<Vec<ConfigCha
         let mut fallbacks = Vec::new();
         for (i, f) in w.fallbacks.iter().enumerate() {
             let at = format!("workspace.fallbacks[{i}]");
-            fallbacks.push((tag(&format!("{at}.language"), &f.language)?, tags(&format!("{at}.accept"), &f.accept)?));
+            fallbacks.push((
+                tag(&format!("{at}.language"), &f.language)?,
+                tags(&format!("{at}.accept"), &f.accept)?,
+            ));
         }
-        out.push(ConfigChange::PutWorkspace(Workspace { name: w.name.clone(), fallbacks }));
+        out.push(ConfigChange::PutWorkspace(Workspace {
+            name: w.name.clone(),
+            fallbacks,
+        }));
     }
     for (i, s) in config.schedules.iter().enumerate() {
-        out.push(ConfigChange::PutSchedule(schedule(&format!("schedules[{i}]"), s, now)?));
+        out.push(ConfigChange::PutSchedule(schedule(
+            &format!("schedules[{i}]"),
+            s,
+            now,
+        )?));
     }
     for (i, r) in config.regions.iter().enumerate() {
         calendar::zone(&r.zone).map_err(|e| refused(&format!("regions[{i}]"), &e))?;
-        out.push(ConfigChange::PutRegion(Region { id: RegionId(r.id.clone()), zone: r.zone.clone(), schedule: ScheduleId(r.schedule.clone()) }));
+        out.push(ConfigChange::PutRegion(Region {
+            id: RegionId(r.id.clone()),
+            zone: r.zone.clone(),
+            schedule: ScheduleId(r.schedule.clone()),
+        }));
     }
     for (i, q) in config.queues.iter().enumerate() {
         out.push(ConfigChange::PutQueue(queue(&format!("queues[{i}]"), q)?));
@@ -102,7 +142,13 @@ fn queue(at: &str, q: &api::Queue) -> Result<Queue, Reject> {
         });
     }
     if steps.is_empty() {
-        steps.push(RelaxationStep { after_ms: 0, language_level: Level::Fluent, fallback_languages: false, skill_levels_off: 0, regions: Vec::new() });
+        steps.push(RelaxationStep {
+            after_ms: 0,
+            language_level: Level::Fluent,
+            fallback_languages: false,
+            skill_levels_off: 0,
+            regions: Vec::new(),
+        });
     }
     Ok(Queue {
         id: QueueId(q.id.clone()),
@@ -114,7 +160,10 @@ fn queue(at: &str, q: &api::Queue) -> Result<Queue, Reject> {
         waiting_max: or(q.waiting_max, 10_000),
         ageing_ms: q.ageing_ms,
         answer_target_ms: or(q.answer_target_ms, 46_000),
-        overflow: q.overflow.as_ref().map(|o| Overflow { after_ms: o.after_ms, queue: QueueId(o.queue.clone()) }),
+        overflow: q.overflow.as_ref().map(|o| Overflow {
+            after_ms: o.after_ms,
+            queue: QueueId(o.queue.clone()),
+        }),
         sticky_ms: q.sticky_ms,
     })
 }
@@ -123,7 +172,10 @@ fn agent(at: &str, a: &api::Agent) -> Result<Agent, Reject> {
     let mut languages = Vec::new();
     for (i, l) in a.languages.iter().enumerate() {
         let at = format!("{at}.languages[{i}]");
-        languages.push(LanguageLevel { language: tag(&format!("{at}.language"), &l.language)?, level: level(&format!("{at}.level"), l.level)? });
+        languages.push(LanguageLevel {
+            language: tag(&format!("{at}.language"), &l.language)?,
+            level: level(&format!("{at}.level"), l.level)?,
+        });
     }
     Ok(Agent {
         id: AgentId(a.id.clone()),
@@ -154,7 +206,9 @@ pub fn schedule(at: &str, s: &api::Schedule, now: Millis) -> Result<Schedule, Re
     }
     let plan = plan(at, s)?;
     let from = now - 7 * Millis::from(limits::DAY_MS);
-    let spans = plan.resolve(from, HORIZON_DAYS).map_err(|e| refused(at, &e))?;
+    let spans = plan
+        .resolve(from, HORIZON_DAYS)
+        .map_err(|e| refused(at, &e))?;
     Ok(Schedule {
         id: ScheduleId(s.id.clone()),
         spans,
@@ -167,12 +221,34 @@ pub fn schedule(at: &str, s: &api::Schedule, now: Millis) -> Result<Schedule, Re
 /// A schedule planned elsewhere is taken as it is and never resolved again.
 fn given_spans(at: &str, s: &api::Schedule) -> Result<Schedule, Reject> {
     if !(s.week.is_empty() && s.holidays.is_empty() && s.exceptions.is_empty()) {
-        return Err(invalid(&format!("{at}.spans"), "cannot stand beside week, holidays or exceptions", "give one or the other"));
+        return Err(invalid(
+            &format!("{at}.spans"),
+            "cannot stand beside week, holidays or exceptions",
+            "give one or the other",
+        ));
     }
-    let spans = s.spans.iter().map(|span| Span { start: span.from_ms, end: span.to_ms }).collect();
+    let spans = s
+        .spans
+        .iter()
+        .map(|span| Span {
+            start: span.from_ms,
+            end: span.to_ms,
+        })
+        .collect();
     // The source repeats the spans, which the core bounds; only what shows them again is kept.
-    let source = api::Schedule { id: s.id.clone(), zone: s.zone.clone(), ..Default::default() }.encode_to_vec();
-    Ok(Schedule { id: ScheduleId(s.id.clone()), spans, horizon: Millis::MAX, zone_data: String::new(), source })
+    let source = api::Schedule {
+        id: s.id.clone(),
+        zone: s.zone.clone(),
+        ..Default::default()
+    }
+    .encode_to_vec();
+    Ok(Schedule {
+        id: ScheduleId(s.id.clone()),
+        spans,
+        horizon: Millis::MAX,
+        zone_data: String::new(),
+        source,
+    })
 }
 
 fn plan(at: &str, s: &api::Schedule) -> Result<Plan, Reject> {
@@ -180,15 +256,30 @@ fn plan(at: &str, s: &api::Schedule) -> Result<Plan, Reject> {
     for (i, shift) in s.week.iter().enumerate() {
         let at = format!("{at}.week[{i}]");
         if shift.days.is_empty() {
-            return Err(invalid(&format!("{at}.days"), "is empty", "name the days: mon to sun"));
+            return Err(invalid(
+                &format!("{at}.days"),
+                "is empty",
+                "name the days: mon to sun",
+            ));
         }
-        let (start, end) = (time(&format!("{at}.from"), &shift.from)?, time(&format!("{at}.to"), &shift.to)?);
+        let (start, end) = (
+            time(&format!("{at}.from"), &shift.from)?,
+            time(&format!("{at}.to"), &shift.to)?,
+        );
         for (d, text) in shift.days.iter().enumerate() {
             let at = format!("{at}.days[{d}]");
             if shift.days[..d].contains(text) {
-                return Err(invalid(&at, format!("'{text}' is named twice"), "take one out"));
+                return Err(invalid(
+                    &at,
+                    format!("'{text}' is named twice"),
+                    "take one out",
+                ));
             }
-            week.push(WeeklyShift { day: day(&at, text)?, start, end });
+            week.push(WeeklyShift {
+                day: day(&at, text)?,
+                start,
+                end,
+            });
         }
     }
     let mut holidays = BTreeSet::new();
@@ -200,13 +291,28 @@ fn plan(at: &str, s: &api::Schedule) -> Result<Plan, Reject> {
         let at = format!("{at}.exceptions[{i}]");
         let mut hours = Vec::new();
         for (h, span) in e.hours.iter().enumerate() {
-            hours.push((time(&format!("{at}.hours[{h}].from"), &span.from)?, time(&format!("{at}.hours[{h}].to"), &span.to)?));
+            hours.push((
+                time(&format!("{at}.hours[{h}].from"), &span.from)?,
+                time(&format!("{at}.hours[{h}].to"), &span.to)?,
+            ));
         }
-        if exceptions.insert(date(&format!("{at}.date"), &e.date)?, hours).is_some() {
-            return Err(invalid(&format!("{at}.date"), format!("'{}' is named twice", e.date), "put its hours together"));
+        if exceptions
+            .insert(date(&format!("{at}.date"), &e.date)?, hours)
+            .is_some()
+        {
+            return Err(invalid(
+                &format!("{at}.date"),
+                format!("'{}' is named twice", e.date),
+                "put its hours together",
+            ));
         }
     }
-    Ok(Plan { zone: s.zone.clone(), week, holidays, exceptions })
+    Ok(Plan {
+        zone: s.zone.clone(),
+        week,
+        holidays,
+        exceptions,
+    })
 }
 
 fn day(field: &str, text: &str) -> Result<Weekday, Reject> {
@@ -218,7 +324,13 @@ fn day(field: &str, text: &str) -> Result<Weekday, Reject> {
         "fri" => Weekday::Friday,
         "sat" => Weekday::Saturday,
         "sun" => Weekday::Sunday,
-        _ => return Err(invalid(field, format!("'{text}' is no day"), "use mon, tue, wed, thu, fri, sat or sun")),
+        _ => {
+            return Err(invalid(
+                field,
+                format!("'{text}' is no day"),
+                "use mon, tue, wed, thu, fri, sat or sun",
+            ));
+        }
     })
 }
 
@@ -226,11 +338,24 @@ fn time(field: &str, text: &str) -> Result<Time, Reject> {
     if text == "24:00" {
         return Ok(Time::midnight());
     }
-    let parsed = text.split_once(':').filter(|(h, m)| h.len() == 2 && m.len() == 2);
-    let number = |t: &str| t.bytes().all(|b| b.is_ascii_digit()).then(|| t.parse::<i8>().ok()).flatten();
+    let parsed = text
+        .split_once(':')
+        .filter(|(h, m)| h.len() == 2 && m.len() == 2);
+    let number = |t: &str| {
+        t.bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| t.parse::<i8>().ok())
+            .flatten()
+    };
     parsed
         .and_then(|(h, m)| Time::new(number(h)?, number(m)?, 0, 0).ok())
-        .ok_or_else(|| invalid(field, format!("'{text}' is no time of day"), "use HH:MM, such as 09:30"))
+        .ok_or_else(|| {
+            invalid(
+                field,
+                format!("'{text}' is no time of day"),
+                "use HH:MM, such as 09:30",
+            )
+        })
 }
 
 fn date(field: &str, text: &str) -> Result<Date, Reject> {
@@ -247,22 +372,46 @@ pub fn configuration(state: &meridian_routing::state::State) -> api::Configurati
         regions: state.regions().values().map(show_region).collect(),
         schedules: state.schedules().values().map(show_schedule).collect(),
         queues: state.queues().values().map(show_queue).collect(),
-        agents: state.agents().values().map(|a| show_agent(&a.config)).collect(),
+        agents: state
+            .agents()
+            .values()
+            .map(|a| show_agent(&a.config))
+            .collect(),
     }
 }
 
 pub(crate) fn show_workspace(w: &Workspace) -> api::Workspace {
-    let fallback = |(l, accept): &(Language, Vec<Language>)| api::LanguageFallback { language: l.0.clone(), accept: accept.iter().map(|a| a.0.clone()).collect() };
-    api::Workspace { name: w.name.clone(), fallbacks: w.fallbacks.iter().map(fallback).collect() }
+    let fallback = |(l, accept): &(Language, Vec<Language>)| api::LanguageFallback {
+        language: l.0.clone(),
+        accept: accept.iter().map(|a| a.0.clone()).collect(),
+    };
+    api::Workspace {
+        name: w.name.clone(),
+        fallbacks: w.fallbacks.iter().map(fallback).collect(),
+    }
 }
 pub(crate) fn show_region(r: &Region) -> api::Region {
-    api::Region { id: r.id.0.clone(), zone: r.zone.clone(), schedule: r.schedule.0.clone() }
+    api::Region {
+        id: r.id.0.clone(),
+        zone: r.zone.clone(),
+        schedule: r.schedule.0.clone(),
+    }
 }
 pub(crate) fn show_schedule(s: &Schedule) -> api::Schedule {
     // The source was written by `schedule` above; one that cannot be read still shows its id.
-    let mut shown = api::Schedule::decode(&s.source[..]).unwrap_or_else(|_| api::Schedule { id: s.id.0.clone(), ..Default::default() });
+    let mut shown = api::Schedule::decode(&s.source[..]).unwrap_or_else(|_| api::Schedule {
+        id: s.id.0.clone(),
+        ..Default::default()
+    });
     if s.horizon == Millis::MAX {
-        shown.spans = s.spans.iter().map(|span| api::UtcSpan { from_ms: span.start, to_ms: span.end }).collect();
+        shown.spans = s
+            .spans
+            .iter()
+            .map(|span| api::UtcSpan {
+                from_ms: span.start,
+                to_ms: span.end,
+            })
+            .collect();
     }
     shown
 }
@@ -284,7 +433,10 @@ pub(crate) fn show_queue(q: &Queue) -> api::Queue {
         waiting_max: q.waiting_max,
         ageing_ms: q.ageing_ms,
         answer_target_ms: q.answer_target_ms,
-        overflow: q.overflow.as_ref().map(|o| api::Overflow { after_ms: o.after_ms, queue: o.queue.0.clone() }),
+        overflow: q.overflow.as_ref().map(|o| api::Overflow {
+            after_ms: o.after_ms,
+            queue: o.queue.0.clone(),
+        }),
         sticky_ms: q.sticky_ms,
     }
 }
@@ -294,8 +446,22 @@ pub(crate) fn show_agent(a: &Agent) -> api::Agent {
         name: a.name.clone(),
         region: a.region.0.clone(),
         schedule: a.schedule.as_ref().map(|s| s.0.clone()).unwrap_or_default(),
-        languages: a.languages.iter().map(|l| api::SpokenLanguage { language: l.language.0.clone(), level: l.level as i32 }).collect(),
-        skills: a.skills.iter().map(|s| api::SkillLevel { skill: s.skill.0.clone(), level: s.level }).collect(),
+        languages: a
+            .languages
+            .iter()
+            .map(|l| api::SpokenLanguage {
+                language: l.language.0.clone(),
+                level: l.level as i32,
+            })
+            .collect(),
+        skills: a
+            .skills
+            .iter()
+            .map(|s| api::SkillLevel {
+                skill: s.skill.0.clone(),
+                level: s.level,
+            })
+            .collect(),
         queues: a.queues.iter().map(|q| q.0.clone()).collect(),
         capacity: a.capacity,
     }

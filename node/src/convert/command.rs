@@ -13,7 +13,13 @@ use super::{Corrupt, model};
 pub const VERSION: u32 = 1;
 
 /// Writes a command. `at` is 0 until the leader stamps it, with [`stamp`].
-pub fn encode(at: Millis, request_id: &str, actor: &str, traceparent: &str, command: &Command) -> Vec<u8> {
+pub fn encode(
+    at: Millis,
+    request_id: &str,
+    actor: &str,
+    traceparent: &str,
+    command: &Command,
+) -> Vec<u8> {
     let stamped = log::Stamped {
         version: VERSION,
         at,
@@ -43,21 +49,42 @@ pub fn decode(index: u64, bytes: &[u8]) -> Result<(Stamped, String), Corrupt> {
     let stamped = message(bytes)?;
     let command = read(stamped.command.ok_or(Corrupt::Missing("command"))?)?;
     let traced = stamped.traceparent;
-    Ok((Stamped { index, at: stamped.at, request_id: stamped.request_id, actor: stamped.actor, command }, traced))
+    Ok((
+        Stamped {
+            index,
+            at: stamped.at,
+            request_id: stamped.request_id,
+            actor: stamped.actor,
+            command,
+        },
+        traced,
+    ))
 }
 
 fn message(bytes: &[u8]) -> Result<log::Stamped, Corrupt> {
-    let stamped = log::Stamped::decode(bytes).map_err(|e| Corrupt::Decode { what: "command", why: e.to_string() })?;
+    let stamped = log::Stamped::decode(bytes).map_err(|e| Corrupt::Decode {
+        what: "command",
+        why: e.to_string(),
+    })?;
     match stamped.version {
         1..=VERSION => Ok(stamped),
-        found => Err(Corrupt::Newer { found, known: VERSION }),
+        found => Err(Corrupt::Newer {
+            found,
+            known: VERSION,
+        }),
     }
 }
 
 fn write(command: &Command) -> Wire {
-    let of_agent = |agent: &AgentId, epoch: &Epoch, chat: Option<&ChatId>| log::OfAgent { agent: agent.0.clone(), epoch: *epoch, chat: chat.map(|c| c.0.clone()).unwrap_or_default() };
+    let of_agent = |agent: &AgentId, epoch: &Epoch, chat: Option<&ChatId>| log::OfAgent {
+        agent: agent.0.clone(),
+        epoch: *epoch,
+        chat: chat.map(|c| c.0.clone()).unwrap_or_default(),
+    };
     match command {
-        Command::Configure(changes) => Wire::Configure(log::Configure { changes: changes.iter().map(change).collect() }),
+        Command::Configure(changes) => Wire::Configure(log::Configure {
+            changes: changes.iter().map(change).collect(),
+        }),
         Command::StartChat(new) => Wire::StartChat(log::NewChat {
             chat: new.chat.0.clone(),
             queue: new.queue.0.clone(),
@@ -69,18 +96,79 @@ fn write(command: &Command) -> Wire {
             weight: new.weight,
             topic: new.topic.clone(),
         }),
-        Command::LeaveChat { chat } => Wire::LeaveChat(log::OfChat { chat: chat.0.clone() }),
-        Command::RateChat { chat, stars, comment } => Wire::RateChat(log::RateChat { chat: chat.0.clone(), stars: *stars, comment: comment.clone() }),
-        Command::OpenSession { agent, node, resume, grace_ms } => Wire::OpenSession(log::OpenSession { agent: agent.0.clone(), node: *node, resume: *resume, grace_ms: *grace_ms }),
+        Command::LeaveChat { chat } => Wire::LeaveChat(log::OfChat {
+            chat: chat.0.clone(),
+        }),
+        Command::RateChat {
+            chat,
+            stars,
+            comment,
+        } => Wire::RateChat(log::RateChat {
+            chat: chat.0.clone(),
+            stars: *stars,
+            comment: comment.clone(),
+        }),
+        Command::OpenSession {
+            agent,
+            node,
+            resume,
+            grace_ms,
+        } => Wire::OpenSession(log::OpenSession {
+            agent: agent.0.clone(),
+            node: *node,
+            resume: *resume,
+            grace_ms: *grace_ms,
+        }),
         Command::LoseSession { agent, epoch } => Wire::LoseSession(of_agent(agent, epoch, None)),
         Command::CloseSession { agent, epoch } => Wire::CloseSession(of_agent(agent, epoch, None)),
         Command::NodeLost { node } => Wire::NodeLost(log::NodeLost { node: *node }),
-        Command::SetPresence { agent, epoch, presence } => Wire::SetPresence(log::SetPresence { agent: agent.0.clone(), epoch: *epoch, presence: model::presence(*presence) }),
-        Command::AcceptOffer { agent, epoch, chat, assignment } => Wire::AcceptOffer(log::AnswerOffer { agent: agent.0.clone(), epoch: *epoch, chat: chat.0.clone(), assignment: *assignment, reason: String::new() }),
-        Command::DeclineOffer { agent, epoch, chat, assignment, reason } => Wire::DeclineOffer(log::AnswerOffer { agent: agent.0.clone(), epoch: *epoch, chat: chat.0.clone(), assignment: *assignment, reason: reason.clone() }),
-        Command::EndChat { agent, epoch, chat } => Wire::EndChat(of_agent(agent, epoch, Some(chat))),
-        Command::FinishWrapUp { agent, epoch, chat } => Wire::FinishWrapUp(of_agent(agent, epoch, Some(chat))),
-        Command::TransferChat { agent, epoch, chat, to, note } => Wire::TransferChat(log::TransferChat {
+        Command::SetPresence {
+            agent,
+            epoch,
+            presence,
+        } => Wire::SetPresence(log::SetPresence {
+            agent: agent.0.clone(),
+            epoch: *epoch,
+            presence: model::presence(*presence),
+        }),
+        Command::AcceptOffer {
+            agent,
+            epoch,
+            chat,
+            assignment,
+        } => Wire::AcceptOffer(log::AnswerOffer {
+            agent: agent.0.clone(),
+            epoch: *epoch,
+            chat: chat.0.clone(),
+            assignment: *assignment,
+            reason: String::new(),
+        }),
+        Command::DeclineOffer {
+            agent,
+            epoch,
+            chat,
+            assignment,
+            reason,
+        } => Wire::DeclineOffer(log::AnswerOffer {
+            agent: agent.0.clone(),
+            epoch: *epoch,
+            chat: chat.0.clone(),
+            assignment: *assignment,
+            reason: reason.clone(),
+        }),
+        Command::EndChat { agent, epoch, chat } => {
+            Wire::EndChat(of_agent(agent, epoch, Some(chat)))
+        }
+        Command::FinishWrapUp { agent, epoch, chat } => {
+            Wire::FinishWrapUp(of_agent(agent, epoch, Some(chat)))
+        }
+        Command::TransferChat {
+            agent,
+            epoch,
+            chat,
+            to,
+            note,
+        } => Wire::TransferChat(log::TransferChat {
             agent: agent.0.clone(),
             epoch: *epoch,
             chat: chat.0.clone(),
@@ -97,7 +185,12 @@ fn write(command: &Command) -> Wire {
 fn read(wire: Wire) -> Result<Command, Corrupt> {
     let (agent, chat) = (AgentId, ChatId);
     Ok(match wire {
-        Wire::Configure(c) => Command::Configure(c.changes.into_iter().map(read_change).collect::<Result<_, _>>()?),
+        Wire::Configure(c) => Command::Configure(
+            c.changes
+                .into_iter()
+                .map(read_change)
+                .collect::<Result<_, _>>()?,
+        ),
         Wire::StartChat(n) => Command::StartChat(NewChat {
             chat: chat(n.chat),
             queue: QueueId(n.queue),
@@ -110,16 +203,54 @@ fn read(wire: Wire) -> Result<Command, Corrupt> {
             topic: n.topic,
         }),
         Wire::LeaveChat(c) => Command::LeaveChat { chat: chat(c.chat) },
-        Wire::RateChat(r) => Command::RateChat { chat: chat(r.chat), stars: r.stars, comment: r.comment },
-        Wire::OpenSession(o) => Command::OpenSession { agent: agent(o.agent), node: o.node, resume: o.resume, grace_ms: o.grace_ms },
-        Wire::LoseSession(a) => Command::LoseSession { agent: agent(a.agent), epoch: a.epoch },
-        Wire::CloseSession(a) => Command::CloseSession { agent: agent(a.agent), epoch: a.epoch },
+        Wire::RateChat(r) => Command::RateChat {
+            chat: chat(r.chat),
+            stars: r.stars,
+            comment: r.comment,
+        },
+        Wire::OpenSession(o) => Command::OpenSession {
+            agent: agent(o.agent),
+            node: o.node,
+            resume: o.resume,
+            grace_ms: o.grace_ms,
+        },
+        Wire::LoseSession(a) => Command::LoseSession {
+            agent: agent(a.agent),
+            epoch: a.epoch,
+        },
+        Wire::CloseSession(a) => Command::CloseSession {
+            agent: agent(a.agent),
+            epoch: a.epoch,
+        },
         Wire::NodeLost(n) => Command::NodeLost { node: n.node },
-        Wire::SetPresence(p) => Command::SetPresence { agent: agent(p.agent), epoch: p.epoch, presence: model::read_presence(p.presence)? },
-        Wire::AcceptOffer(a) => Command::AcceptOffer { agent: agent(a.agent), epoch: a.epoch, chat: chat(a.chat), assignment: a.assignment },
-        Wire::DeclineOffer(a) => Command::DeclineOffer { agent: agent(a.agent), epoch: a.epoch, chat: chat(a.chat), assignment: a.assignment, reason: a.reason },
-        Wire::EndChat(a) => Command::EndChat { agent: agent(a.agent), epoch: a.epoch, chat: chat(a.chat) },
-        Wire::FinishWrapUp(a) => Command::FinishWrapUp { agent: agent(a.agent), epoch: a.epoch, chat: chat(a.chat) },
+        Wire::SetPresence(p) => Command::SetPresence {
+            agent: agent(p.agent),
+            epoch: p.epoch,
+            presence: model::read_presence(p.presence)?,
+        },
+        Wire::AcceptOffer(a) => Command::AcceptOffer {
+            agent: agent(a.agent),
+            epoch: a.epoch,
+            chat: chat(a.chat),
+            assignment: a.assignment,
+        },
+        Wire::DeclineOffer(a) => Command::DeclineOffer {
+            agent: agent(a.agent),
+            epoch: a.epoch,
+            chat: chat(a.chat),
+            assignment: a.assignment,
+            reason: a.reason,
+        },
+        Wire::EndChat(a) => Command::EndChat {
+            agent: agent(a.agent),
+            epoch: a.epoch,
+            chat: chat(a.chat),
+        },
+        Wire::FinishWrapUp(a) => Command::FinishWrapUp {
+            agent: agent(a.agent),
+            epoch: a.epoch,
+            chat: chat(a.chat),
+        },
         Wire::TransferChat(t) => Command::TransferChat {
             agent: agent(t.agent),
             epoch: t.epoch,
@@ -152,17 +283,19 @@ fn change(change: &ConfigChange) -> log::ConfigChange {
 
 fn read_change(change: log::ConfigChange) -> Result<ConfigChange, Corrupt> {
     use log::config_change::Change as In;
-    Ok(match change.change.ok_or(Corrupt::Missing("configure.change"))? {
-        In::PutWorkspace(w) => ConfigChange::PutWorkspace(model::read_workspace(w)),
-        In::PutRegion(r) => ConfigChange::PutRegion(model::read_region(r)),
-        In::PutSchedule(s) => ConfigChange::PutSchedule(model::read_schedule(s)?),
-        In::PutQueue(q) => ConfigChange::PutQueue(model::read_queue(q)?),
-        In::PutAgent(a) => ConfigChange::PutAgent(model::read_agent(a)?),
-        In::RemoveRegion(id) => ConfigChange::RemoveRegion(RegionId(id)),
-        In::RemoveSchedule(id) => ConfigChange::RemoveSchedule(ScheduleId(id)),
-        In::RemoveQueue(id) => ConfigChange::RemoveQueue(QueueId(id)),
-        In::RemoveAgent(id) => ConfigChange::RemoveAgent(AgentId(id)),
-    })
+    Ok(
+        match change.change.ok_or(Corrupt::Missing("configure.change"))? {
+            In::PutWorkspace(w) => ConfigChange::PutWorkspace(model::read_workspace(w)),
+            In::PutRegion(r) => ConfigChange::PutRegion(model::read_region(r)),
+            In::PutSchedule(s) => ConfigChange::PutSchedule(model::read_schedule(s)?),
+            In::PutQueue(q) => ConfigChange::PutQueue(model::read_queue(q)?),
+            In::PutAgent(a) => ConfigChange::PutAgent(model::read_agent(a)?),
+            In::RemoveRegion(id) => ConfigChange::RemoveRegion(RegionId(id)),
+            In::RemoveSchedule(id) => ConfigChange::RemoveSchedule(ScheduleId(id)),
+            In::RemoveQueue(id) => ConfigChange::RemoveQueue(QueueId(id)),
+            In::RemoveAgent(id) => ConfigChange::RemoveAgent(AgentId(id)),
+        },
+    )
 }
 
 /// Writes what a command was answered.
@@ -175,7 +308,10 @@ pub fn encode_reply(result: &Result<Answer, Reject>) -> Vec<u8> {
 /// # Errors
 /// The bytes are not a reply this version knows.
 pub fn decode_reply(bytes: &[u8]) -> Result<Result<Answer, Reject>, Corrupt> {
-    read_reply(log::Reply::decode(bytes).map_err(|e| Corrupt::Decode { what: "reply", why: e.to_string() })?)
+    read_reply(log::Reply::decode(bytes).map_err(|e| Corrupt::Decode {
+        what: "reply",
+        why: e.to_string(),
+    })?)
 }
 
 pub(super) fn reply(result: &Result<Answer, Reject>) -> log::Reply {
@@ -184,16 +320,49 @@ pub(super) fn reply(result: &Result<Answer, Reject>) -> log::Reply {
     let out = match result {
         Ok(Answer::Done) => Out::Done(log::Done {}),
         Ok(Answer::Session { epoch }) => Out::SessionEpoch(*epoch),
-        Ok(Answer::Chat { chat, phase }) => Out::Chat(log::ChatAt { chat: chat.0.clone(), phase: Some(model::phase(phase)) }),
+        Ok(Answer::Chat { chat, phase }) => Out::Chat(log::ChatAt {
+            chat: chat.0.clone(),
+            phase: Some(model::phase(phase)),
+        }),
         Err(reject) => {
             let reason = match reject.clone() {
-                Reject::Invalid { field, problem, fix } => Reason::Invalid(Invalid { field, problem, fix }),
-                Reject::Unknown { field, kind, id } => Reason::Unknown(Unknown { field, kind: kind.to_owned(), id }),
-                Reject::Fenced { agent, given, current } => Reason::Fenced(Fenced { agent: agent.0, given, current }),
+                Reject::Invalid {
+                    field,
+                    problem,
+                    fix,
+                } => Reason::Invalid(Invalid {
+                    field,
+                    problem,
+                    fix,
+                }),
+                Reject::Unknown { field, kind, id } => Reason::Unknown(Unknown {
+                    field,
+                    kind: kind.to_owned(),
+                    id,
+                }),
+                Reject::Fenced {
+                    agent,
+                    given,
+                    current,
+                } => Reason::Fenced(Fenced {
+                    agent: agent.0,
+                    given,
+                    current,
+                }),
                 Reject::Conflict(text) => Reason::Conflict(text),
-                Reject::Full { field, limit, retry_ms } => Reason::Full(Full { field, limit, retry_ms }),
+                Reject::Full {
+                    field,
+                    limit,
+                    retry_ms,
+                } => Reason::Full(Full {
+                    field,
+                    limit,
+                    retry_ms,
+                }),
             };
-            Out::Reject(log::Reject { reason: Some(reason) })
+            Out::Reject(log::Reject {
+                reason: Some(reason),
+            })
         }
     };
     log::Reply { result: Some(out) }
@@ -205,16 +374,39 @@ pub(super) fn read_reply(reply: log::Reply) -> Result<Result<Answer, Reject>, Co
     Ok(match reply.result.ok_or(Corrupt::Missing("reply"))? {
         In::Done(_) => Ok(Answer::Done),
         In::SessionEpoch(epoch) => Ok(Answer::Session { epoch }),
-        In::Chat(at) => Ok(Answer::Chat { chat: ChatId(at.chat), phase: model::read_phase(at.phase)? }),
-        In::Reject(reject) => Err(match reject.reason.ok_or(Corrupt::Missing("reply.reject"))? {
-            Reason::Invalid(r) => Reject::Invalid { field: r.field, problem: r.problem, fix: r.fix },
-            Reason::Unknown(r) => {
-                let kind = ["chat", "agent", "queue", "region", "schedule"].into_iter().find(|k| *k == r.kind);
-                Reject::Unknown { field: r.field, kind: kind.unwrap_or("object"), id: r.id }
-            }
-            Reason::Fenced(r) => Reject::Fenced { agent: AgentId(r.agent), given: r.given, current: r.current },
-            Reason::Conflict(text) => Reject::Conflict(text),
-            Reason::Full(r) => Reject::Full { field: r.field, limit: r.limit, retry_ms: r.retry_ms },
+        In::Chat(at) => Ok(Answer::Chat {
+            chat: ChatId(at.chat),
+            phase: model::read_phase(at.phase)?,
         }),
+        In::Reject(reject) => Err(
+            match reject.reason.ok_or(Corrupt::Missing("reply.reject"))? {
+                Reason::Invalid(r) => Reject::Invalid {
+                    field: r.field,
+                    problem: r.problem,
+                    fix: r.fix,
+                },
+                Reason::Unknown(r) => {
+                    let kind = ["chat", "agent", "queue", "region", "schedule"]
+                        .into_iter()
+                        .find(|k| *k == r.kind);
+                    Reject::Unknown {
+                        field: r.field,
+                        kind: kind.unwrap_or("object"),
+                        id: r.id,
+                    }
+                }
+                Reason::Fenced(r) => Reject::Fenced {
+                    agent: AgentId(r.agent),
+                    given: r.given,
+                    current: r.current,
+                },
+                Reason::Conflict(text) => Reject::Conflict(text),
+                Reason::Full(r) => Reject::Full {
+                    field: r.field,
+                    limit: r.limit,
+                    retry_ms: r.retry_ms,
+                },
+            },
+        ),
     })
 }

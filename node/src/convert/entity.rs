@@ -46,8 +46,17 @@ pub fn encode(entity: &Entity) -> Vec<u8> {
         Entity::Queue(q) => Out::Queue(model::queue(q)),
         Entity::Agent(a) => Out::Agent(model::agent_state(a)),
         Entity::Chat(c) => Out::Chat(model::chat(c)),
-        Entity::Visitor(visitor, last) => Out::Visitor(log::LastAgent { visitor: visitor.clone(), agent: last.agent.0.clone(), until: last.until }),
-        Entity::Request(number, r) => Out::Request(log::Request { number: *number, actor: r.actor.clone(), id: r.id.clone(), reply: Some(command::reply(&r.result)) }),
+        Entity::Visitor(visitor, last) => Out::Visitor(log::LastAgent {
+            visitor: visitor.clone(),
+            agent: last.agent.0.clone(),
+            until: last.until,
+        }),
+        Entity::Request(number, r) => Out::Request(log::Request {
+            number: *number,
+            actor: r.actor.clone(),
+            id: r.id.clone(),
+            reply: Some(command::reply(&r.result)),
+        }),
     };
     log::Entity { entity: Some(out) }.encode_to_vec()
 }
@@ -58,11 +67,26 @@ pub fn encode(entity: &Entity) -> Vec<u8> {
 /// The bytes are not a part this version knows.
 pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
     use log::entity::Entity as In;
-    let entity = log::Entity::decode(bytes).map_err(|e| Corrupt::Decode { what: "state", why: e.to_string() })?;
+    let entity = log::Entity::decode(bytes).map_err(|e| Corrupt::Decode {
+        what: "state",
+        why: e.to_string(),
+    })?;
     Ok(match entity.entity.ok_or(Corrupt::Missing("entity"))? {
         In::Meta(m) => {
-            let totals = Totals { accepted: m.accepted, answered: m.answered, abandoned: m.abandoned, expired: m.expired, deferrals: m.deferrals, offers: m.offers };
-            Entity::Meta(Meta { now: m.now, index: m.index, request_next: m.request_next, totals })
+            let totals = Totals {
+                accepted: m.accepted,
+                answered: m.answered,
+                abandoned: m.abandoned,
+                expired: m.expired,
+                deferrals: m.deferrals,
+                offers: m.offers,
+            };
+            Entity::Meta(Meta {
+                now: m.now,
+                index: m.index,
+                request_next: m.request_next,
+                totals,
+            })
         }
         In::Workspace(w) => Entity::Workspace(model::read_workspace(w)),
         In::Region(r) => Entity::Region(model::read_region(r)),
@@ -70,10 +94,24 @@ pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
         In::Queue(q) => Entity::Queue(model::read_queue(q)?),
         In::Agent(a) => Entity::Agent(model::read_agent_state(a)?),
         In::Chat(c) => Entity::Chat(Box::new(model::read_chat(c)?)),
-        In::Visitor(v) => Entity::Visitor(v.visitor, LastAgent { agent: AgentId(v.agent), until: v.until }),
+        In::Visitor(v) => Entity::Visitor(
+            v.visitor,
+            LastAgent {
+                agent: AgentId(v.agent),
+                until: v.until,
+            },
+        ),
         In::Request(r) => {
-            let result: Result<Answer, Reject> = command::read_reply(r.reply.ok_or(Corrupt::Missing("request.reply"))?)?;
-            Entity::Request(r.number, Request { actor: r.actor, id: r.id, result })
+            let result: Result<Answer, Reject> =
+                command::read_reply(r.reply.ok_or(Corrupt::Missing("request.reply"))?)?;
+            Entity::Request(
+                r.number,
+                Request {
+                    actor: r.actor,
+                    id: r.id,
+                    result,
+                },
+            )
         }
     })
 }
@@ -93,5 +131,8 @@ pub fn history_key(chat: &ChatId) -> Vec<u8> {
 /// # Errors
 /// The bytes are not a chat this version knows.
 pub fn decode_history(bytes: &[u8]) -> Result<Chat, Corrupt> {
-    model::read_chat(log::Chat::decode(bytes).map_err(|e| Corrupt::Decode { what: "closed chat", why: e.to_string() })?)
+    model::read_chat(log::Chat::decode(bytes).map_err(|e| Corrupt::Decode {
+        what: "closed chat",
+        why: e.to_string(),
+    })?)
 }

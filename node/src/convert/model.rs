@@ -53,10 +53,22 @@ pub(super) fn read_presence(presence: i32) -> Read<Presence> {
 }
 
 pub(super) fn skills(skills: &[SkillLevel]) -> Vec<log::SkillLevel> {
-    skills.iter().map(|s| log::SkillLevel { skill: s.skill.0.clone(), level: s.level }).collect()
+    skills
+        .iter()
+        .map(|s| log::SkillLevel {
+            skill: s.skill.0.clone(),
+            level: s.level,
+        })
+        .collect()
 }
 pub(super) fn read_skills(skills: Vec<log::SkillLevel>) -> Vec<SkillLevel> {
-    skills.into_iter().map(|s| SkillLevel { skill: SkillId(s.skill), level: s.level }).collect()
+    skills
+        .into_iter()
+        .map(|s| SkillLevel {
+            skill: SkillId(s.skill),
+            level: s.level,
+        })
+        .collect()
 }
 pub(super) fn tags(languages: &[Language]) -> Vec<String> {
     languages.iter().map(|l| l.0.clone()).collect()
@@ -66,29 +78,59 @@ pub(super) fn read_tags(tags: Vec<String>) -> Vec<Language> {
 }
 
 pub(super) fn workspace(w: &Workspace) -> log::Workspace {
-    let fallbacks = w.fallbacks.iter().map(|(l, accept)| log::Fallback { language: l.0.clone(), accept: tags(accept) });
-    log::Workspace { name: w.name.clone(), fallbacks: fallbacks.collect() }
+    let fallbacks = w.fallbacks.iter().map(|(l, accept)| log::Fallback {
+        language: l.0.clone(),
+        accept: tags(accept),
+    });
+    log::Workspace {
+        name: w.name.clone(),
+        fallbacks: fallbacks.collect(),
+    }
 }
 pub(super) fn read_workspace(w: log::Workspace) -> Workspace {
-    let fallbacks = w.fallbacks.into_iter().map(|f| (Language(f.language), read_tags(f.accept)));
-    Workspace { name: w.name, fallbacks: fallbacks.collect() }
+    let fallbacks = w
+        .fallbacks
+        .into_iter()
+        .map(|f| (Language(f.language), read_tags(f.accept)));
+    Workspace {
+        name: w.name,
+        fallbacks: fallbacks.collect(),
+    }
 }
 
 pub(super) fn region(r: &Region) -> log::Region {
-    log::Region { id: r.id.0.clone(), zone: r.zone.clone(), schedule: r.schedule.0.clone() }
+    log::Region {
+        id: r.id.0.clone(),
+        zone: r.zone.clone(),
+        schedule: r.schedule.0.clone(),
+    }
 }
 pub(super) fn read_region(r: log::Region) -> Region {
-    Region { id: RegionId(r.id), zone: r.zone, schedule: ScheduleId(r.schedule) }
+    Region {
+        id: RegionId(r.id),
+        zone: r.zone,
+        schedule: ScheduleId(r.schedule),
+    }
 }
 
 pub(super) fn schedule(s: &Schedule) -> log::Schedule {
     let mut before = 0;
-    let edges = s.spans.iter().flat_map(|span| [span.start, span.end]).map(|edge| {
-        let step = edge - before;
-        before = edge;
-        step
-    });
-    log::Schedule { id: s.id.0.clone(), edges: edges.collect(), horizon: s.horizon, zone_data: s.zone_data.clone(), source: s.source.clone() }
+    let edges = s
+        .spans
+        .iter()
+        .flat_map(|span| [span.start, span.end])
+        .map(|edge| {
+            let step = edge - before;
+            before = edge;
+            step
+        });
+    log::Schedule {
+        id: s.id.0.clone(),
+        edges: edges.collect(),
+        horizon: s.horizon,
+        zone_data: s.zone_data.clone(),
+        source: s.source.clone(),
+    }
 }
 pub(super) fn read_schedule(s: log::Schedule) -> Read<Schedule> {
     let mut at: Millis = 0;
@@ -101,8 +143,19 @@ pub(super) fn read_schedule(s: log::Schedule) -> Read<Schedule> {
     if !pairs.remainder().is_empty() {
         return Err(Corrupt::Missing("schedule.edges"));
     }
-    let spans = pairs.map(|pair| Span { start: pair[0], end: pair[1] }).collect();
-    Ok(Schedule { id: ScheduleId(s.id), spans, horizon: s.horizon, zone_data: s.zone_data, source: s.source })
+    let spans = pairs
+        .map(|pair| Span {
+            start: pair[0],
+            end: pair[1],
+        })
+        .collect();
+    Ok(Schedule {
+        id: ScheduleId(s.id),
+        spans,
+        horizon: s.horizon,
+        zone_data: s.zone_data,
+        source: s.source,
+    })
 }
 
 pub(super) fn queue(q: &Queue) -> log::Queue {
@@ -148,7 +201,10 @@ pub(super) fn read_queue(q: log::Queue) -> Read<Queue> {
         waiting_max: q.waiting_max,
         ageing_ms: q.ageing_ms,
         answer_target_ms: q.answer_target_ms,
-        overflow: q.overflow_queue.map(|queue| Overflow { after_ms: q.overflow_after_ms, queue: QueueId(queue) }),
+        overflow: q.overflow_queue.map(|queue| Overflow {
+            after_ms: q.overflow_after_ms,
+            queue: QueueId(queue),
+        }),
         sticky_ms: q.sticky_ms,
     })
 }
@@ -159,14 +215,26 @@ pub(super) fn agent(a: &Agent) -> log::Agent {
         name: a.name.clone(),
         region: a.region.0.clone(),
         schedule: a.schedule.as_ref().map(|s| s.0.clone()),
-        languages: a.languages.iter().map(|l| log::LanguageLevel { language: l.language.0.clone(), level: level(l.level) }).collect(),
+        languages: a
+            .languages
+            .iter()
+            .map(|l| log::LanguageLevel {
+                language: l.language.0.clone(),
+                level: level(l.level),
+            })
+            .collect(),
         skills: skills(&a.skills),
         queues: a.queues.iter().map(|q| q.0.clone()).collect(),
         capacity: a.capacity,
     }
 }
 pub(super) fn read_agent(a: log::Agent) -> Read<Agent> {
-    let language = |l: log::LanguageLevel| Ok(LanguageLevel { language: Language(l.language), level: read_level(l.level)? });
+    let language = |l: log::LanguageLevel| {
+        Ok(LanguageLevel {
+            language: Language(l.language),
+            level: read_level(l.level)?,
+        })
+    };
     Ok(Agent {
         id: AgentId(a.id),
         name: a.name,
@@ -210,7 +278,10 @@ pub(super) fn read_agent_state(a: log::AgentState) -> Read<AgentState> {
 
 pub(super) fn phase(p: &Phase) -> log::Phase {
     use log::phase::{Held, Phase as Out, Waiting};
-    let held = |agent: &AgentId, until: Millis| Held { agent: agent.0.clone(), until };
+    let held = |agent: &AgentId, until: Millis| Held {
+        agent: agent.0.clone(),
+        until,
+    };
     let out = match p {
         Phase::Waiting => Out::Waiting(Waiting {}),
         Phase::Offered { agent, until } => Out::Offered(held(agent, *until)),
@@ -229,9 +300,17 @@ pub(super) fn read_phase(p: Option<log::Phase>) -> Read<Phase> {
     use log::phase::Phase as In;
     Ok(match some(p.and_then(|p| p.phase), "phase")? {
         In::Waiting(_) => Phase::Waiting,
-        In::Offered(h) => Phase::Offered { agent: AgentId(h.agent), until: h.until },
-        In::Active(h) => Phase::Active { agent: AgentId(h.agent) },
-        In::WrapUp(h) => Phase::WrapUp { agent: AgentId(h.agent), until: h.until },
+        In::Offered(h) => Phase::Offered {
+            agent: AgentId(h.agent),
+            until: h.until,
+        },
+        In::Active(h) => Phase::Active {
+            agent: AgentId(h.agent),
+        },
+        In::WrapUp(h) => Phase::WrapUp {
+            agent: AgentId(h.agent),
+            until: h.until,
+        },
         In::DeferredDue(due) => Phase::Deferred { due },
         In::Closed(1) => Phase::Closed(Closed::Answered),
         In::Closed(2) => Phase::Closed(Closed::Abandoned),
@@ -257,7 +336,14 @@ pub(super) fn chat(c: &Chat) -> log::Chat {
         since: c.since,
         assignment: c.assignment,
         deferrals: c.deferrals,
-        refusals: c.refusals.iter().map(|(a, until)| log::Refusal { agent: a.0.clone(), until: *until }).collect(),
+        refusals: c
+            .refusals
+            .iter()
+            .map(|(a, until)| log::Refusal {
+                agent: a.0.clone(),
+                until: *until,
+            })
+            .collect(),
         answered: c.answered,
         answered_by: c.answered_by.as_ref().map(|a| a.0.clone()),
         closed: c.closed,
@@ -284,7 +370,11 @@ pub(super) fn read_chat(c: log::Chat) -> Read<Chat> {
         since: c.since,
         assignment: c.assignment,
         deferrals: c.deferrals,
-        refusals: c.refusals.into_iter().map(|r| (AgentId(r.agent), r.until)).collect(),
+        refusals: c
+            .refusals
+            .into_iter()
+            .map(|r| (AgentId(r.agent), r.until))
+            .collect(),
         answered: c.answered,
         answered_by: c.answered_by.map(AgentId),
         closed: c.closed,
@@ -296,7 +386,12 @@ pub(super) fn read_chat(c: log::Chat) -> Read<Chat> {
 }
 
 fn event(e: &Event) -> log::Event {
-    let candidate = |c: &Candidate| log::Candidate { agent: c.agent.0.clone(), eligible: c.eligible, rule: c.rule as u32, reason: c.reason.clone() };
+    let candidate = |c: &Candidate| log::Candidate {
+        agent: c.agent.0.clone(),
+        eligible: c.eligible,
+        rule: c.rule as u32,
+        reason: c.reason.clone(),
+    };
     log::Event {
         index: e.index,
         at: e.at,
@@ -309,14 +404,26 @@ fn event(e: &Event) -> log::Event {
 fn read_event(e: log::Event) -> Read<Event> {
     let candidate = |c: log::Candidate| {
         let rule = Rule::ALL.into_iter().find(|r| *r as u32 == c.rule);
-        Ok(Candidate { agent: AgentId(c.agent), eligible: c.eligible, rule: some(rule, "candidate.rule")?, reason: c.reason })
+        Ok(Candidate {
+            agent: AgentId(c.agent),
+            eligible: c.eligible,
+            rule: some(rule, "candidate.rule")?,
+            reason: c.reason,
+        })
     };
     Ok(Event {
         index: e.index,
         at: e.at,
-        what: some(What::ALL.into_iter().find(|w| *w as u32 == e.what), "event.what")?,
+        what: some(
+            What::ALL.into_iter().find(|w| *w as u32 == e.what),
+            "event.what",
+        )?,
         agent: e.agent.map(AgentId),
         detail: e.detail,
-        candidates: e.candidates.into_iter().map(candidate).collect::<Read<_>>()?,
+        candidates: e
+            .candidates
+            .into_iter()
+            .map(candidate)
+            .collect::<Read<_>>()?,
     })
 }

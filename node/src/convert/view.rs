@@ -54,13 +54,21 @@ pub fn chat(state: &State, c: &Chat) -> api::Chat {
         closed: closed.into(),
         log_index: c.index,
         answered_ms: c.answered,
-        answered_by: c.answered_by.as_ref().map(|a| a.0.clone()).unwrap_or_default(),
+        answered_by: c
+            .answered_by
+            .as_ref()
+            .map(|a| a.0.clone())
+            .unwrap_or_default(),
     }
 }
 
 /// An agent.
 pub fn agent(state: &State, a: &AgentState) -> api::AgentState {
-    let schedule = a.config.schedule.as_ref().and_then(|s| state.schedules().get(s));
+    let schedule = a
+        .config
+        .schedule
+        .as_ref()
+        .and_then(|s| state.schedules().get(s));
     api::AgentState {
         agent_id: a.config.id.0.clone(),
         name: a.config.name.clone(),
@@ -71,7 +79,9 @@ pub fn agent(state: &State, a: &AgentState) -> api::AgentState {
         capacity: a.config.capacity,
         epoch: a.epoch,
         node_id: a.node,
-        shift_edge_ms: schedule.and_then(|s| s.next_edge(state.meta().now)).unwrap_or(0),
+        shift_edge_ms: schedule
+            .and_then(|s| s.next_edge(state.meta().now))
+            .unwrap_or(0),
         log_index: state.meta().index,
     }
 }
@@ -81,7 +91,9 @@ pub fn queue(state: &State, q: &Queue) -> api::QueueState {
     let counts = state.queue_counts(&q.id);
     let open = state.queue_open(q);
     let schedule = q.schedule.as_ref().and_then(|s| state.schedules().get(s));
-    let next = schedule.filter(|_| !open).and_then(|s| s.next_start(state.meta().now));
+    let next = schedule
+        .filter(|_| !open)
+        .and_then(|s| s.next_start(state.meta().now));
     api::QueueState {
         queue_id: q.id.0.clone(),
         open,
@@ -109,7 +121,12 @@ pub fn event(e: &Event) -> api::ChatEvent {
 
 /// An agent weighed.
 pub fn candidate(c: &Candidate) -> api::Candidate {
-    api::Candidate { agent_id: c.agent.0.clone(), eligible: c.eligible, reason: c.reason.clone(), rule: rule(c.rule).to_owned() }
+    api::Candidate {
+        agent_id: c.agent.0.clone(),
+        eligible: c.eligible,
+        reason: c.reason.clone(),
+        rule: rule(c.rule).to_owned(),
+    }
 }
 
 fn what(what: What) -> &'static str {
@@ -151,4 +168,3 @@ fn rule(rule: Rule) -> &'static str {
         Rule::Named => "named",
     }
 }
-

@@ -102,7 +102,11 @@ impl Group {
     pub async fn start(config: GroupConfig, machine: impl Machine) -> Result<Self, StartError> {
         let raft_config = config
             .timing
-            .config(&config.cluster_id, config.snapshot_every, config.log_to_keep)
+            .config(
+                &config.cluster_id,
+                config.snapshot_every,
+                config.log_to_keep,
+            )
             .validate()
             .map_err(|error| StartError::Config(error.to_string()))?;
         // Long enough that a busy moment does not cost a connection; heartbeats and votes have
@@ -176,13 +180,12 @@ impl Group {
     /// # Errors
     /// [`MemberError::Refused`] if this node already has a log or is not among them.
     pub async fn initialize(&self, voters: BTreeMap<NodeId, Node>) -> Result<(), MemberError> {
-        self.raft
-            .initialize(voters)
-            .await
-            .map_err(|error: RaftError<Config, InitializeError<Config>>| match error {
+        self.raft.initialize(voters).await.map_err(
+            |error: RaftError<Config, InitializeError<Config>>| match error {
                 RaftError::Fatal(fatal) => fatal.into(),
                 RaftError::APIError(error) => MemberError::Refused(error.to_string()),
-            })
+            },
+        )
     }
 
     /// Proposes a command and waits until it is committed and applied here. Returns its index and
@@ -215,10 +218,7 @@ impl Group {
     /// # Errors
     /// [`ReadError`].
     pub async fn read_index(&self) -> Result<u64, ReadError> {
-        let linearizer = self
-            .raft
-            .get_read_linearizer(ReadPolicy::ReadIndex)
-            .await?;
+        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await?;
         Ok(linearizer.read_log_id().index())
     }
 

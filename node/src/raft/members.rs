@@ -126,8 +126,8 @@ impl Group {
         wanted: impl Fn(NodeId) -> bool,
     ) -> bool {
         let mut watch = self.watch();
-        let reached = watch
-            .wait_for(|status| status.term > term && status.leader.is_some_and(&wanted));
+        let reached =
+            watch.wait_for(|status| status.term > term && status.leader.is_some_and(&wanted));
         matches!(tokio::time::timeout(patience, reached).await, Ok(Ok(_)))
     }
 

@@ -12,8 +12,11 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use meridian_proto::peer::v1 as pb;
 use meridian_proto::peer::v1::peer_client::PeerClient;
+use openraft::OptionalSend;
 use openraft::base::{BoxFuture, BoxStream};
-use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::errors::{
+    NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable,
+};
 use openraft::network::{
     RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential,
 };
@@ -21,7 +24,6 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
-use openraft::OptionalSend;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 

@@ -83,9 +83,8 @@ impl PeerService {
         mut parts: Streaming<pb::SnapshotRequest>,
     ) -> Result<Incoming, Status> {
         let incoming = Incoming(snapshots::incoming(&self.snapshot_dir, self.group));
-        let io = |error: std::io::Error| {
-            Status::internal(format!("{}: {error}", incoming.0.display()))
-        };
+        let io =
+            |error: std::io::Error| Status::internal(format!("{}: {error}", incoming.0.display()));
         let mut file = tokio::fs::File::create(&incoming.0).await.map_err(io)?;
         let mut length = 0;
         while let Some(part) = parts.message().await? {
@@ -156,10 +155,13 @@ impl peer_server::Peer for PeerService {
                     .ok();
                 std::future::ready(request)
             });
-        let answers = self.raft.stream_append(requests).map(|answer| match answer {
-            Ok(result) => Ok(wire::append_reply_out(result)),
-            Err(fatal) => Err(stopped(fatal)),
-        });
+        let answers = self
+            .raft
+            .stream_append(requests)
+            .map(|answer| match answer {
+                Ok(result) => Ok(wire::append_reply_out(result)),
+                Err(fatal) => Err(stopped(fatal)),
+            });
         let end = futures::stream::once(async move { refusal.lock().take() })
             .filter_map(|status| std::future::ready(status.map(Err)));
         Ok(Response::new(Box::pin(answers.chain(end))))

@@ -168,7 +168,12 @@ impl Timing {
 
     /// openraft's configuration with these times. A snapshot is taken every `snapshot_every`
     /// entries; `log_to_keep` entries before it stay, for followers that lag a little.
-    pub(super) fn config(&self, name: &str, snapshot_every: u64, log_to_keep: u64) -> openraft::Config {
+    pub(super) fn config(
+        &self,
+        name: &str,
+        snapshot_every: u64,
+        log_to_keep: u64,
+    ) -> openraft::Config {
         openraft::Config {
             cluster_name: name.to_owned(),
             heartbeat_interval: self.heartbeat_ms,

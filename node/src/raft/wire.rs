@@ -13,7 +13,10 @@ use super::convert::{
 use super::types::{Config, LogId};
 
 /// An append as a message.
-pub fn append_out(route: Option<pb::Route>, request: AppendEntriesRequest<Config>) -> pb::AppendRequest {
+pub fn append_out(
+    route: Option<pb::Route>,
+    request: AppendEntriesRequest<Config>,
+) -> pb::AppendRequest {
     pb::AppendRequest {
         route,
         vote: Some(vote_out(&request.vote)),
@@ -78,7 +81,10 @@ pub fn append_reply_in(message: &pb::AppendReply) -> Result<StreamAppendResult<C
 }
 
 /// A request for a vote as a message.
-pub fn vote_request_out(route: Option<pb::Route>, request: &VoteRequest<Config>) -> pb::VoteRequest {
+pub fn vote_request_out(
+    route: Option<pb::Route>,
+    request: &VoteRequest<Config>,
+) -> pb::VoteRequest {
     pb::VoteRequest {
         route,
         vote: Some(vote_out(&request.vote)),

@@ -29,11 +29,17 @@ impl Admins {
         Self { driver, cluster_id }
     }
 
-    async fn manage(&self, change: handed::Request) -> Result<Response<MembershipResponse>, Status> {
+    async fn manage(
+        &self,
+        change: handed::Request,
+    ) -> Result<Response<MembershipResponse>, Status> {
         self.driver.manage(change).await.map_err(|e| failed(&e))?;
         self.driver.fresh().await.map_err(|e| failed(&e))?;
         let status = self.driver.group().map_err(|e| failed(&e))?.status();
-        Ok(Response::new(MembershipResponse { members: members(&status), log_index: status.applied }))
+        Ok(Response::new(MembershipResponse {
+            members: members(&status),
+            log_index: status.applied,
+        }))
     }
 }
 
@@ -51,22 +57,40 @@ fn members(status: &crate::raft::Status) -> Vec<Member> {
 
 /// A member's address as peers dial it.
 fn node(field: &str, member: &Member) -> Result<Node, Status> {
-    let host_port = member.peer_address.rsplit_once(':').filter(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0));
+    let host_port = member
+        .peer_address
+        .rsplit_once(':')
+        .filter(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0));
     if member.node_id == 0 {
-        return Err(invalid(&format!("{field}.node_id"), "is 0; give a number from 1, never used before in this cluster"));
+        return Err(invalid(
+            &format!("{field}.node_id"),
+            "is 0; give a number from 1, never used before in this cluster",
+        ));
     }
     if host_port.is_none() || member.peer_address.len() > 256 {
-        return Err(invalid(&format!("{field}.peer_address"), "is no address; give host:port as other nodes reach it"));
+        return Err(invalid(
+            &format!("{field}.peer_address"),
+            "is no address; give host:port as other nodes reach it",
+        ));
     }
     if member.region_id.is_empty() || member.region_id.len() > 64 {
-        return Err(invalid(&format!("{field}.region_id"), "is no region; give 1 to 64 bytes"));
+        return Err(invalid(
+            &format!("{field}.region_id"),
+            "is no region; give 1 to 64 bytes",
+        ));
     }
-    Ok(Node { address: member.peer_address.clone(), region: member.region_id.clone() })
+    Ok(Node {
+        address: member.peer_address.clone(),
+        region: member.region_id.clone(),
+    })
 }
 
 #[tonic::async_trait]
 impl AdminService for Admins {
-    async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<ApplyResponse>, Status> {
+    async fn apply(
+        &self,
+        request: Request<ApplyRequest>,
+    ) -> Result<Response<ApplyResponse>, Status> {
         let parent = traced(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
@@ -84,40 +108,120 @@ impl AdminService for Admins {
                     gone.extend(now.into_iter().filter(|id| !put.contains(id)).cloned());
                 }
                 match gone.iter().find(|id| put.contains(id)) {
-                    Some(id) => Err(invalid(&format!("remove_{kind}s"), &format!("'{id}' is also put; do one or the other"))),
+                    Some(id) => Err(invalid(
+                        &format!("remove_{kind}s"),
+                        &format!("'{id}' is also put; do one or the other"),
+                    )),
                     None => Ok(gone.into_iter().collect::<Vec<_>>()),
                 }
             };
             let mut removed = BTreeMap::new();
-            removed.insert("agent", gone("agent", &ask.remove_agents, before.agents.iter().map(|o| &o.id).collect(), put.agents.iter().map(|o| &o.id).collect())?);
-            removed.insert("queue", gone("queue", &ask.remove_queues, before.queues.iter().map(|o| &o.id).collect(), put.queues.iter().map(|o| &o.id).collect())?);
-            removed.insert("region", gone("region", &ask.remove_regions, before.regions.iter().map(|o| &o.id).collect(), put.regions.iter().map(|o| &o.id).collect())?);
-            removed.insert("schedule", gone("schedule", &ask.remove_schedules, before.schedules.iter().map(|o| &o.id).collect(), put.schedules.iter().map(|o| &o.id).collect())?);
-            changes.extend(removed["agent"].iter().cloned().map(|id| ConfigChange::RemoveAgent(AgentId(id))));
-            changes.extend(removed["queue"].iter().cloned().map(|id| ConfigChange::RemoveQueue(QueueId(id))));
-            changes.extend(removed["region"].iter().cloned().map(|id| ConfigChange::RemoveRegion(RegionId(id))));
-            changes.extend(removed["schedule"].iter().cloned().map(|id| ConfigChange::RemoveSchedule(ScheduleId(id))));
+            removed.insert(
+                "agent",
+                gone(
+                    "agent",
+                    &ask.remove_agents,
+                    before.agents.iter().map(|o| &o.id).collect(),
+                    put.agents.iter().map(|o| &o.id).collect(),
+                )?,
+            );
+            removed.insert(
+                "queue",
+                gone(
+                    "queue",
+                    &ask.remove_queues,
+                    before.queues.iter().map(|o| &o.id).collect(),
+                    put.queues.iter().map(|o| &o.id).collect(),
+                )?,
+            );
+            removed.insert(
+                "region",
+                gone(
+                    "region",
+                    &ask.remove_regions,
+                    before.regions.iter().map(|o| &o.id).collect(),
+                    put.regions.iter().map(|o| &o.id).collect(),
+                )?,
+            );
+            removed.insert(
+                "schedule",
+                gone(
+                    "schedule",
+                    &ask.remove_schedules,
+                    before.schedules.iter().map(|o| &o.id).collect(),
+                    put.schedules.iter().map(|o| &o.id).collect(),
+                )?,
+            );
+            changes.extend(
+                removed["agent"]
+                    .iter()
+                    .cloned()
+                    .map(|id| ConfigChange::RemoveAgent(AgentId(id))),
+            );
+            changes.extend(
+                removed["queue"]
+                    .iter()
+                    .cloned()
+                    .map(|id| ConfigChange::RemoveQueue(QueueId(id))),
+            );
+            changes.extend(
+                removed["region"]
+                    .iter()
+                    .cloned()
+                    .map(|id| ConfigChange::RemoveRegion(RegionId(id))),
+            );
+            changes.extend(
+                removed["schedule"]
+                    .iter()
+                    .cloned()
+                    .map(|id| ConfigChange::RemoveSchedule(ScheduleId(id))),
+            );
             state.check(&changes).map_err(|r| rejected(&r))?;
             (before, removed)
         };
         let put = canonical(&changes, put);
         let told = diff::changes(&before, &put, &removed);
         if ask.dry_run || told.is_empty() {
-            return Ok(Response::new(ApplyResponse { changes: told, log_index: 0 }));
+            return Ok(Response::new(ApplyResponse {
+                changes: told,
+                log_index: 0,
+            }));
         }
-        let written = self.driver.write(id, actor("operator", &ask.actor), parent, Command::Configure(changes)).await.map_err(|e| failed(&e))?;
-        Ok(Response::new(ApplyResponse { changes: told, log_index: written.index }))
+        let written = self
+            .driver
+            .write(
+                id,
+                actor("operator", &ask.actor),
+                parent,
+                Command::Configure(changes),
+            )
+            .await
+            .map_err(|e| failed(&e))?;
+        Ok(Response::new(ApplyResponse {
+            changes: told,
+            log_index: written.index,
+        }))
     }
 
-    async fn get_configuration(&self, request: Request<GetConfigurationRequest>) -> Result<Response<GetConfigurationResponse>, Status> {
-        if Consistency::try_from(request.into_inner().consistency) == Ok(Consistency::Linearizable) {
+    async fn get_configuration(
+        &self,
+        request: Request<GetConfigurationRequest>,
+    ) -> Result<Response<GetConfigurationResponse>, Status> {
+        if Consistency::try_from(request.into_inner().consistency) == Ok(Consistency::Linearizable)
+        {
             self.driver.fresh().await.map_err(|e| failed(&e))?;
         }
         let state = self.driver.state();
-        Ok(Response::new(GetConfigurationResponse { configuration: Some(api::configuration(&state)), log_index: state.meta().index }))
+        Ok(Response::new(GetConfigurationResponse {
+            configuration: Some(api::configuration(&state)),
+            log_index: state.meta().index,
+        }))
     }
 
-    async fn cluster_status(&self, _: Request<ClusterStatusRequest>) -> Result<Response<ClusterStatusResponse>, Status> {
+    async fn cluster_status(
+        &self,
+        _: Request<ClusterStatusRequest>,
+    ) -> Result<Response<ClusterStatusResponse>, Status> {
         let group = self.driver.group().map_err(|e| failed(&e))?;
         let status = group.status();
         let (applied_index, state_hash) = group.hash();
@@ -138,78 +242,151 @@ impl AdminService for Admins {
         }))
     }
 
-    async fn initialize_cluster(&self, request: Request<InitializeClusterRequest>) -> Result<Response<InitializeClusterResponse>, Status> {
+    async fn initialize_cluster(
+        &self,
+        request: Request<InitializeClusterRequest>,
+    ) -> Result<Response<InitializeClusterResponse>, Status> {
         let ask = request.into_inner();
         if !(1..=9).contains(&ask.members.len()) {
-            return Err(invalid("members", &format!("{} members; give 1 to 9", ask.members.len())));
+            return Err(invalid(
+                "members",
+                &format!("{} members; give 1 to 9", ask.members.len()),
+            ));
         }
         let mut voters = BTreeMap::new();
         for (i, member) in ask.members.iter().enumerate() {
-            if voters.insert(member.node_id, node(&format!("members[{i}]"), member)?).is_some() {
+            if voters
+                .insert(member.node_id, node(&format!("members[{i}]"), member)?)
+                .is_some()
+            {
                 return Err(invalid(&format!("members[{i}].node_id"), "is named twice"));
             }
         }
         if !voters.contains_key(&self.driver.node_id()) {
-            return Err(invalid("members", &format!("node {} itself is not among them", self.driver.node_id())));
+            return Err(invalid(
+                "members",
+                &format!("node {} itself is not among them", self.driver.node_id()),
+            ));
         }
         let group = self.driver.group().map_err(|e| failed(&e))?;
-        let formed: BTreeMap<_, _> = group.status().members.into_iter().map(|(id, m)| (id, m.node)).collect();
+        let formed: BTreeMap<_, _> = group
+            .status()
+            .members
+            .into_iter()
+            .map(|(id, m)| (id, m.node))
+            .collect();
         if formed == voters {
             // Asked again after a lost answer.
             return Ok(Response::new(InitializeClusterResponse {}));
         }
         match group.initialize(voters).await {
             Ok(()) => Ok(Response::new(InitializeClusterResponse {})),
-            Err(MemberError::Refused(_)) => Err(conflict("this node belongs to a cluster already; use add-learner to extend it")),
+            Err(MemberError::Refused(_)) => Err(conflict(
+                "this node belongs to a cluster already; use add-learner to extend it",
+            )),
             Err(other) => Err(failed(&DriveError::Internal(other.to_string()))),
         }
     }
 
-    async fn add_learner(&self, request: Request<AddLearnerRequest>) -> Result<Response<MembershipResponse>, Status> {
+    async fn add_learner(
+        &self,
+        request: Request<AddLearnerRequest>,
+    ) -> Result<Response<MembershipResponse>, Status> {
         let member = request.into_inner().member.unwrap_or_default();
         let node = node("member", &member)?;
-        let known = self.driver.group().map_err(|e| failed(&e))?.status().members;
-        if let Some((id, _)) = known.iter().find(|(id, m)| **id != member.node_id && m.node.address == node.address) {
-            return Err(invalid("member.peer_address", &format!("is that of node {id}")));
+        let known = self
+            .driver
+            .group()
+            .map_err(|e| failed(&e))?
+            .status()
+            .members;
+        if let Some((id, _)) = known
+            .iter()
+            .find(|(id, m)| **id != member.node_id && m.node.address == node.address)
+        {
+            return Err(invalid(
+                "member.peer_address",
+                &format!("is that of node {id}"),
+            ));
         }
-        self.manage(handed::Request::AddLearner(handed::Node { id: member.node_id, address: node.address, region: node.region })).await
+        self.manage(handed::Request::AddLearner(handed::Node {
+            id: member.node_id,
+            address: node.address,
+            region: node.region,
+        }))
+        .await
     }
 
-    async fn promote(&self, request: Request<PromoteRequest>) -> Result<Response<MembershipResponse>, Status> {
-        self.manage(handed::Request::Promote(request.into_inner().node_id)).await
+    async fn promote(
+        &self,
+        request: Request<PromoteRequest>,
+    ) -> Result<Response<MembershipResponse>, Status> {
+        self.manage(handed::Request::Promote(request.into_inner().node_id))
+            .await
     }
 
-    async fn remove_member(&self, request: Request<RemoveMemberRequest>) -> Result<Response<MembershipResponse>, Status> {
-        self.manage(handed::Request::Remove(request.into_inner().node_id)).await
+    async fn remove_member(
+        &self,
+        request: Request<RemoveMemberRequest>,
+    ) -> Result<Response<MembershipResponse>, Status> {
+        self.manage(handed::Request::Remove(request.into_inner().node_id))
+            .await
     }
 
-    async fn transfer_leader(&self, request: Request<TransferLeaderRequest>) -> Result<Response<TransferLeaderResponse>, Status> {
+    async fn transfer_leader(
+        &self,
+        request: Request<TransferLeaderRequest>,
+    ) -> Result<Response<TransferLeaderResponse>, Status> {
         let to = request.into_inner().node_id;
         let began = Instant::now();
-        self.driver.manage(handed::Request::TransferLeader(to)).await.map_err(|e| failed(&e))?;
+        self.driver
+            .manage(handed::Request::TransferLeader(to))
+            .await
+            .map_err(|e| failed(&e))?;
         // The new leader's first commit ends the gap.
         self.driver.fresh().await.map_err(|e| failed(&e))?;
         let leader = self.driver.group().map_err(|e| failed(&e))?.status().leader;
-        Ok(Response::new(TransferLeaderResponse { leader_id: leader.unwrap_or(0), gap_ms: began.elapsed().as_millis() as u32 }))
+        Ok(Response::new(TransferLeaderResponse {
+            leader_id: leader.unwrap_or(0),
+            gap_ms: began.elapsed().as_millis() as u32,
+        }))
     }
 
-    async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<SnapshotResponse>, Status> {
+    async fn snapshot(
+        &self,
+        _: Request<SnapshotRequest>,
+    ) -> Result<Response<SnapshotResponse>, Status> {
         let group = self.driver.group().map_err(|e| failed(&e))?;
         let wanted = group.status().applied;
-        group.snapshot().await.map_err(|e| failed(&DriveError::Internal(e.to_string())))?;
+        group
+            .snapshot()
+            .await
+            .map_err(|e| failed(&DriveError::Internal(e.to_string())))?;
         let mut status = group.watch();
-        let written = tokio::time::timeout(std::time::Duration::from_secs(60), status.wait_for(|s| s.snapshot >= wanted)).await;
+        let written = tokio::time::timeout(
+            std::time::Duration::from_secs(60),
+            status.wait_for(|s| s.snapshot >= wanted),
+        )
+        .await;
         match written {
-            Ok(Ok(status)) => Ok(Response::new(SnapshotResponse { log_index: status.snapshot })),
+            Ok(Ok(status)) => Ok(Response::new(SnapshotResponse {
+                log_index: status.snapshot,
+            })),
             Ok(Err(_)) => Err(failed(&DriveError::Unavailable("the node stops".into()))),
-            Err(_) => Err(failed(&DriveError::Internal("the snapshot takes longer than a minute; it goes on".into()))),
+            Err(_) => Err(failed(&DriveError::Internal(
+                "the snapshot takes longer than a minute; it goes on".into(),
+            ))),
         }
     }
 }
 
 /// What was asked for, with tags canonical and defaults filled in, so that only real differences are told.
 fn canonical(changes: &[ConfigChange], put: Configuration) -> Configuration {
-    let mut out = Configuration { workspace: put.workspace, schedules: put.schedules, ..Default::default() };
+    let mut out = Configuration {
+        workspace: put.workspace,
+        schedules: put.schedules,
+        ..Default::default()
+    };
     for change in changes {
         match change {
             ConfigChange::PutWorkspace(w) => out.workspace = Some(api::show_workspace(w)),

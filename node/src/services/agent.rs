@@ -44,13 +44,21 @@ type Out = mpsc::Sender<Result<ServerMessage, Status>>;
 impl AgentService for Agents {
     type WorkStream = ReceiverStream<Result<ServerMessage, Status>>;
 
-    async fn work(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Self::WorkStream>, Status> {
+    async fn work(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Self::WorkStream>, Status> {
         let parent = traced(&request);
         if !*self.driver.readiness().borrow() {
-            return Err(failed(&DriveError::Unavailable("this node is joining the cluster".into())));
+            return Err(failed(&DriveError::Unavailable(
+                "this node is joining the cluster".into(),
+            )));
         }
         let mut messages = request.into_inner();
-        let first = messages.message().await?.ok_or_else(|| invalid("hello", "the stream ended before the first message"))?;
+        let first = messages
+            .message()
+            .await?
+            .ok_or_else(|| invalid("hello", "the stream ended before the first message"))?;
         let Some(Action::Hello(hello)) = first.action else {
             return Err(invalid("action", "the first message must be hello"));
         };
@@ -61,12 +69,29 @@ impl AgentService for Agents {
             agent: agent.clone(),
             node: self.driver.node_id(),
             resume: hello.resume_epoch,
-            grace_ms: if hello.grace_ms == 0 { GRACE_MS } else { hello.grace_ms },
+            grace_ms: if hello.grace_ms == 0 {
+                GRACE_MS
+            } else {
+                hello.grace_ms
+            },
         };
-        let written = self.driver.write(id, actor("agent", &agent.0), parent, open).await.map_err(|e| failed(&e))?;
-        let Answer::Session { epoch } = written.answer else { return Err(Status::internal("a session was opened without an epoch")) };
+        let written = self
+            .driver
+            .write(id, actor("agent", &agent.0), parent, open)
+            .await
+            .map_err(|e| failed(&e))?;
+        let Answer::Session { epoch } = written.answer else {
+            return Err(Status::internal("a session was opened without an epoch"));
+        };
         let (out, receive) = mpsc::channel(OUTBOX);
-        let session = Session { driver: self.driver.clone(), agent, epoch, out, wake, shown: Shown::default() };
+        let session = Session {
+            driver: self.driver.clone(),
+            agent,
+            epoch,
+            out,
+            wake,
+            shown: Shown::default(),
+        };
         tokio::spawn(session.run(messages));
         Ok(Response::new(ReceiverStream::new(receive)))
     }
@@ -103,8 +128,17 @@ impl Session {
         let (done, mut replies) = mpsc::channel(OUTBOX);
         let (orders, todo) = mpsc::channel(OUTBOX);
         // One after the other, so that a desktop may send "accept" and "end" without waiting in between.
-        tokio::spawn(carry_out(self.driver.clone(), actor("agent", &self.agent.0), todo, done));
-        let mut end = if self.welcome().await { None } else { Some(End::Lost) };
+        tokio::spawn(carry_out(
+            self.driver.clone(),
+            actor("agent", &self.agent.0),
+            todo,
+            done,
+        ));
+        let mut end = if self.welcome().await {
+            None
+        } else {
+            Some(End::Lost)
+        };
         while end.is_none() {
             tokio::select! {
                 message = messages.message() => end = match message {
@@ -125,7 +159,10 @@ impl Session {
             }
         }
         if let Some(End::Lost) = end {
-            let lose = Command::LoseSession { agent: self.agent.clone(), epoch: self.epoch };
+            let lose = Command::LoseSession {
+                agent: self.agent.clone(),
+                epoch: self.epoch,
+            };
             // Refused when a newer session took over meanwhile, which is as it should be.
             if let Err(e) = self.driver.write_own(lose).await {
                 tracing::debug!(agent = %self.agent, epoch = self.epoch, error = %e, "a lost session was not recorded");
@@ -134,18 +171,32 @@ impl Session {
     }
 
     async fn tell(&mut self, event: Event) -> Option<End> {
-        let sent = self.out.send(Ok(ServerMessage { event: Some(event) })).await;
+        let sent = self
+            .out
+            .send(Ok(ServerMessage { event: Some(event) }))
+            .await;
         sent.is_err().then_some(End::Lost)
     }
 
     async fn welcome(&mut self) -> bool {
         let welcome = {
             let state = self.driver.state();
-            let agent = state.agents().get(&self.agent).map(|a| view::agent(&state, a));
+            let agent = state
+                .agents()
+                .get(&self.agent)
+                .map(|a| view::agent(&state, a));
             self.shown.state = agent.clone().map(|a| AgentState { log_index: 0, ..a });
-            let owned = state.held(&self.agent).filter(|c| !matches!(c.phase, Phase::Offered { .. }));
-            self.shown.chats = owned.map(|c| (c.id.clone(), view::chat(&state, c))).collect();
-            Welcome { epoch: self.epoch, state: agent, chats: self.shown.chats.values().cloned().collect() }
+            let owned = state
+                .held(&self.agent)
+                .filter(|c| !matches!(c.phase, Phase::Offered { .. }));
+            self.shown.chats = owned
+                .map(|c| (c.id.clone(), view::chat(&state, c)))
+                .collect();
+            Welcome {
+                epoch: self.epoch,
+                state: agent,
+                chats: self.shown.chats.values().cloned().collect(),
+            }
         };
         self.tell(Event::Welcome(welcome)).await.is_none() && self.show().await.is_none()
     }
@@ -172,7 +223,13 @@ impl Session {
                         if let Phase::Offered { until, .. } = chat.phase {
                             offers.insert(chat.id.clone(), chat.assignment);
                             if self.shown.offers.get(&chat.id) != Some(&chat.assignment) {
-                                news.push(Event::Offer(Offer { chat: Some(view::chat(&state, chat)), assignment: chat.assignment, until_ms: until, topic: chat.topic.clone(), note: chat.note.clone() }));
+                                news.push(Event::Offer(Offer {
+                                    chat: Some(view::chat(&state, chat)),
+                                    assignment: chat.assignment,
+                                    until_ms: until,
+                                    topic: chat.topic.clone(),
+                                    note: chat.note.clone(),
+                                }));
                             }
                         } else {
                             let now = view::chat(&state, chat);
@@ -185,10 +242,21 @@ impl Session {
                     for (chat, assignment) in &self.shown.offers {
                         let taken = chats.contains_key(chat);
                         if offers.get(chat) != Some(assignment) && !taken {
-                            news.insert(0, Event::OfferWithdrawn(OfferWithdrawn { chat_id: chat.0.clone(), assignment: *assignment }));
+                            news.insert(
+                                0,
+                                Event::OfferWithdrawn(OfferWithdrawn {
+                                    chat_id: chat.0.clone(),
+                                    assignment: *assignment,
+                                }),
+                            );
                         }
                     }
-                    for id in self.shown.chats.keys().filter(|id| !chats.contains_key(*id)) {
+                    for id in self
+                        .shown
+                        .chats
+                        .keys()
+                        .filter(|id| !chats.contains_key(*id))
+                    {
                         if let Some(gone) = state.chats().get(id) {
                             news.push(Event::Chat(view::chat(&state, gone)));
                         }
@@ -210,10 +278,18 @@ impl Session {
     }
 
     /// Checks one message and hands it on; the reply comes when it is committed, while the stream goes on.
-    async fn act(&mut self, message: AgentMessage, orders: &mpsc::Sender<(String, Command)>) -> Option<End> {
-        match request_id(&message.request_id).and_then(|id| Ok((id, self.command(message.action)?))) {
+    async fn act(
+        &mut self,
+        message: AgentMessage,
+        orders: &mpsc::Sender<(String, Command)>,
+    ) -> Option<End> {
+        match request_id(&message.request_id).and_then(|id| Ok((id, self.command(message.action)?)))
+        {
             Ok(order) => orders.send(order).await.is_err().then_some(End::Over),
-            Err(status) => self.tell(Event::Reply(refusal(message.request_id, &status))).await,
+            Err(status) => {
+                self.tell(Event::Reply(refusal(message.request_id, &status)))
+                    .await
+            }
         }
     }
 
@@ -221,27 +297,66 @@ impl Session {
         let (agent, epoch) = (self.agent.clone(), self.epoch);
         Ok(match action {
             None => return Err(invalid("action", "is missing; name what the agent does")),
-            Some(Action::Hello(_)) => return Err(invalid("hello", "the session is open already; open another stream for a new one")),
+            Some(Action::Hello(_)) => {
+                return Err(invalid(
+                    "hello",
+                    "the session is open already; open another stream for a new one",
+                ));
+            }
             Some(Action::SetPresence(p)) => {
                 let presence = match Presence::try_from(p.presence) {
                     Ok(Presence::Available) => Chosen::Available,
                     Ok(Presence::Break) => Chosen::Break,
                     Ok(Presence::Draining) => Chosen::Draining,
-                    _ => return Err(invalid("presence", "cannot be chosen; give AVAILABLE, BREAK or DRAINING")),
+                    _ => {
+                        return Err(invalid(
+                            "presence",
+                            "cannot be chosen; give AVAILABLE, BREAK or DRAINING",
+                        ));
+                    }
                 };
-                Command::SetPresence { agent, epoch, presence }
+                Command::SetPresence {
+                    agent,
+                    epoch,
+                    presence,
+                }
             }
-            Some(Action::AcceptOffer(a)) => Command::AcceptOffer { agent, epoch, chat: ChatId(a.chat_id), assignment: a.assignment },
-            Some(Action::DeclineOffer(a)) => Command::DeclineOffer { agent, epoch, chat: ChatId(a.chat_id), assignment: a.assignment, reason: a.reason },
-            Some(Action::EndChat(a)) => Command::EndChat { agent, epoch, chat: ChatId(a.chat_id) },
-            Some(Action::FinishWrapUp(a)) => Command::FinishWrapUp { agent, epoch, chat: ChatId(a.chat_id) },
+            Some(Action::AcceptOffer(a)) => Command::AcceptOffer {
+                agent,
+                epoch,
+                chat: ChatId(a.chat_id),
+                assignment: a.assignment,
+            },
+            Some(Action::DeclineOffer(a)) => Command::DeclineOffer {
+                agent,
+                epoch,
+                chat: ChatId(a.chat_id),
+                assignment: a.assignment,
+                reason: a.reason,
+            },
+            Some(Action::EndChat(a)) => Command::EndChat {
+                agent,
+                epoch,
+                chat: ChatId(a.chat_id),
+            },
+            Some(Action::FinishWrapUp(a)) => Command::FinishWrapUp {
+                agent,
+                epoch,
+                chat: ChatId(a.chat_id),
+            },
             Some(Action::TransferChat(t)) => {
                 let to = match t.to {
                     Some(transfer_chat::To::QueueId(queue)) => TransferTo::Queue(QueueId(queue)),
                     Some(transfer_chat::To::AgentId(other)) => TransferTo::Agent(AgentId(other)),
                     None => return Err(invalid("to", "is missing; name a queue or an agent")),
                 };
-                Command::TransferChat { agent, epoch, chat: ChatId(t.chat_id), to, note: t.note }
+                Command::TransferChat {
+                    agent,
+                    epoch,
+                    chat: ChatId(t.chat_id),
+                    to,
+                    note: t.note,
+                }
             }
             Some(Action::SignOff(_)) => Command::CloseSession { agent, epoch },
         })
@@ -249,27 +364,52 @@ impl Session {
 }
 
 /// Writes a session's commands in order and reports each; `None` after a sign-off.
-async fn carry_out(driver: Arc<Driver>, who: String, mut todo: mpsc::Receiver<(String, Command)>, done: mpsc::Sender<Option<ActionReply>>) {
+async fn carry_out(
+    driver: Arc<Driver>,
+    who: String,
+    mut todo: mpsc::Receiver<(String, Command)>,
+    done: mpsc::Sender<Option<ActionReply>>,
+) {
     while let Some((id, command)) = todo.recv().await {
         let off = matches!(command, Command::CloseSession { .. });
-        let result = driver.write(id.clone(), who.clone(), String::new(), command).await;
+        let result = driver
+            .write(id.clone(), who.clone(), String::new(), command)
+            .await;
         let over = off && result.is_ok();
         let reply = match result {
-            Ok(written) => ActionReply { request_id: id, log_index: written.index, ..Default::default() },
+            Ok(written) => ActionReply {
+                request_id: id,
+                log_index: written.index,
+                ..Default::default()
+            },
             Err(e) => {
                 let mut reply = refusal(id, &failed(&e));
-                if let DriveError::Rejected(Reject::Invalid { field, .. } | Reject::Unknown { field, .. }) = e {
+                if let DriveError::Rejected(
+                    Reject::Invalid { field, .. } | Reject::Unknown { field, .. },
+                ) = e
+                {
                     reply.field = field;
                 }
                 reply
             }
         };
-        if done.send(Some(reply)).await.is_err() || (over && done.send(None).await.is_err()) || over {
+        if done.send(Some(reply)).await.is_err() {
+            return;
+        }
+        if over {
+            // The session may be gone already, which comes to the same.
+            let _ = done.send(None).await;
             return;
         }
     }
 }
 
 fn refusal(request_id: String, status: &Status) -> ActionReply {
-    ActionReply { request_id, code: status.code().into(), message: status.message().to_owned(), field: String::new(), log_index: 0 }
+    ActionReply {
+        request_id,
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        field: String::new(),
+        log_index: 0,
+    }
 }

@@ -15,12 +15,22 @@ fn request_id(id: &str) -> Result<String, Status> {
     if (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) {
         return Ok(id.to_owned());
     }
-    Err(status::invalid("request_id", &format!("has {} bytes; give 1 to {REQUEST_ID_BYTES_MAX}, the same for every retry", id.len())))
+    Err(status::invalid(
+        "request_id",
+        &format!(
+            "has {} bytes; give 1 to {REQUEST_ID_BYTES_MAX}, the same for every retry",
+            id.len()
+        ),
+    ))
 }
 
 /// Who asks, for the audit: a kind and a name. Request ids count per actor.
 fn actor(kind: &str, name: &str) -> String {
-    let mut text = if name.is_empty() { kind.to_owned() } else { format!("{kind}:{name}") };
+    let mut text = if name.is_empty() {
+        kind.to_owned()
+    } else {
+        format!("{kind}:{name}")
+    };
     while text.len() > NAME_BYTES_MAX {
         text.pop();
     }
@@ -29,14 +39,26 @@ fn actor(kind: &str, name: &str) -> String {
 
 /// The caller's W3C trace context, empty when there is none.
 fn traced<T>(request: &Request<T>) -> String {
-    request.metadata().get("traceparent").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
+    request
+        .metadata()
+        .get("traceparent")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Cuts a page of ordered items: those after `token`, at most `size` (0 = 100, at most 1000), and the token
 /// of the next page.
-fn page<T>(size: u32, items: impl Iterator<Item = T>, id: impl Fn(&T) -> String) -> Result<(Vec<T>, String), Status> {
+fn page<T>(
+    size: u32,
+    items: impl Iterator<Item = T>,
+    id: impl Fn(&T) -> String,
+) -> Result<(Vec<T>, String), Status> {
     if size > 1_000 {
-        return Err(status::invalid("page_size", &format!("{size} is out of bounds; give 1 to 1000, or 0 for 100")));
+        return Err(status::invalid(
+            "page_size",
+            &format!("{size} is out of bounds; give 1 to 1000, or 0 for 100"),
+        ));
     }
     let size = if size == 0 { 100 } else { size as usize };
     let mut items: Vec<T> = items.take(size + 1).collect();

@@ -11,7 +11,12 @@ use crate::driver::DriveError;
 
 const DOMAIN: &str = "meridian";
 
-fn with(code: Code, message: impl Into<String>, reason: &str, add: impl FnOnce(&mut ErrorDetails)) -> Status {
+fn with(
+    code: Code,
+    message: impl Into<String>,
+    reason: &str,
+    add: impl FnOnce(&mut ErrorDetails),
+) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info(reason, DOMAIN, std::collections::HashMap::new());
     add(&mut details);
@@ -20,16 +25,25 @@ fn with(code: Code, message: impl Into<String>, reason: &str, add: impl FnOnce(&
 
 /// A field the caller must correct.
 pub(crate) fn invalid(field: &str, problem: &str) -> Status {
-    with(Code::InvalidArgument, format!("{field}: {problem}"), "INVALID_FIELD", |d| {
-        d.add_bad_request_violation(field, problem);
-    })
+    with(
+        Code::InvalidArgument,
+        format!("{field}: {problem}"),
+        "INVALID_FIELD",
+        |d| {
+            d.add_bad_request_violation(field, problem);
+        },
+    )
 }
 
 /// A refusal of the routing core.
 pub(crate) fn rejected(reject: &Reject) -> Status {
     let message = reject.to_string();
     match reject {
-        Reject::Invalid { field, problem, fix } => with(Code::InvalidArgument, message, "INVALID_FIELD", |d| {
+        Reject::Invalid {
+            field,
+            problem,
+            fix,
+        } => with(Code::InvalidArgument, message, "INVALID_FIELD", |d| {
             d.add_bad_request_violation(field, format!("{problem}; {fix}"));
         }),
         Reject::Unknown { field, kind, id } => with(Code::NotFound, message, "UNKNOWN", |d| {
@@ -38,7 +52,11 @@ pub(crate) fn rejected(reject: &Reject) -> Status {
         }),
         Reject::Fenced { .. } => with(Code::Aborted, message, "SESSION_FENCED", |_| {}),
         Reject::Conflict(_) => with(Code::FailedPrecondition, message, "CONFLICT", |_| {}),
-        Reject::Full { field, limit, retry_ms } => with(Code::ResourceExhausted, message, "LIMIT", |d| {
+        Reject::Full {
+            field,
+            limit,
+            retry_ms,
+        } => with(Code::ResourceExhausted, message, "LIMIT", |d| {
             d.add_quota_failure_violation(field, format!("limit of {limit} reached"));
             d.set_retry_info(Some(Duration::from_millis((*retry_ms).into())));
         }),
@@ -49,12 +67,19 @@ pub(crate) fn rejected(reject: &Reject) -> Status {
 pub(crate) fn failed(error: &DriveError) -> Status {
     match error {
         DriveError::Rejected(reject) => rejected(reject),
-        DriveError::Busy => with(Code::ResourceExhausted, error.to_string(), "OVERLOADED", |d| {
-            d.set_retry_info(Some(Duration::from_millis(200)));
-        }),
-        DriveError::Unavailable(_) => with(Code::Unavailable, error.to_string(), "NO_LEADER", |d| {
-            d.set_retry_info(Some(Duration::from_millis(500)));
-        }),
+        DriveError::Busy => with(
+            Code::ResourceExhausted,
+            error.to_string(),
+            "OVERLOADED",
+            |d| {
+                d.set_retry_info(Some(Duration::from_millis(200)));
+            },
+        ),
+        DriveError::Unavailable(_) => {
+            with(Code::Unavailable, error.to_string(), "NO_LEADER", |d| {
+                d.set_retry_info(Some(Duration::from_millis(500)));
+            })
+        }
         DriveError::Refused(text) => conflict(text),
         DriveError::Internal(_) => with(Code::Internal, error.to_string(), "INTERNAL", |_| {}),
     }
@@ -67,5 +92,9 @@ pub(crate) fn conflict(message: impl Into<String>) -> Status {
 
 /// Something that does not exist.
 pub(crate) fn not_found(field: &str, kind: &'static str, id: &str) -> Status {
-    rejected(&Reject::Unknown { field: field.to_owned(), kind, id: id.to_owned() })
+    rejected(&Reject::Unknown {
+        field: field.to_owned(),
+        kind,
+        id: id.to_owned(),
+    })
 }

@@ -28,7 +28,11 @@ pub struct Supervisors {
 }
 
 fn after<K: for<'a> From<&'a str>>(token: &str) -> (Bound<K>, Bound<K>) {
-    let from = if token.is_empty() { Bound::Unbounded } else { Bound::Excluded(K::from(token)) };
+    let from = if token.is_empty() {
+        Bound::Unbounded
+    } else {
+        Bound::Excluded(K::from(token))
+    };
     (from, Bound::Unbounded)
 }
 
@@ -91,26 +95,53 @@ impl Supervisors {
 
 #[tonic::async_trait]
 impl SupervisorService for Supervisors {
-    async fn list_agents(&self, request: Request<ListAgentsRequest>) -> Result<Response<ListAgentsResponse>, Status> {
+    async fn list_agents(
+        &self,
+        request: Request<ListAgentsRequest>,
+    ) -> Result<Response<ListAgentsResponse>, Status> {
         let ask = request.into_inner();
         self.at(ask.consistency).await?;
         let state = self.driver.state();
-        let wanted = |a: &AgentState| (ask.region_id.is_empty() || a.region_id == ask.region_id) && (ask.presence == 0 || a.presence == ask.presence);
-        let items = state.agents().range::<AgentId, _>(after::<AgentId>(&ask.page_token)).map(|(_, a)| view::agent(&state, a)).filter(wanted);
+        let wanted = |a: &AgentState| {
+            (ask.region_id.is_empty() || a.region_id == ask.region_id)
+                && (ask.presence == 0 || a.presence == ask.presence)
+        };
+        let items = state
+            .agents()
+            .range::<AgentId, _>(after::<AgentId>(&ask.page_token))
+            .map(|(_, a)| view::agent(&state, a))
+            .filter(wanted);
         let (agents, next_page_token) = page(ask.page_size, items, |a| a.agent_id.clone())?;
-        Ok(Response::new(ListAgentsResponse { agents, next_page_token, log_index: state.meta().index }))
+        Ok(Response::new(ListAgentsResponse {
+            agents,
+            next_page_token,
+            log_index: state.meta().index,
+        }))
     }
 
-    async fn list_queues(&self, request: Request<ListQueuesRequest>) -> Result<Response<ListQueuesResponse>, Status> {
+    async fn list_queues(
+        &self,
+        request: Request<ListQueuesRequest>,
+    ) -> Result<Response<ListQueuesResponse>, Status> {
         let ask = request.into_inner();
         self.at(ask.consistency).await?;
         let state = self.driver.state();
-        let items = state.queues().range::<QueueId, _>(after::<QueueId>(&ask.page_token)).map(|(_, q)| view::queue(&state, q));
+        let items = state
+            .queues()
+            .range::<QueueId, _>(after::<QueueId>(&ask.page_token))
+            .map(|(_, q)| view::queue(&state, q));
         let (queues, next_page_token) = page(ask.page_size, items, |q| q.queue_id.clone())?;
-        Ok(Response::new(ListQueuesResponse { queues, next_page_token, log_index: state.meta().index }))
+        Ok(Response::new(ListQueuesResponse {
+            queues,
+            next_page_token,
+            log_index: state.meta().index,
+        }))
     }
 
-    async fn list_chats(&self, request: Request<ListChatsRequest>) -> Result<Response<ListChatsResponse>, Status> {
+    async fn list_chats(
+        &self,
+        request: Request<ListChatsRequest>,
+    ) -> Result<Response<ListChatsResponse>, Status> {
         let ask = request.into_inner();
         self.at(ask.consistency).await?;
         let state = self.driver.state();
@@ -123,10 +154,17 @@ impl SupervisorService for Supervisors {
             .filter(|c| ask.phase == 0 || i32::from(view::phase(&c.phase)) == ask.phase)
             .map(|c| view::chat(&state, c));
         let (chats, next_page_token) = page(ask.page_size, items, |c| c.chat_id.clone())?;
-        Ok(Response::new(ListChatsResponse { chats, next_page_token, log_index: state.meta().index }))
+        Ok(Response::new(ListChatsResponse {
+            chats,
+            next_page_token,
+            log_index: state.meta().index,
+        }))
     }
 
-    async fn get_chat(&self, request: Request<GetChatRequest>) -> Result<Response<GetChatResponse>, Status> {
+    async fn get_chat(
+        &self,
+        request: Request<GetChatRequest>,
+    ) -> Result<Response<GetChatResponse>, Status> {
         let ask = request.into_inner();
         self.at(ask.consistency).await?;
         let id = ChatId(ask.chat_id);
@@ -141,10 +179,16 @@ impl SupervisorService for Supervisors {
                 view::chat(&self.driver.state(), &past)
             }
         };
-        Ok(Response::new(GetChatResponse { chat: Some(chat), log_index: self.driver.state().meta().index }))
+        Ok(Response::new(GetChatResponse {
+            chat: Some(chat),
+            log_index: self.driver.state().meta().index,
+        }))
     }
 
-    async fn explain_chat(&self, request: Request<ExplainChatRequest>) -> Result<Response<ExplainChatResponse>, Status> {
+    async fn explain_chat(
+        &self,
+        request: Request<ExplainChatRequest>,
+    ) -> Result<Response<ExplainChatResponse>, Status> {
         let ask = request.into_inner();
         self.at(ask.consistency).await?;
         let id = ChatId(ask.chat_id);
@@ -157,36 +201,76 @@ impl SupervisorService for Supervisors {
         Ok(Response::new(ExplainChatResponse {
             chat: Some(view::chat(&state, &chat)),
             events: chat.events.iter().map(view::event).collect(),
-            candidates: state.standing(&id, STANDING_MAX).iter().map(view::candidate).collect(),
+            candidates: state
+                .standing(&id, STANDING_MAX)
+                .iter()
+                .map(view::candidate)
+                .collect(),
             log_index: state.meta().index,
         }))
     }
 
     type WatchAgentsStream = ReceiverStream<Result<AgentState, Status>>;
 
-    async fn watch_agents(&self, request: Request<WatchAgentsRequest>) -> Result<Response<Self::WatchAgentsStream>, Status> {
+    async fn watch_agents(
+        &self,
+        request: Request<WatchAgentsRequest>,
+    ) -> Result<Response<Self::WatchAgentsStream>, Status> {
         let region = request.into_inner().region_id;
-        if !region.is_empty() && !self.driver.state().regions().contains_key(&RegionId(region.clone())) {
+        if !region.is_empty()
+            && !self
+                .driver
+                .state()
+                .regions()
+                .contains_key(&RegionId(region.clone()))
+        {
             return Err(not_found("region_id", "region", &region));
         }
         Ok(Response::new(self.watch(move |driver| {
             let state = driver.state();
-            let agents = state.agents().values().filter(|a| region.is_empty() || a.config.region.0 == region);
-            agents.map(|a| (a.config.id.0.clone(), AgentState { log_index: 0, ..view::agent(&state, a) })).collect()
+            let agents = state
+                .agents()
+                .values()
+                .filter(|a| region.is_empty() || a.config.region.0 == region);
+            agents
+                .map(|a| {
+                    (
+                        a.config.id.0.clone(),
+                        AgentState {
+                            log_index: 0,
+                            ..view::agent(&state, a)
+                        },
+                    )
+                })
+                .collect()
         })))
     }
 
     type WatchQueuesStream = ReceiverStream<Result<QueueState, Status>>;
 
-    async fn watch_queues(&self, request: Request<WatchQueuesRequest>) -> Result<Response<Self::WatchQueuesStream>, Status> {
+    async fn watch_queues(
+        &self,
+        request: Request<WatchQueuesRequest>,
+    ) -> Result<Response<Self::WatchQueuesStream>, Status> {
         let queue = request.into_inner().queue_id;
-        if !queue.is_empty() && !self.driver.state().queues().contains_key(&QueueId(queue.clone())) {
+        if !queue.is_empty()
+            && !self
+                .driver
+                .state()
+                .queues()
+                .contains_key(&QueueId(queue.clone()))
+        {
             return Err(not_found("queue_id", "queue", &queue));
         }
         Ok(Response::new(self.watch(move |driver| {
             let state = driver.state();
-            let queues = state.queues().values().filter(|q| queue.is_empty() || q.id.0 == queue);
-            queues.map(|q| (q.id.0.clone(), view::queue(&state, q))).collect()
+            let queues = state
+                .queues()
+                .values()
+                .filter(|q| queue.is_empty() || q.id.0 == queue);
+            queues
+                .map(|q| (q.id.0.clone(), view::queue(&state, q)))
+                .collect()
         })))
     }
 }

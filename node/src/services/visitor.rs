@@ -46,7 +46,10 @@ impl Visitors {
 
 #[tonic::async_trait]
 impl VisitorService for Visitors {
-    async fn start_chat(&self, request: Request<StartChatRequest>) -> Result<Response<StartChatResponse>, Status> {
+    async fn start_chat(
+        &self,
+        request: Request<StartChatRequest>,
+    ) -> Result<Response<StartChatResponse>, Status> {
         let parent = traced(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
@@ -54,21 +57,37 @@ impl VisitorService for Visitors {
             chat: ChatId(self.driver.new_id()),
             queue: QueueId(ask.queue_id),
             languages: api::tags("languages", &ask.languages).map_err(|r| rejected(&r))?,
-            region: (!ask.region_id.is_empty()).then(|| RegionId(ask.region_id)),
+            region: (!ask.region_id.is_empty()).then_some(RegionId(ask.region_id)),
             visitor: ask.visitor_id,
             skills: api::skills(&ask.skills),
             priority: ask.priority,
             weight: if ask.weight == 0 { 1 } else { ask.weight },
             topic: ask.topic,
         };
-        let written = self.driver.write(id, actor("visitor", &new.visitor), parent, Command::StartChat(new)).await.map_err(|e| failed(&e))?;
-        let Answer::Chat { chat, .. } = written.answer else { return Err(Status::internal("a chat was started but not named")) };
-        Ok(Response::new(StartChatResponse { chat: Some(self.chat(&chat).await?) }))
+        let written = self
+            .driver
+            .write(
+                id,
+                actor("visitor", &new.visitor),
+                parent,
+                Command::StartChat(new),
+            )
+            .await
+            .map_err(|e| failed(&e))?;
+        let Answer::Chat { chat, .. } = written.answer else {
+            return Err(Status::internal("a chat was started but not named"));
+        };
+        Ok(Response::new(StartChatResponse {
+            chat: Some(self.chat(&chat).await?),
+        }))
     }
 
     type WatchChatStream = ReceiverStream<Result<Chat, Status>>;
 
-    async fn watch_chat(&self, request: Request<WatchChatRequest>) -> Result<Response<Self::WatchChatStream>, Status> {
+    async fn watch_chat(
+        &self,
+        request: Request<WatchChatRequest>,
+    ) -> Result<Response<Self::WatchChatStream>, Status> {
         let id = ChatId(request.into_inner().chat_id);
         // Registered before the first look, so that no change falls between.
         let wake = self.driver.delivery().chat(id.clone());
@@ -95,7 +114,10 @@ impl VisitorService for Visitors {
                         return;
                     }
                 }
-                let now = { let state = driver.state(); state.chats().get(&id).map(|c| view::chat(&state, c)) };
+                let now = {
+                    let state = driver.state();
+                    state.chats().get(&id).map(|c| view::chat(&state, c))
+                };
                 let Some(now) = now else {
                     // It closed and left memory while this stream slept.
                     let past = driver.history(&id).await;
@@ -118,21 +140,44 @@ impl VisitorService for Visitors {
         Ok(Response::new(ReceiverStream::new(receive)))
     }
 
-    async fn leave_chat(&self, request: Request<LeaveChatRequest>) -> Result<Response<LeaveChatResponse>, Status> {
+    async fn leave_chat(
+        &self,
+        request: Request<LeaveChatRequest>,
+    ) -> Result<Response<LeaveChatResponse>, Status> {
         let parent = traced(&request);
         let ask = request.into_inner();
         let chat = ChatId(ask.chat_id);
         let id = request_id(&ask.request_id)?;
-        self.driver.write(id, "visitor".into(), parent, Command::LeaveChat { chat: chat.clone() }).await.map_err(|e| failed(&e))?;
-        Ok(Response::new(LeaveChatResponse { chat: Some(self.chat(&chat).await?) }))
+        self.driver
+            .write(
+                id,
+                "visitor".into(),
+                parent,
+                Command::LeaveChat { chat: chat.clone() },
+            )
+            .await
+            .map_err(|e| failed(&e))?;
+        Ok(Response::new(LeaveChatResponse {
+            chat: Some(self.chat(&chat).await?),
+        }))
     }
 
-    async fn rate_chat(&self, request: Request<RateChatRequest>) -> Result<Response<RateChatResponse>, Status> {
+    async fn rate_chat(
+        &self,
+        request: Request<RateChatRequest>,
+    ) -> Result<Response<RateChatResponse>, Status> {
         let parent = traced(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
-        let command = Command::RateChat { chat: ChatId(ask.chat_id), stars: ask.stars, comment: ask.comment };
-        self.driver.write(id, "visitor".into(), parent, command).await.map_err(|e| failed(&e))?;
+        let command = Command::RateChat {
+            chat: ChatId(ask.chat_id),
+            stars: ask.stars,
+            comment: ask.comment,
+        };
+        self.driver
+            .write(id, "visitor".into(), parent, command)
+            .await
+            .map_err(|e| failed(&e))?;
         Ok(Response::new(RateChatResponse {}))
     }
 }

@@ -35,12 +35,14 @@ impl Db {
     /// Opens the database in `data_dir/db`, creating it only if that directory is empty or absent.
     ///
     /// # Errors
-    /// [`StorageError::Held`] if another process has it open, [`StorageError::Incomplete`] if files
+    /// [`StorageError::Held`] if another process has it open, [`StorageError::Strange`] if something else is
+    /// kept there, [`StorageError::Incomplete`] if files
     /// are there without a `CURRENT`, [`StorageError::Lost`] if snapshots are left of a database that
     /// is not, [`StorageError::Database`] if RocksDB cannot recover it. A log
     /// whose end was torn off by a crash is no error: it ends at its last whole record.
     pub fn open(data_dir: &Path) -> Result<Arc<Self>, StorageError> {
         let dir = data_dir.join("db");
+        refuse_strange_files(data_dir)?;
         std::fs::create_dir_all(&dir).map_err(StorageError::io(&dir))?;
         let empty = std::fs::read_dir(&dir)
             .map_err(StorageError::io(&dir))?
@@ -101,7 +103,10 @@ impl Db {
     /// [`StorageError::Foreign`] if it belongs to another one.
     pub fn claim(&self, mine: &pb::Identity) -> Result<(), StorageError> {
         // One group per directory so far: any identity found must be this one.
-        for item in self.rocks.iterator_cf(self.cf(keys::META), IteratorMode::Start) {
+        for item in self
+            .rocks
+            .iterator_cf(self.cf(keys::META), IteratorMode::Start)
+        {
             let (key, value) = item.map_err(|e| self.database(e))?;
             if !key.ends_with(Meta::Identity.name().as_bytes()) {
                 continue;
@@ -278,7 +283,9 @@ impl Db {
             .get_pinned_cf(self.cf(family), key)
             .map_err(|e| self.database(e))?;
         value
-            .map(|value| record::open(sealed, &value, || self.place(key, family)).map(<[u8]>::to_vec))
+            .map(|value| {
+                record::open(sealed, &value, || self.place(key, family)).map(<[u8]>::to_vec)
+            })
             .transpose()
     }
 
@@ -333,6 +340,22 @@ fn ended() -> StorageError {
     StorageError::SyncFailed {
         what: "the flush thread has ended".to_owned(),
     }
+}
+
+/// A directory that holds anything else was most likely given by mistake.
+fn refuse_strange_files(data_dir: &Path) -> Result<(), StorageError> {
+    let Ok(files) = std::fs::read_dir(data_dir) else {
+        // Not there yet, or not readable, which making it will tell.
+        return Ok(());
+    };
+    for file in files {
+        let file = file.map_err(StorageError::io(data_dir))?;
+        // A file system mounted here has a `lost+found` of its own.
+        if !["db", "snapshots", "lost+found"].iter().any(|own| file.file_name() == *own) {
+            return Err(StorageError::Strange { file: file.path() });
+        }
+    }
+    Ok(())
 }
 
 fn describe(identity: &pb::Identity) -> String {

@@ -8,6 +8,15 @@ use std::path::{Path, PathBuf};
 /// snapshot, a silent hole costs the cluster's promise.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
+    /// The data directory holds something that is not Meridian's.
+    #[error(
+        "{} is not Meridian's: give the node an empty data directory of its own",
+        file.display()
+    )]
+    Strange {
+        /// What was found.
+        file: PathBuf,
+    },
     /// Another process holds the directory.
     #[error(
         "{dir} is in use by another process (RocksDB LOCK): stop that process, or give this node a directory of its own"

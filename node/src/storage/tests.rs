@@ -212,3 +212,12 @@ fn a_damaged_snapshot_is_found_out_wherever_it_is_damaged() {
     longer.push(0);
     assert!(refused(&longer));
 }
+
+#[test]
+fn a_directory_with_other_files_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("letters.txt"), "dear").unwrap();
+    let refused = Db::open(dir.path()).map(drop).unwrap_err().to_string();
+    assert!(refused.contains("letters.txt"), "{refused}");
+    assert!(!dir.path().join("db").exists(), "nothing is changed");
+}

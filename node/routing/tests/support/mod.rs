@@ -21,15 +21,20 @@ pub struct Play {
 
 /// `20s`, `5m`, `1h`, `250ms`.
 pub fn millis(text: &str) -> Millis {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or_else(|| panic!("'{text}': no unit"));
-    let number: Millis = text[..digits].parse().unwrap_or_else(|_| panic!("'{text}': no number"));
-    number * match &text[digits..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        unit => panic!("'{text}': unknown unit '{unit}'"),
-    }
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or_else(|| panic!("'{text}': no unit"));
+    let number: Millis = text[..digits]
+        .parse()
+        .unwrap_or_else(|_| panic!("'{text}': no number"));
+    number
+        * match &text[digits..] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            unit => panic!("'{text}': unknown unit '{unit}'"),
+        }
 }
 
 struct Args<'a> {
@@ -39,17 +44,30 @@ struct Args<'a> {
 
 impl<'a> Args<'a> {
     fn of(text: &'a str) -> Self {
-        let (named, words): (Vec<_>, Vec<_>) = text.split_whitespace().partition(|w| w.contains('='));
-        Self { words, named: named.iter().filter_map(|w| w.split_once('=')).collect() }
+        let (named, words): (Vec<_>, Vec<_>) =
+            text.split_whitespace().partition(|w| w.contains('='));
+        Self {
+            words,
+            named: named.iter().filter_map(|w| w.split_once('=')).collect(),
+        }
     }
     fn word(&self, i: usize) -> &'a str {
-        self.words.get(i).copied().unwrap_or_else(|| panic!("word {i} is missing in {:?}", self.words))
+        self.words
+            .get(i)
+            .copied()
+            .unwrap_or_else(|| panic!("word {i} is missing in {:?}", self.words))
     }
     fn list(&self, name: &str) -> Vec<&'a str> {
-        self.named.get(name).map(|v| v.split(',').filter(|p| !p.is_empty()).collect()).unwrap_or_default()
+        self.named
+            .get(name)
+            .map(|v| v.split(',').filter(|p| !p.is_empty()).collect())
+            .unwrap_or_default()
     }
     fn number(&self, name: &str, default: u64) -> u64 {
-        self.named.get(name).map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name}={v}: no number")))
+        self.named.get(name).map_or(default, |v| {
+            v.parse()
+                .unwrap_or_else(|_| panic!("{name}={v}: no number"))
+        })
     }
     fn ms(&self, name: &str, default: u32) -> u32 {
         self.named.get(name).map_or(default, |v| millis(v) as u32)
@@ -69,20 +87,31 @@ fn level(text: &str) -> Level {
 fn skills(args: &Args<'_>) -> Vec<SkillLevel> {
     let skill = |s: &&str| {
         let (skill, level) = s.split_once(':').unwrap_or((s, "1"));
-        SkillLevel { skill: skill.into(), level: level.parse().expect("a skill level") }
+        SkillLevel {
+            skill: skill.into(),
+            level: level.parse().expect("a skill level"),
+        }
     };
     args.list("skills").iter().map(skill).collect()
 }
 
 /// `0s/fluent`, `30s/working/fallback/off2/eu+us`.
 fn step(text: &str) -> RelaxationStep {
-    let mut step = RelaxationStep { after_ms: 0, language_level: Level::Fluent, fallback_languages: false, skill_levels_off: 0, regions: vec![] };
+    let mut step = RelaxationStep {
+        after_ms: 0,
+        language_level: Level::Fluent,
+        fallback_languages: false,
+        skill_levels_off: 0,
+        regions: vec![],
+    };
     for (i, part) in text.split('/').enumerate() {
         match part {
             _ if i == 0 => step.after_ms = millis(part) as u32,
             "fallback" => step.fallback_languages = true,
             "native" | "fluent" | "working" | "translated" => step.language_level = level(part),
-            off if off.starts_with("off") => step.skill_levels_off = off[3..].parse().expect("levels off"),
+            off if off.starts_with("off") => {
+                step.skill_levels_off = off[3..].parse().expect("levels off")
+            }
             regions => step.regions = regions.split('+').map(Into::into).collect(),
         }
     }
@@ -93,7 +122,13 @@ impl Play {
     /// Applies one command at the present time.
     pub fn apply(&mut self, request_id: &str, command: Command) -> Outcome {
         self.index += 1;
-        self.state.apply(&Stamped { index: self.index, at: self.now, request_id: request_id.into(), actor: "script".into(), command })
+        self.state.apply(&Stamped {
+            index: self.index,
+            at: self.now,
+            request_id: request_id.into(),
+            actor: "script".into(),
+            command,
+        })
     }
 
     fn epoch(&self, args: &Args<'_>) -> (AgentId, Epoch) {
@@ -112,38 +147,80 @@ impl Play {
             }
             "show" => return self.show(),
             "explain" => return self.explain(args.word(1)),
-            "standing" => return self.state.standing(&args.word(1).into(), 10).iter().map(|c| format!("  {} {:?}: {}", c.agent, c.rule, c.reason)).collect(),
+            "standing" => {
+                return self
+                    .state
+                    .standing(&args.word(1).into(), 10)
+                    .iter()
+                    .map(|c| format!("  {} {:?}: {}", c.agent, c.rule, c.reason))
+                    .collect();
+            }
             "sun" => {
-                let mut order: Vec<_> = self.state.sun_order().into_iter().map(|(id, at)| (at, id.0)).collect();
+                let mut order: Vec<_> = self
+                    .state
+                    .sun_order()
+                    .into_iter()
+                    .map(|(id, at)| (at, id.0))
+                    .collect();
                 order.sort();
-                return vec![format!("  {}", order.into_iter().map(|(_, id)| id).collect::<Vec<_>>().join(" > "))];
+                return vec![format!(
+                    "  {}",
+                    order
+                        .into_iter()
+                        .map(|(_, id)| id)
+                        .collect::<Vec<_>>()
+                        .join(" > ")
+                )];
             }
             "workspace" => {
                 let fallback = |f: &&str| {
                     let (from, to) = f.split_once(':').expect("fallback from:to+to");
                     (from.into(), to.split('+').map(Into::into).collect())
                 };
-                Command::Configure(vec![ConfigChange::PutWorkspace(Workspace { name: args.word(1).into(), fallbacks: args.list("fallbacks").iter().map(fallback).collect() })])
+                Command::Configure(vec![ConfigChange::PutWorkspace(Workspace {
+                    name: args.word(1).into(),
+                    fallbacks: args.list("fallbacks").iter().map(fallback).collect(),
+                })])
             }
             "schedule" => {
                 let span = |s: &&str| {
                     let (start, end) = s.split_once('-').expect("span from-to");
-                    Span { start: millis(start), end: millis(end) }
+                    Span {
+                        start: millis(start),
+                        end: millis(end),
+                    }
                 };
                 let spans = args.list("spans").iter().map(span).collect();
-                Command::Configure(vec![ConfigChange::PutSchedule(Schedule { id: args.word(1).into(), spans, horizon: millis("1000h"), zone_data: "test".into(), source: vec![] })])
+                Command::Configure(vec![ConfigChange::PutSchedule(Schedule {
+                    id: args.word(1).into(),
+                    spans,
+                    horizon: millis("1000h"),
+                    zone_data: "test".into(),
+                    source: vec![],
+                })])
             }
-            "region" => Command::Configure(vec![ConfigChange::PutRegion(Region { id: args.word(1).into(), zone: "Etc/UTC".into(), schedule: args.word(2).into() })]),
+            "region" => Command::Configure(vec![ConfigChange::PutRegion(Region {
+                id: args.word(1).into(),
+                zone: "Etc/UTC".into(),
+                schedule: args.word(2).into(),
+            })]),
             "queue" => {
                 let steps = args.list("steps");
                 let overflow = args.named.get("overflow").map(|o| {
                     let (queue, after) = o.split_once('@').expect("overflow queue@after");
-                    Overflow { after_ms: millis(after) as u32, queue: queue.into() }
+                    Overflow {
+                        after_ms: millis(after) as u32,
+                        queue: queue.into(),
+                    }
                 });
                 Command::Configure(vec![ConfigChange::PutQueue(Queue {
                     id: args.word(1).into(),
                     schedule: args.named.get("schedule").map(|s| (*s).into()),
-                    steps: if steps.is_empty() { vec![step("0s/fluent")] } else { steps.iter().map(|s| step(s)).collect() },
+                    steps: if steps.is_empty() {
+                        vec![step("0s/fluent")]
+                    } else {
+                        steps.iter().map(|s| step(s)).collect()
+                    },
                     offer_timeout_ms: args.ms("offer", 20_000),
                     wrap_up_ms: args.ms("wrap", 0),
                     wait_ms_max: args.ms("waitmax", 900_000),
@@ -157,7 +234,10 @@ impl Play {
             "agent" => {
                 let language = |l: &&str| {
                     let (tag, how) = l.split_once(':').unwrap_or((l, "native"));
-                    LanguageLevel { language: tag.into(), level: level(how) }
+                    LanguageLevel {
+                        language: tag.into(),
+                        level: level(how),
+                    }
                 };
                 Command::Configure(vec![ConfigChange::PutAgent(Agent {
                     id: args.word(1).into(),
@@ -180,7 +260,12 @@ impl Play {
                     kind => panic!("remove {kind}?"),
                 }])
             }
-            "open" => Command::OpenSession { agent: args.word(1).into(), node: args.number("node", 1), resume: args.number("resume", 0), grace_ms: args.ms("grace", 15_000) },
+            "open" => Command::OpenSession {
+                agent: args.word(1).into(),
+                node: args.number("node", 1),
+                resume: args.number("resume", 0),
+                grace_ms: args.ms("grace", 15_000),
+            },
             "lose" => {
                 let (agent, epoch) = self.epoch(&args);
                 Command::LoseSession { agent, epoch }
@@ -189,7 +274,9 @@ impl Play {
                 let (agent, epoch) = self.epoch(&args);
                 Command::CloseSession { agent, epoch }
             }
-            "nodelost" => Command::NodeLost { node: args.word(1).parse().expect("a node") },
+            "nodelost" => Command::NodeLost {
+                node: args.word(1).parse().expect("a node"),
+            },
             presence @ ("available" | "break" | "draining" | "offline") => {
                 let (agent, epoch) = self.epoch(&args);
                 let presence = match presence {
@@ -198,40 +285,74 @@ impl Play {
                     "draining" => Presence::Draining,
                     _ => Presence::Offline,
                 };
-                Command::SetPresence { agent, epoch, presence }
+                Command::SetPresence {
+                    agent,
+                    epoch,
+                    presence,
+                }
             }
             "chat" => Command::StartChat(NewChat {
                 chat: args.word(1).into(),
                 queue: args.word(2).into(),
                 languages: args.list("langs").into_iter().map(Into::into).collect(),
                 region: args.named.get("region").map(|r| (*r).into()),
-                visitor: args.named.get("visitor").copied().unwrap_or_default().into(),
+                visitor: args
+                    .named
+                    .get("visitor")
+                    .copied()
+                    .unwrap_or_default()
+                    .into(),
                 skills: skills(&args),
                 priority: args.number("priority", 0) as u32,
                 weight: args.number("weight", 1) as u32,
                 topic: String::new(),
             }),
-            "leave" => Command::LeaveChat { chat: args.word(1).into() },
-            "rate" => Command::RateChat { chat: args.word(1).into(), stars: args.word(2).parse().expect("stars"), comment: String::new() },
+            "leave" => Command::LeaveChat {
+                chat: args.word(1).into(),
+            },
+            "rate" => Command::RateChat {
+                chat: args.word(1).into(),
+                stars: args.word(2).parse().expect("stars"),
+                comment: String::new(),
+            },
             "accept" | "decline" => {
                 let (agent, epoch) = self.epoch(&args);
                 let chat: ChatId = args.word(2).into();
                 let current = self.state.chats().get(&chat).map_or(0, |c| c.assignment);
                 let assignment = args.number("assignment", current);
                 if args.word(0) == "accept" {
-                    Command::AcceptOffer { agent, epoch, chat, assignment }
+                    Command::AcceptOffer {
+                        agent,
+                        epoch,
+                        chat,
+                        assignment,
+                    }
                 } else {
                     let reason = args.named.get("reason").copied().unwrap_or_default().into();
-                    Command::DeclineOffer { agent, epoch, chat, assignment, reason }
+                    Command::DeclineOffer {
+                        agent,
+                        epoch,
+                        chat,
+                        assignment,
+                        reason,
+                    }
                 }
             }
             "end" => {
                 let (agent, epoch) = self.epoch(&args);
-                Command::EndChat { agent, epoch, chat: args.word(2).into() }
+                Command::EndChat {
+                    agent,
+                    epoch,
+                    chat: args.word(2).into(),
+                }
             }
             "finish" => {
                 let (agent, epoch) = self.epoch(&args);
-                Command::FinishWrapUp { agent, epoch, chat: args.word(2).into() }
+                Command::FinishWrapUp {
+                    agent,
+                    epoch,
+                    chat: args.word(2).into(),
+                }
             }
             "transfer" => {
                 let (agent, epoch) = self.epoch(&args);
@@ -239,7 +360,13 @@ impl Play {
                     Some(other) => TransferTo::Agent((*other).into()),
                     None => TransferTo::Queue(args.named["queue"].into()),
                 };
-                Command::TransferChat { agent, epoch, chat: args.word(2).into(), to, note: "as told".into() }
+                Command::TransferChat {
+                    agent,
+                    epoch,
+                    chat: args.word(2).into(),
+                    to,
+                    note: "as told".into(),
+                }
             }
             other => panic!("unknown command '{other}'"),
         };
@@ -257,26 +384,55 @@ impl Play {
     fn show(&self) -> Vec<String> {
         let mut lines = vec![format!("  t={}ms", self.now)];
         for (id, agent) in self.state.agents() {
-            let shift = if self.state.on_shift(agent) { "" } else { ", off shift" };
-            lines.push(format!("  agent {id}: {:?} {}/{}{shift}", agent.presence, self.state.load(id), agent.config.capacity));
+            let shift = if self.state.on_shift(agent) {
+                ""
+            } else {
+                ", off shift"
+            };
+            lines.push(format!(
+                "  agent {id}: {:?} {}/{}{shift}",
+                agent.presence,
+                self.state.load(id),
+                agent.config.capacity
+            ));
         }
         for (id, chat) in self.state.chats() {
-            let place = self.state.position(chat).map(|p| format!(" #{p}")).unwrap_or_default();
+            let place = self
+                .state
+                .position(chat)
+                .map(|p| format!(" #{p}"))
+                .unwrap_or_default();
             lines.push(format!("  chat {id}: {}{place}", phase(&chat.phase)));
         }
         lines
     }
 
     fn explain(&self, id: &str) -> Vec<String> {
-        let Some(chat) = self.state.chats().get(&id.into()) else { return vec![format!("  no chat '{id}'")] };
+        let Some(chat) = self.state.chats().get(&id.into()) else {
+            return vec![format!("  no chat '{id}'")];
+        };
         let mut lines = Vec::new();
         for event in &chat.events {
-            let agent = event.agent.as_ref().map(|a| format!(" {a}")).unwrap_or_default();
-            let detail = if event.detail.is_empty() { String::new() } else { format!(" ({})", event.detail) };
-            lines.push(format!("  [{}] {}ms {:?}{agent}{detail}", event.index, event.at, event.what));
+            let agent = event
+                .agent
+                .as_ref()
+                .map(|a| format!(" {a}"))
+                .unwrap_or_default();
+            let detail = if event.detail.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", event.detail)
+            };
+            lines.push(format!(
+                "  [{}] {}ms {:?}{agent}{detail}",
+                event.index, event.at, event.what
+            ));
             for c in &event.candidates {
                 let sign = if c.eligible { '+' } else { '-' };
-                lines.push(format!("      {sign} {} {:?}: {}", c.agent, c.rule, c.reason));
+                lines.push(format!(
+                    "      {sign} {} {:?}: {}",
+                    c.agent, c.rule, c.reason
+                ));
             }
         }
         lines
@@ -304,9 +460,24 @@ fn tell(outcome: &Outcome) -> Vec<String> {
     }
     for effect in &outcome.effects {
         match effect {
-            Effect::OfferMade { agent, chat, assignment, until } => lines.push(format!("  {agent} is offered {chat} (no. {assignment}) until {until}ms")),
-            Effect::OfferWithdrawn { agent, chat, assignment } => lines.push(format!("  the offer of {chat} (no. {assignment}) to {agent} is withdrawn")),
-            Effect::SessionFenced { agent, epoch } => lines.push(format!("  session {epoch} of {agent} is fenced")),
+            Effect::OfferMade {
+                agent,
+                chat,
+                assignment,
+                until,
+            } => lines.push(format!(
+                "  {agent} is offered {chat} (no. {assignment}) until {until}ms"
+            )),
+            Effect::OfferWithdrawn {
+                agent,
+                chat,
+                assignment,
+            } => lines.push(format!(
+                "  the offer of {chat} (no. {assignment}) to {agent} is withdrawn"
+            )),
+            Effect::SessionFenced { agent, epoch } => {
+                lines.push(format!("  session {epoch} of {agent} is fenced"))
+            }
             Effect::ChatChanged { .. } | Effect::AgentChanged { .. } | Effect::ConfigChanged => {}
         }
     }

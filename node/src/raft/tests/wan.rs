@@ -79,7 +79,10 @@ async fn commits_take_one_round_trip_are_pipelined_and_fail_over_in_time() {
         times.push(start.elapsed());
     }
     times.sort();
-    assert!(times[2] < ROUND_TRIP + Duration::from_millis(60), "{times:?}");
+    assert!(
+        times[2] < ROUND_TRIP + Duration::from_millis(60),
+        "{times:?}"
+    );
 
     // Ten full batches: one after the other they would take ten round trips.
     let start = Instant::now();
@@ -100,6 +103,9 @@ async fn commits_take_one_round_trip_are_pipelined_and_fail_over_in_time() {
     assert_eq!(number(&reply), 3_006);
     // A split vote costs another round, as the bound says of itself; four seconds hold for one.
     assert!(died.elapsed() < bound * 2, "{:?}", died.elapsed());
-    println!("round trips {times:?}, fail-over {:?}, bound {bound:?}", died.elapsed());
+    println!(
+        "round trips {times:?}, fail-over {:?}, bound {bound:?}",
+        died.elapsed()
+    );
     cluster.end().await;
 }
