@@ -181,7 +181,7 @@ impl Timing {
             // A restarted leader asks for votes: its state may be older than what it once served.
             enable_leader_restore: Some(false),
             // A removed leader stays until the others have heard that it is.
-            removed_leader_step_down: openraft::config::StepDownPolicy::After(
+            removed_leader_step_down: openraft::StepDownPolicy::After(
                 150 + 2 * self.worst_round_trip_ms,
             ),
             // For the installing side too: loading a big snapshot takes its time.

@@ -61,7 +61,7 @@ async fn proxy(target: SocketAddr, delay: Duration) -> SocketAddr {
 async fn commits_take_one_round_trip_are_pipelined_and_fail_over_in_time() {
     let timing = Timing::derive(ROUND_TRIP.as_millis() as u64).unwrap();
     let bound = timing.failover_bound();
-    let mut cluster = Cluster::apart(3, timing).await;
+    let mut cluster = Cluster::apart(3, timing, None).await;
     for id in 1..=3 {
         let target = cluster.node(id).address.parse().unwrap();
         let address = proxy(target, ROUND_TRIP / 2).await;
