@@ -25,7 +25,7 @@ use openraft::raft::{
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use tonic::transport::Channel;
-use tonic::{Code, Response, Status};
+use tonic::{Response, Status};
 
 use super::convert::{self, Malformed};
 use super::peers::{Lane, Peers};
@@ -100,22 +100,17 @@ impl Peer {
         let limit = option.soft_ttl();
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(self.refused(action, limit, &status)),
+            Ok(Err(status)) => Err(self.refused(action, &status)),
             Err(_) => Err(self.timeout(action, limit).into()),
         }
     }
 
-    fn refused(&self, action: RPCTypes, limit: Duration, status: &Status) -> RpcError {
-        match status.code() {
-            // Not there, or not who we take it for: no use in asking again at once.
-            Code::Unavailable
-            | Code::NotFound
-            | Code::PermissionDenied
-            | Code::FailedPrecondition
-            | Code::Unimplemented => Unreachable::new(status).into(),
-            Code::DeadlineExceeded | Code::Cancelled => self.timeout(action, limit).into(),
-            _ => NetworkError::new(status).into(),
-        }
+    /// What an answer with an error means. openraft asks again at once after most kinds of error; an
+    /// error that came without waiting would be asked for thousands of times a second. So whatever
+    /// it is, it counts as unreachable, which is asked again ever more slowly.
+    fn refused(&self, action: RPCTypes, status: &Status) -> RpcError {
+        tracing::debug!(target = self.target, ?action, %status, "a peer is out of reach");
+        Unreachable::new(status).into()
     }
 }
 
@@ -145,7 +140,7 @@ impl RaftNetworkV2<Config> for Peer {
 
     fn stream_append<'s, S>(
         &'s mut self,
-        input: S,
+        mut input: S,
         option: RPCOption,
     ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<Config>, RpcError>>, RpcError>>
     where
@@ -155,10 +150,16 @@ impl RaftNetworkV2<Config> for Peer {
             return stream_append_sequential(self, input, option);
         }
         Box::pin(async move {
+            // openraft waits out its back-off where it makes a request. So take one before dialling:
+            // a dial that fails at once would otherwise be repeated without any pause.
+            let Some(first) = input.next().await else {
+                return Ok(Box::pin(futures::stream::empty()) as BoxStream<'s, _>);
+            };
             let sent = Arc::new(AtomicU64::new(0));
             let route = self.peers.route(self.target);
             let counter = sent.clone();
-            let outbound = input.map(move |request| {
+            let requests = futures::stream::once(async { first }).chain(input);
+            let outbound = requests.map(move |request| {
                 counter.fetch_add(1, Ordering::Relaxed);
                 wire::append_out(route, request)
             });
@@ -245,7 +246,7 @@ impl RaftNetworkV2<Config> for Peer {
                 closed = &mut cancel => return Err(closed.into()),
                 result = &mut call => {
                     let reply = result
-                        .map_err(|status| self.refused(RPCTypes::InstallSnapshot, limit, &status))?
+                        .map_err(|status| self.refused(RPCTypes::InstallSnapshot, &status))?
                         .into_inner();
                     let vote = convert::vote_in(reply.vote.as_ref()).map_err(malformed)?;
                     return Ok(SnapshotResponse::new(vote));
@@ -282,7 +283,7 @@ impl Pipeline<'_> {
                 }
                 Ok(Some(Err(status))) => {
                     let action = RPCTypes::AppendEntries;
-                    return Err(self.peer.refused(action, self.stall, &status));
+                    return Err(self.peer.refused(action, &status));
                 }
                 Ok(None) => return Ok(None),
                 // Nothing to send, nothing to answer.

@@ -81,6 +81,7 @@ pub(super) struct Cluster {
     pub(super) cut: Links,
     pub(super) via: Via,
     timing: Timing,
+    snapshot_every: Option<u64>,
     addresses: BTreeMap<NodeId, SocketAddr>,
     dirs: BTreeMap<NodeId, TempDir>,
 }
@@ -88,18 +89,20 @@ pub(super) struct Cluster {
 impl Cluster {
     /// `voters` nodes side by side, initialized, with a leader.
     pub(super) async fn new(voters: u64) -> Self {
-        let cluster = Self::apart(voters, Timing::derive(5).unwrap()).await;
+        let cluster = Self::apart(voters, Timing::derive(5).unwrap(), Some(100)).await;
         cluster.initialize().await;
         cluster
     }
 
-    /// `voters` nodes with times of their own, not yet initialized.
-    pub(super) async fn apart(voters: u64, timing: Timing) -> Self {
+    /// `voters` nodes with times of their own, not yet initialized. A node that lags by much more
+    /// than `snapshot_every` is sent a snapshot.
+    pub(super) async fn apart(voters: u64, timing: Timing, snapshot_every: Option<u64>) -> Self {
         let mut cluster = Self {
             running: BTreeMap::new(),
             cut: Links::default(),
             via: Via::default(),
             timing,
+            snapshot_every,
             addresses: BTreeMap::new(),
             dirs: BTreeMap::new(),
         };
@@ -140,8 +143,10 @@ impl Cluster {
             self.timing.clone(),
             Arc::new(dial),
         );
-        config.snapshot_every = 100;
-        config.log_to_keep = 20;
+        if let Some(every) = self.snapshot_every {
+            config.snapshot_every = every;
+            config.log_to_keep = every / 5;
+        }
         config
     }
 
