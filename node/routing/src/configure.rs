@@ -408,10 +408,7 @@ impl<'a> View<'a> {
             .filter(|(_, put)| put.is_none())
             .map(|(id, _)| *id)
             .collect();
-        if let Some(region) = self
-            .all_regions()
-            .find(|r| schedules.contains(&r.schedule))
-        {
+        if let Some(region) = self.all_regions().find(|r| schedules.contains(&r.schedule)) {
             return Err(gone(
                 "schedule",
                 &region.schedule,

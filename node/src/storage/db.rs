@@ -31,6 +31,9 @@ pub struct Db {
     closed: watch::Sender<()>,
 }
 
+/// A key and its value as they stand in the database.
+pub type RawRecord = (Box<[u8]>, Box<[u8]>);
+
 impl Db {
     /// Opens the database in `data_dir/db`, creating it only if that directory is empty or absent.
     ///
@@ -232,7 +235,7 @@ impl Db {
         family: &str,
         from: &[u8],
         to: &[u8],
-    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StorageError>> {
+    ) -> impl Iterator<Item = Result<RawRecord, StorageError>> {
         self.rocks
             .iterator_cf_opt(
                 self.cf(family),
@@ -246,13 +249,12 @@ impl Db {
     ///
     /// # Errors
     /// What RocksDB reports.
-    #[allow(clippy::type_complexity)] // A key and a value; a name would not say more.
     pub fn last(
         &self,
         family: &str,
         from: &[u8],
         to: &[u8],
-    ) -> Result<Option<(Box<[u8]>, Box<[u8]>)>, StorageError> {
+    ) -> Result<Option<RawRecord>, StorageError> {
         self.rocks
             .iterator_cf_opt(self.cf(family), bounds(from, to), IteratorMode::End)
             .next()
@@ -351,7 +353,10 @@ fn refuse_strange_files(data_dir: &Path) -> Result<(), StorageError> {
     for file in files {
         let file = file.map_err(StorageError::io(data_dir))?;
         // A file system mounted here has a `lost+found` of its own.
-        if !["db", "snapshots", "lost+found"].iter().any(|own| file.file_name() == *own) {
+        if !["db", "snapshots", "lost+found"]
+            .iter()
+            .any(|own| file.file_name() == *own)
+        {
             return Err(StorageError::Strange { file: file.path() });
         }
     }

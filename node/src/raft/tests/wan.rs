@@ -59,7 +59,10 @@ async fn proxy(target: SocketAddr, delay: Duration) -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_take_one_round_trip_are_pipelined_and_fail_over_in_time() {
-    let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_ansi(false).try_init();//TMP
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_ansi(false)
+        .try_init(); //TMP
     let timing = Timing::derive(ROUND_TRIP.as_millis() as u64).unwrap();
     let bound = timing.failover_bound();
     let mut cluster = Cluster::apart(3, timing, None).await;
@@ -98,7 +101,7 @@ async fn commits_take_one_round_trip_are_pipelined_and_fail_over_in_time() {
         "heartbeats got through all the time"
     );
 
-    tracing::error!("KILL {leader}");//TMP
+    tracing::error!("KILL {leader}"); //TMP
     cluster.kill(leader).await;
     let died = Instant::now();
     let (_, reply) = cluster.propose(&add("a", 0)).await;
