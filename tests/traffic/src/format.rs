@@ -154,7 +154,10 @@ impl fmt::Display for TimeOfDay {
 impl FromStr for TimeOfDay {
     type Err = FormatError;
     fn from_str(text: &str) -> Result<Self, FormatError> {
-        let two_digits = |s: &str| (s.len() == 2).then(|| s.parse::<u16>().ok()).flatten();
+        let two_digits = |s: &str| {
+            let digits = s.len() == 2 && s.bytes().all(|b| b.is_ascii_digit());
+            digits.then(|| s.parse::<u16>().ok()).flatten()
+        };
         let (hour, minute) = text
             .split_once(':')
             .and_then(|(h, m)| Some((two_digits(h)?, two_digits(m)?)))
