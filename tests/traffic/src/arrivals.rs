@@ -165,11 +165,19 @@ impl<'w> Arrivals<'w> {
     /// [`ArrivalsError`] for a parameter out of bounds.
     pub fn new(world: &'w World, parameters: Parameters) -> Result<Self, ArrivalsError> {
         let p = &parameters;
-        bounds("span_ms", p.span_ms.into(), 1, i128::from(SPAN_DAYS_MAX) * 86_400_000)?;
+        bounds(
+            "span_ms",
+            p.span_ms.into(),
+            1,
+            i128::from(SPAN_DAYS_MAX) * 86_400_000,
+        )?;
         bounds("count", p.count.into(), 0, COUNT_MAX.into())?;
         bounds("returning_percent", p.returning_percent.into(), 0, 100)?;
         // What the calendar computes, less the span.
-        let (min, max) = (Timestamp::MIN.as_millisecond(), Timestamp::MAX.as_millisecond());
+        let (min, max) = (
+            Timestamp::MIN.as_millisecond(),
+            Timestamp::MAX.as_millisecond(),
+        );
         let (min, max) = (i128::from(min), i128::from(max - p.span_ms - BIN_MS));
         bounds("from_ms", p.from_ms.into(), min, max)?;
 

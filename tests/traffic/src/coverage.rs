@@ -94,7 +94,10 @@ pub fn is_open(schedule: &Schedule, zone: &TimeZone, at: Timestamp) -> bool {
     });
     let yesterday = local.date().yesterday().ok();
     let evening = yesterday.map(|d| hours(schedule, d)).unwrap_or_default();
-    today || evening.iter().any(|(from, to)| to <= from && minute < to.minutes())
+    today
+        || evening
+            .iter()
+            .any(|(from, to)| to <= from && minute < to.minutes())
 }
 
 /// The shifts that begin on a local date.

@@ -262,7 +262,16 @@ mod tests {
             assert_eq!(Duration { ms }.to_string(), text);
         }
         for text in [
-            "", "20", "s", "-1s", "1.5s", "1m2m", "5s1h", "9 s", "1d", "99999999999999h",
+            "",
+            "20",
+            "s",
+            "-1s",
+            "1.5s",
+            "1m2m",
+            "5s1h",
+            "9 s",
+            "1d",
+            "99999999999999h",
         ] {
             assert!(text.parse::<Duration>().is_err(), "{text}");
         }
@@ -271,7 +280,10 @@ mod tests {
     #[test]
     fn times_of_day_read_back_and_slips_are_refused() {
         for text in ["00:00", "09:05", "23:59"] {
-            assert_eq!(text.parse::<TimeOfDay>().map(|t| t.to_string()), Ok(text.to_owned()));
+            assert_eq!(
+                text.parse::<TimeOfDay>().map(|t| t.to_string()),
+                Ok(text.to_owned())
+            );
         }
         for text in ["24:00", "9:00", "09:60", "0900", "", "+9:00"] {
             assert!(text.parse::<TimeOfDay>().is_err(), "{text}");

@@ -83,12 +83,24 @@ pub fn generate(world: &World, parameters: Parameters) -> Result<Organisation, G
             let home = homes[draw.weighted(weights)];
             let shift = SHIFTS[nth as usize % SHIFTS.len()];
             let schedule = shift.schedule(home);
-            people.push(agent(world, &served, language, nth, home, &schedule.id, &mut draw));
+            people.push(agent(
+                world,
+                &served,
+                language,
+                nth,
+                home,
+                &schedule.id,
+                &mut draw,
+            ));
             schedules.insert(schedule.id.clone(), schedule);
         }
     }
     people.sort_by(|a, b| a.id.cmp(&b.id));
-    for schedule in regions().into_iter().map(|(_, s)| s).chain([billing_hours()]) {
+    for schedule in regions()
+        .into_iter()
+        .map(|(_, s)| s)
+        .chain([billing_hours()])
+    {
         schedules.insert(schedule.id.clone(), schedule);
     }
     Ok(Organisation {
@@ -186,7 +198,11 @@ impl LocalShift {
         let (name, closes, week) = match self {
             Self::Early => ("early", true, vec![shift(work, 6, 14)]),
             Self::Day => ("day", true, vec![shift(work, 9, 17)]),
-            Self::Split => ("split", true, vec![shift(work.clone(), 9, 13), shift(work, 16, 20)]),
+            Self::Split => (
+                "split",
+                true,
+                vec![shift(work.clone(), 9, 13), shift(work, 16, 20)],
+            ),
             // One day later than the others, so that the first evening of the weekend is staffed.
             Self::Late => ("late", false, vec![shift(moved(&work, 1), 14, 22)]),
             // Begins the evening before a working day.

@@ -281,11 +281,19 @@ impl Organisation {
         ids("agents", self.agents.iter().map(|a| a.id.as_str()))?;
         let zones = TimeZoneDatabase::bundled();
 
-        bound("workspace.name", (1..=128).contains(&self.workspace.name.len()), "1 to 128 bytes")?;
+        bound(
+            "workspace.name",
+            (1..=128).contains(&self.workspace.name.len()),
+            "1 to 128 bytes",
+        )?;
         for region in &self.regions {
             let field = |f| format!("regions[{}].{f}", region.id);
             known(field("schedule"), "schedule", &schedules, &region.schedule)?;
-            bound(field("zone"), zones.get(&region.zone).is_ok(), "an IANA zone")?;
+            bound(
+                field("zone"),
+                zones.get(&region.zone).is_ok(),
+                "an IANA zone",
+            )?;
         }
         for schedule in &self.schedules {
             let field = format!("schedules[{}].zone", schedule.id);
@@ -313,8 +321,15 @@ impl Queue {
             known(field("overflow"), "queue", queues, &overflow.queue)?;
         }
         let rising = self.steps.windows(2).all(|s| s[0].after < s[1].after);
-        let begins = self.steps.first().is_some_and(|s| s.after == Duration::ZERO);
-        bound(field("steps"), begins && rising, "from 0s, then strictly rising")?;
+        let begins = self
+            .steps
+            .first()
+            .is_some_and(|s| s.after == Duration::ZERO);
+        bound(
+            field("steps"),
+            begins && rising,
+            "from 0s, then strictly rising",
+        )?;
         for step in &self.steps {
             for region in &step.regions {
                 known(field("steps"), "region", regions, region.as_str())?;
@@ -322,9 +337,17 @@ impl Queue {
         }
         let hour = Duration::secs(3600);
         let within = |d: Duration, most: u64| d >= Duration::secs(1) && d <= Duration::secs(most);
-        bound(field("offer_timeout"), within(self.offer_timeout, 3600), "1s to 1h")?;
+        bound(
+            field("offer_timeout"),
+            within(self.offer_timeout, 3600),
+            "1s to 1h",
+        )?;
         bound(field("wrap_up"), self.wrap_up <= hour, "at most 1h")?;
-        bound(field("wait_max"), within(self.wait_max, 86_400), "1s to 24h")?;
+        bound(
+            field("wait_max"),
+            within(self.wait_max, 86_400),
+            "1s to 24h",
+        )?;
         let most = (1..=1_000_000).contains(&self.waiting_max);
         bound(field("waiting_max"), most, "1 to 1,000,000")
     }
@@ -341,21 +364,40 @@ impl Agent {
             known(field("queues"), "queue", queues, queue)?;
         }
         ids(&field("queues"), self.queues.iter().map(String::as_str))?;
-        ids(&field("languages"), self.languages.iter().map(|l| l.language.as_str()))?;
-        ids(&field("skills"), self.skills.iter().map(|s| s.skill.as_str()))?;
+        ids(
+            &field("languages"),
+            self.languages.iter().map(|l| l.language.as_str()),
+        )?;
+        ids(
+            &field("skills"),
+            self.skills.iter().map(|s| s.skill.as_str()),
+        )?;
         bound(field("queues"), !self.queues.is_empty(), "at least one")?;
-        bound(field("name"), (1..=128).contains(&self.name.len()), "1 to 128 bytes")?;
-        bound(field("languages"), (1..=32).contains(&self.languages.len()), "1 to 32")?;
+        bound(
+            field("name"),
+            (1..=128).contains(&self.name.len()),
+            "1 to 128 bytes",
+        )?;
+        bound(
+            field("languages"),
+            (1..=32).contains(&self.languages.len()),
+            "1 to 32",
+        )?;
         let levels = self.skills.iter().all(|s| (1..=10).contains(&s.level));
-        bound(field("skills"), levels && self.skills.len() <= 64, "at most 64, levels 1 to 10")?;
-        bound(field("capacity"), (1..=1000).contains(&self.capacity), "1 to 1000")
+        bound(
+            field("skills"),
+            levels && self.skills.len() <= 64,
+            "at most 64, levels 1 to 10",
+        )?;
+        bound(
+            field("capacity"),
+            (1..=1000).contains(&self.capacity),
+            "1 to 1000",
+        )
     }
 }
 
-fn ids<'a>(
-    field: &str,
-    all: impl Iterator<Item = &'a str>,
-) -> Result<Ids<'a>, OrganisationError> {
+fn ids<'a>(field: &str, all: impl Iterator<Item = &'a str>) -> Result<Ids<'a>, OrganisationError> {
     let mut seen = Ids::new();
     for id in all {
         if !seen.insert(id) {

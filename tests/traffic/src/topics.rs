@@ -42,13 +42,33 @@ pub const TOPICS: [Topic; 12] = [
     topic(10, GENERAL, None, "I want to change my address"),
     topic(7, GENERAL, None, "How do I cancel?"),
     topic(5, GENERAL, None, "I would like to give feedback"),
-    topic(10, BILLING, Some(("billing", 2)), "I do not understand my invoice"),
+    topic(
+        10,
+        BILLING,
+        Some(("billing", 2)),
+        "I do not understand my invoice",
+    ),
     topic(8, BILLING, Some(("billing", 4)), "My payment failed"),
     topic(7, BILLING, Some(("refunds", 3)), "I want my money back"),
     topic(10, TECHNICAL, Some(("technical", 2)), "I cannot log in"),
-    topic(7, TECHNICAL, Some(("technical", 4)), "The app shows an error"),
-    topic(5, TECHNICAL, Some(("network", 3)), "The connection keeps breaking"),
-    topic(3, TECHNICAL, Some(("technical", 8)), "I lost data after the update"),
+    topic(
+        7,
+        TECHNICAL,
+        Some(("technical", 4)),
+        "The app shows an error",
+    ),
+    topic(
+        5,
+        TECHNICAL,
+        Some(("network", 3)),
+        "The connection keeps breaking",
+    ),
+    topic(
+        3,
+        TECHNICAL,
+        Some(("technical", 8)),
+        "I lost data after the update",
+    ),
 ];
 
 /// The skills of a queue's specialists, in the order they are learned.
