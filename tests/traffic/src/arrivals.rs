@@ -53,7 +53,7 @@ const HOURLY: [f64; 24] = [
 /// eleven, least 3 between three and four.
 pub fn diurnal(minute: u32) -> f64 {
     let (hour, part) = (minute as usize / 60 % 24, f64::from(minute % 60) / 60.0);
-    HOURLY[hour] * (1.0 - part) + HOURLY[(hour + 1) % 24] * part
+    HOURLY[hour] + (HOURLY[(hour + 1) % 24] - HOURLY[hour]) * part
 }
 
 /// The intensity is taken as constant for so long: offsets from UTC are whole quarters of an hour.

@@ -18,8 +18,9 @@ use crate::world::{Territory, World};
 pub const AGENTS_MAX: u32 = 100_000;
 /// Most languages served: with those an agent speaks they stay within 32 on one agent.
 pub const LANGUAGES_MAX: u32 = 28;
-/// Every served language has this many agents at least: one each for early, late, night and weekend.
-pub const AGENTS_PER_LANGUAGE_MIN: u32 = 4;
+/// Every served language has this many agents at least: one each for the shifts
+/// that together leave no hour of the week open: early, late, night, weekend and weekend night.
+pub const AGENTS_PER_LANGUAGE_MIN: u32 = 5;
 
 /// What to generate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,14 +156,16 @@ enum LocalShift {
     Night,
     Split,
     Weekend,
+    WeekendNight,
 }
 
-/// The order in which a language's agents take shifts: the first four cover the clock and the weekend.
-const SHIFTS: [LocalShift; 10] = [
+/// The order in which a language's agents take shifts: the first five cover the whole week.
+const SHIFTS: [LocalShift; 11] = [
     LocalShift::Early,
     LocalShift::Late,
     LocalShift::Night,
     LocalShift::Weekend,
+    LocalShift::WeekendNight,
     LocalShift::Day,
     LocalShift::Split,
     LocalShift::Early,
@@ -203,11 +206,18 @@ impl LocalShift {
                 true,
                 vec![shift(work.clone(), 9, 13), shift(work, 16, 20)],
             ),
-            // One day later than the others, so that the first evening of the weekend is staffed.
-            Self::Late => ("late", false, vec![shift(moved(&work, 1), 14, 22)]),
+            Self::Late => ("late", false, vec![shift(work, 14, 22)]),
             // Begins the evening before a working day.
             Self::Night => ("night", false, vec![shift(moved(&work, -1), 22, 6)]),
             Self::Weekend => ("weekend", false, vec![shift(home.weekend.clone(), 8, 20)]),
+            // From the evening the last late shift ends to the morning the first early one has begun.
+            Self::WeekendNight => {
+                let mut nights = moved(&home.weekend, -1);
+                nights.extend(&home.weekend);
+                nights.sort();
+                nights.dedup();
+                ("weekend-night", false, vec![shift(nights, 20, 8)])
+            }
         };
         let closed = home.holidays.iter().filter(|_| closes);
         Schedule {

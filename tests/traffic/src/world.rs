@@ -106,8 +106,7 @@ impl World {
     pub fn load() -> Result<Self, WorldError> {
         let zones = TimeZoneDatabase::bundled();
         let mut holidays = read("holidays.tsv", HOLIDAYS, 2, |f| {
-            let dates: Result<BTreeSet<Date>, _> =
-                f[1].split_whitespace().map(|d| parse(d)).collect();
+            let dates: Result<BTreeSet<Date>, _> = f[1].split_whitespace().map(parse).collect();
             Ok((f[0].to_owned(), dates?))
         })?
         .into_iter()

@@ -56,7 +56,7 @@ fn the_file_reads_back_and_unknown_fields_are_refused() {
 
 #[test]
 fn every_size_is_sound() {
-    for agents in [4, 5, 97, 300, 5_000] {
+    for agents in [5, 6, 97, 300, 5_000] {
         let organisation = organisation(Parameters {
             agents,
             ..Parameters::default()
@@ -75,7 +75,7 @@ fn every_size_is_sound() {
 #[test]
 fn parameters_out_of_bounds_are_refused() {
     let world = World::load().expect("the crate's data");
-    for (agents, languages) in [(3, 24), (100_001, 24), (300, 0), (300, 29)] {
+    for (agents, languages) in [(4, 24), (100_001, 24), (300, 0), (300, 29)] {
         let parameters = Parameters {
             seed: 1,
             agents,
@@ -140,7 +140,15 @@ fn agents_live_in_all_regions_and_shifts_are_of_all_kinds() {
     for region in RegionId::ALL {
         assert!(organisation.agents.iter().any(|a| a.region == *region));
     }
-    for kind in ["-early", "-day", "-late", "-night", "-split", "-weekend"] {
+    for kind in [
+        "-early",
+        "-day",
+        "-late",
+        "-night",
+        "-split",
+        "-weekend",
+        "-weekend-night",
+    ] {
         assert!(
             organisation.schedules.iter().any(|s| s.id.ends_with(kind)),
             "{kind}"
