@@ -210,7 +210,7 @@ impl LocalShift {
             // Begins the evening before a working day.
             Self::Night => ("night", false, vec![shift(moved(&work, -1), 22, 6)]),
             Self::Weekend => ("weekend", false, vec![shift(home.weekend.clone(), 8, 20)]),
-            // From the evening the last late shift ends to the morning the first early one has begun.
+            // The evenings of the weekend and the one before it.
             Self::WeekendNight => {
                 let mut nights = moved(&home.weekend, -1);
                 nights.extend(&home.weekend);
