@@ -105,6 +105,8 @@ pub enum Command {
     /// The configuration in force
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Play a day of chats round the world on a cluster on this machine, and lose a region
+    Demo(crate::demo::DemoCommand),
     /// Print a completion script for a shell
     Completion(completion::CompletionCommand),
 }

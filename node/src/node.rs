@@ -26,6 +26,8 @@ use crate::services::{admin, agent, supervisor, visitor};
 use crate::settings::Settings;
 use crate::timers;
 
+/// Streams one connection of a client may carry.
+const STREAMS_MAX: u32 = 10_000;
 /// Largest message of a client: a configuration of a whole organisation.
 const CLIENT_BYTES_MAX: usize = 32 << 20;
 
@@ -230,6 +232,8 @@ async fn serve_clients(driver: Arc<Driver>, cluster: String, listener: TcpListen
         }
     };
     let server = Server::builder()
+        // A gateway may carry many desktops and pages over one connection.
+        .max_concurrent_streams(Some(STREAMS_MAX))
         .http2_keepalive_interval(Some(std::time::Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(std::time::Duration::from_secs(10)))
         .add_service(health_service)

@@ -38,11 +38,16 @@ pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     if let Command::Completion(command) = cli.command {
         return completion::run(&output, &command);
     }
+    // The demo starts a cluster of its own.
+    let command = match cli.command {
+        Command::Demo(command) => return crate::demo::run(&output, command).await,
+        other => other,
+    };
     let context = Context {
         cluster: cluster()?,
         output,
     };
-    match cli.command {
+    match command {
         Command::Cluster(command) => cluster::run(&context, command).await,
         Command::Agents(command) => agents::run(&context, command).await,
         Command::Agent(command) => agent_work::run(&context, command).await,
@@ -50,7 +55,7 @@ pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Chats(command) => chats::run(&context, command).await,
         Command::Apply(command) => apply::run(&context, command).await,
         Command::Config(command) => config::run(&context, command).await,
-        Command::Completion(_) => Ok(()),
+        Command::Completion(_) | Command::Demo(_) => Ok(()),
     }
 }
 
