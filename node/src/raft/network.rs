@@ -92,10 +92,9 @@ impl Peer {
     async fn call<T>(
         &self,
         action: RPCTypes,
-        option: &RPCOption,
+        limit: Duration,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, RpcError> {
-        let limit = option.soft_ttl();
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(self.refused(action, &status)),
@@ -129,7 +128,7 @@ impl RaftNetworkV2<Config> for Peer {
         let message = wire::append_out(self.peers.route(self.target), request);
         let mut client = self.client(Lane::Control)?;
         let call = client.heartbeat(self.peers.request(message));
-        let reply = self.call(RPCTypes::AppendEntries, &option, call).await?;
+        let reply = self.call(RPCTypes::AppendEntries, option.soft_ttl(), call).await?;
         Ok(match wire::append_reply_in(&reply).map_err(malformed)? {
             Ok(matched) if matched != last => AppendEntriesResponse::PartialSuccess(matched),
             result => result.into(),
@@ -163,13 +162,14 @@ impl RaftNetworkV2<Config> for Peer {
             });
             let mut client = self.client(Lane::Bulk)?;
             let call = client.append(self.peers.request(outbound));
-            let replies = self.call(RPCTypes::AppendEntries, &option, call).await?;
+            let stall = option.hard_ttl() * STALL_FACTOR;
+            let replies = self.call(RPCTypes::AppendEntries, stall, call).await?;
             let state = Pipeline {
                 peer: self,
                 replies,
                 sent,
                 received: 0,
-                stall: option.hard_ttl() * STALL_FACTOR,
+                stall,
             };
             let results = futures::stream::unfold(Some(state), |state| async move {
                 let mut state = state?;
@@ -189,7 +189,7 @@ impl RaftNetworkV2<Config> for Peer {
         let message = wire::vote_request_out(self.peers.route(self.target), &request);
         let mut client = self.client(Lane::Control)?;
         let call = client.vote(self.peers.request(message));
-        let reply = self.call(RPCTypes::Vote, &option, call).await?;
+        let reply = self.call(RPCTypes::Vote, option.soft_ttl(), call).await?;
         wire::vote_reply_in(&reply).map_err(malformed)
     }
 
@@ -201,7 +201,7 @@ impl RaftNetworkV2<Config> for Peer {
         let message = wire::vote_request_out(self.peers.route(self.target), &request);
         let mut client = self.client(Lane::Control)?;
         let call = client.pre_vote(self.peers.request(message));
-        let reply = self.call(RPCTypes::Vote, &option, call).await?;
+        let reply = self.call(RPCTypes::Vote, option.soft_ttl(), call).await?;
         wire::vote_reply_in(&reply).map_err(malformed)
     }
 
@@ -213,7 +213,7 @@ impl RaftNetworkV2<Config> for Peer {
         let message = wire::transfer_out(self.peers.route(self.target), &request);
         let mut client = self.client(Lane::Control)?;
         let call = client.transfer_leader(self.peers.request(message));
-        let reply = self.call(RPCTypes::TransferLeader, &option, call).await?;
+        let reply = self.call(RPCTypes::TransferLeader, option.soft_ttl(), call).await?;
         wire::transfer_reply_in(&reply).map_err(malformed)
     }
 
