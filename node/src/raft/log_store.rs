@@ -37,7 +37,11 @@ impl LogStore {
         Self { db, group }
     }
 
-    fn read(&self, range: impl RangeBounds<u64>, bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
+    fn read(
+        &self,
+        range: impl RangeBounds<u64>,
+        bytes_max: usize,
+    ) -> Result<Vec<Entry>, StorageError> {
         let from = match range.start_bound() {
             Bound::Included(&index) => index,
             Bound::Excluded(&index) => index.saturating_add(1),
@@ -188,7 +192,8 @@ impl RaftLogStorage<Config> for LogStore {
         match committed {
             Some(id) => {
                 let id = convert::log_id_out(&id);
-                self.db.put_meta(&mut batch, self.group, Meta::Committed, &id);
+                self.db
+                    .put_meta(&mut batch, self.group, Meta::Committed, &id);
             }
             None => batch.delete_cf(self.db.cf(keys::META), Meta::Committed.key(self.group)),
         }

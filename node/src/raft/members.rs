@@ -97,9 +97,9 @@ impl Group {
             }
         }
 
-        // Message, vote and first append, each a round trip, and the target may first have to write
-        // what it lacks.
-        let patience = self.timing.election_max() + 3 * self.timing.worst_round_trip();
+        // Message, vote, the search for where the logs meet and the first append; and the target may
+        // first have to write what it lacks.
+        let patience = self.timing.election_max() + 5 * self.timing.worst_round_trip();
         self.raft.trigger().transfer_leader(to).await?;
         let term = status.term;
         if self.leader_becomes(term, patience, |id| id == to).await {
@@ -126,8 +126,8 @@ impl Group {
         wanted: impl Fn(NodeId) -> bool,
     ) -> bool {
         let mut watch = self.watch();
-        let reached = watch
-            .wait_for(|status| status.term > term && status.leader.is_some_and(&wanted));
+        let reached =
+            watch.wait_for(|status| status.term > term && status.leader.is_some_and(&wanted));
         matches!(tokio::time::timeout(patience, reached).await, Ok(Ok(_)))
     }
 

@@ -12,8 +12,11 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use meridian_proto::peer::v1 as pb;
 use meridian_proto::peer::v1::peer_client::PeerClient;
+use openraft::OptionalSend;
 use openraft::base::{BoxFuture, BoxStream};
-use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::errors::{
+    NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable,
+};
 use openraft::network::{
     RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential,
 };
@@ -21,14 +24,14 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
-use openraft::OptionalSend;
+use parking_lot::Mutex;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use super::convert::{self, Malformed};
 use super::peers::{Lane, Peers};
 use super::state_machine::StoredSnapshot;
-use super::types::{Config, Node, NodeId, Vote};
+use super::types::{Config, LogId, Node, NodeId, Vote};
 use super::wire;
 use crate::storage::snapshot::SnapshotFile;
 
@@ -61,6 +64,8 @@ pub struct Peer {
     target: NodeId,
     node: Node,
     lane: Lane,
+    /// The position last reported to openraft as equal on both sides.
+    matched: Mutex<Option<LogId>>,
 }
 
 impl Peer {
@@ -70,6 +75,7 @@ impl Peer {
             target,
             node: node.clone(),
             lane,
+            matched: Mutex::new(None),
         }
     }
 
@@ -102,6 +108,25 @@ impl Peer {
         }
     }
 
+    /// Answers for the peer where its answer is known. A new leader looks for the end of what a
+    /// follower shares with it by bisection, a round trip a step: on a planet that alone takes longer
+    /// than the election. But what a follower has committed every leader has, and how far that goes it
+    /// says in its answer to a request for a vote. Such a step is acknowledged up to the entry before
+    /// the first one it carries: openraft takes that for a position, and not for a sign of life, which
+    /// it would be were one of the entries themselves acknowledged.
+    fn known_answer(&self, request: &AppendEntriesRequest<Config>) -> Option<LogId> {
+        let before = request.prev_log_id?;
+        let mut matched = self.matched.lock();
+        // Without entries, or from where the last answer ended, it is no step of a search.
+        let answer = !request.entries.is_empty()
+            && Some(before) > *matched
+            && Some(before) <= self.peers.known(self.target);
+        answer.then(|| {
+            *matched = Some(before);
+            before
+        })
+    }
+
     /// What an answer with an error means. openraft asks again at once after most kinds of error; an
     /// error that came without waiting would be asked for thousands of times a second. So whatever
     /// it is, it counts as unreachable, which is asked again ever more slowly.
@@ -128,7 +153,9 @@ impl RaftNetworkV2<Config> for Peer {
         let message = wire::append_out(self.peers.route(self.target), request);
         let mut client = self.client(Lane::Control)?;
         let call = client.heartbeat(self.peers.request(message));
-        let reply = self.call(RPCTypes::AppendEntries, option.soft_ttl(), call).await?;
+        let reply = self
+            .call(RPCTypes::AppendEntries, option.soft_ttl(), call)
+            .await?;
         Ok(match wire::append_reply_in(&reply).map_err(malformed)? {
             Ok(matched) if matched != last => AppendEntriesResponse::PartialSuccess(matched),
             result => result.into(),
@@ -152,6 +179,10 @@ impl RaftNetworkV2<Config> for Peer {
             let Some(first) = input.next().await else {
                 return Ok(Box::pin(futures::stream::empty()) as BoxStream<'s, _>);
             };
+            if let Some(known) = self.known_answer(&first) {
+                let answer = futures::stream::once(async move { Ok(Ok(Some(known))) });
+                return Ok(Box::pin(answer) as BoxStream<'s, _>);
+            }
             let sent = Arc::new(AtomicU64::new(0));
             let route = self.peers.route(self.target);
             let counter = sent.clone();
@@ -190,6 +221,10 @@ impl RaftNetworkV2<Config> for Peer {
         let mut client = self.client(Lane::Control)?;
         let call = client.vote(self.peers.request(message));
         let reply = self.call(RPCTypes::Vote, option.soft_ttl(), call).await?;
+        self.peers.learn(
+            self.target,
+            convert::log_id_opt_in(reply.committed.as_ref()),
+        );
         wire::vote_reply_in(&reply).map_err(malformed)
     }
 
@@ -202,6 +237,10 @@ impl RaftNetworkV2<Config> for Peer {
         let mut client = self.client(Lane::Control)?;
         let call = client.pre_vote(self.peers.request(message));
         let reply = self.call(RPCTypes::Vote, option.soft_ttl(), call).await?;
+        self.peers.learn(
+            self.target,
+            convert::log_id_opt_in(reply.committed.as_ref()),
+        );
         wire::vote_reply_in(&reply).map_err(malformed)
     }
 
@@ -213,7 +252,9 @@ impl RaftNetworkV2<Config> for Peer {
         let message = wire::transfer_out(self.peers.route(self.target), &request);
         let mut client = self.client(Lane::Control)?;
         let call = client.transfer_leader(self.peers.request(message));
-        let reply = self.call(RPCTypes::TransferLeader, option.soft_ttl(), call).await?;
+        let reply = self
+            .call(RPCTypes::TransferLeader, option.soft_ttl(), call)
+            .await?;
         wire::transfer_reply_in(&reply).map_err(malformed)
     }
 
@@ -277,7 +318,13 @@ impl Pipeline<'_> {
             match tokio::time::timeout(self.stall, self.replies.next()).await {
                 Ok(Some(Ok(reply))) => {
                     self.received += 1;
-                    return Ok(Some(wire::append_reply_in(&reply).map_err(malformed)?));
+                    let result = wire::append_reply_in(&reply).map_err(malformed)?;
+                    match &result {
+                        Ok(matched) => *self.peer.matched.lock() = *matched,
+                        // Whatever was learnt of this peer does not hold.
+                        Err(_) => self.peer.peers.learn(self.peer.target, None),
+                    }
+                    return Ok(Some(result));
                 }
                 Ok(Some(Err(status))) => {
                     let action = RPCTypes::AppendEntries;

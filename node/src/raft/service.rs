@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::convert;
 use super::peers::CLUSTER_HEADER;
 use super::snapshots;
-use super::state_machine::{StateMachine, off_thread};
+use super::state_machine::{StateMachine, StateReader, off_thread};
 use super::types::{Config, NodeId};
 use super::wire;
 use crate::storage::snapshot::SnapshotFile;
@@ -43,7 +43,7 @@ pub struct PeerService {
     pub(super) cluster: String,
     pub(super) group: u32,
     pub(super) node_id: NodeId,
-    pub(super) snapshot_dir: PathBuf,
+    pub(super) reader: StateReader,
     pub(super) handler: Arc<dyn PeerHandler>,
 }
 
@@ -82,10 +82,9 @@ impl PeerService {
         start: &pb::SnapshotStart,
         mut parts: Streaming<pb::SnapshotRequest>,
     ) -> Result<Incoming, Status> {
-        let incoming = Incoming(snapshots::incoming(&self.snapshot_dir, self.group));
-        let io = |error: std::io::Error| {
-            Status::internal(format!("{}: {error}", incoming.0.display()))
-        };
+        let incoming = Incoming(snapshots::incoming(self.reader.snapshot_dir(), self.group));
+        let io =
+            |error: std::io::Error| Status::internal(format!("{}: {error}", incoming.0.display()));
         let mut file = tokio::fs::File::create(&incoming.0).await.map_err(io)?;
         let mut length = 0;
         while let Some(part) = parts.message().await? {
@@ -156,10 +155,13 @@ impl peer_server::Peer for PeerService {
                     .ok();
                 std::future::ready(request)
             });
-        let answers = self.raft.stream_append(requests).map(|answer| match answer {
-            Ok(result) => Ok(wire::append_reply_out(result)),
-            Err(fatal) => Err(stopped(fatal)),
-        });
+        let answers = self
+            .raft
+            .stream_append(requests)
+            .map(|answer| match answer {
+                Ok(result) => Ok(wire::append_reply_out(result)),
+                Err(fatal) => Err(stopped(fatal)),
+            });
         let end = futures::stream::once(async move { refusal.lock().take() })
             .filter_map(|status| std::future::ready(status.map(Err)));
         Ok(Response::new(Box::pin(answers.chain(end))))
@@ -188,7 +190,8 @@ impl peer_server::Peer for PeerService {
         self.check_route(message.route.as_ref())?;
         let request = wire::vote_request_in(&message).map_err(malformed)?;
         let response = self.raft.vote(request).await.map_err(stopped)?;
-        Ok(Response::new(wire::vote_reply_out(&response)))
+        let committed = self.reader.durable().await;
+        Ok(Response::new(wire::vote_reply_out(&response, committed)))
     }
 
     async fn pre_vote(
@@ -200,7 +203,8 @@ impl peer_server::Peer for PeerService {
         self.check_route(message.route.as_ref())?;
         let request = wire::vote_request_in(&message).map_err(malformed)?;
         let response = self.raft.pre_vote(request).await.map_err(stopped)?;
-        Ok(Response::new(wire::vote_reply_out(&response)))
+        let committed = self.reader.durable().await;
+        Ok(Response::new(wire::vote_reply_out(&response, committed)))
     }
 
     async fn transfer_leader(
@@ -285,5 +289,14 @@ impl peer_server::Peer for PeerService {
         let from = self.check_route(message.route.as_ref())?;
         let index = self.handler.read_index(self.group, from).await?;
         Ok(Response::new(pb::ReadIndexReply { index }))
+    }
+
+    async fn ping(
+        &self,
+        request: Request<pb::PingRequest>,
+    ) -> Result<Response<pb::PingReply>, Status> {
+        self.check_cluster(&request)?;
+        self.check_route(request.into_inner().route.as_ref())?;
+        Ok(Response::new(pb::PingReply {}))
     }
 }

@@ -152,12 +152,7 @@ pub fn adopt(file: &SnapshotFile, dir: &Path) -> Result<SnapshotFile, StorageErr
 ///
 /// # Errors
 /// [`StorageError::CorruptSnapshot`] if the file is damaged; what was written is not used then.
-pub fn load(
-    db: &Db,
-    file: &SnapshotFile,
-    group: u32,
-    generation: u64,
-) -> Result<(), StorageError> {
+pub fn load(db: &Db, file: &SnapshotFile, group: u32, generation: u64) -> Result<(), StorageError> {
     // An earlier attempt may have left something.
     delete_generations(db, group, generation, generation + 1)?;
     file.read(|records| {

@@ -27,8 +27,7 @@ use crate::storage::{Db, StorageError, record};
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// A snapshot and what it covers.
-pub type StoredSnapshot =
-    openraft::type_config::alias::SnapshotOf<Config, SnapshotFile>;
+pub type StoredSnapshot = openraft::type_config::alias::SnapshotOf<Config, SnapshotFile>;
 
 /// What was applied last; guarded together with the machine, so that hash and index always fit.
 struct Live {
@@ -63,6 +62,14 @@ impl StateReader {
         let live = self.0.live.lock();
         let index = live.last_applied.map_or(0, |id| id.index);
         (index, live.machine.hash())
+    }
+
+    /// How far the log is certainly committed and on this node's disk: what was applied when asked,
+    /// after a sync that covers it. `None` if nothing is, or the disk fails.
+    pub async fn durable(&self) -> Option<LogId> {
+        let last_applied = self.0.live.lock().last_applied?;
+        self.0.db.synced().await.ok()?;
+        Some(last_applied)
     }
 
     /// Follows the index last applied and written; 0 before the first.
@@ -148,11 +155,7 @@ impl StateMachine {
         Ok(())
     }
 
-    fn apply_entry(
-        &self,
-        batch: &mut Batch,
-        (entry, responder): EntryResponder<Config>,
-    ) {
+    fn apply_entry(&self, batch: &mut Batch, (entry, responder): EntryResponder<Config>) {
         let shared = &self.shared;
         let mut live = shared.live.lock();
         let mut reply = Vec::new();
@@ -307,7 +310,11 @@ impl RaftStateMachine<Config> for StateMachine {
         SnapshotBuilder(Some(file))
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, file: SnapshotFile) -> io::Result<()> {
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        file: SnapshotFile,
+    ) -> io::Result<()> {
         let shared = self.shared.clone();
         let meta = meta.clone();
         let next = self.generation + 1;
@@ -333,9 +340,7 @@ impl RaftStateMachine<Config> for StateMachine {
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<StoredSnapshot>> {
         let current = self.shared.current.lock().clone();
-        Ok(current
-            .map(|file| self.shared.snapshot(file))
-            .transpose()?)
+        Ok(current.map(|file| self.shared.snapshot(file)).transpose()?)
     }
 }
 

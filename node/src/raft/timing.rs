@@ -156,19 +156,25 @@ impl Timing {
 
     /// The longest time from a leader's death to the first commit under the next one, when a
     /// majority is left, the first candidate wins, and no message is lost: the lease, the longest
-    /// wait, then a round trip each for pre-vote, vote and the first entry. A split vote, which the
+    /// wait, then a round trip each for pre-vote and vote, two to find where the logs meet, and one
+    /// for the first entry. A split vote, which the
     /// spread makes rare, adds up to another [`Timing::election_max`] and two round trips.
     pub fn failover_bound(&self) -> Duration {
         // openraft looks at its clocks 64/13 times per heartbeat; lease and wait each end on a look.
         let tick = self.heartbeat_ms * 13 / 64 + 1;
         Duration::from_millis(
-            2 * self.election_max_ms + 3 * self.worst_round_trip_ms + 2 * tick + ELECTION_WORK_MS,
+            2 * self.election_max_ms + 5 * self.worst_round_trip_ms + 2 * tick + ELECTION_WORK_MS,
         )
     }
 
     /// openraft's configuration with these times. A snapshot is taken every `snapshot_every`
     /// entries; `log_to_keep` entries before it stay, for followers that lag a little.
-    pub(super) fn config(&self, name: &str, snapshot_every: u64, log_to_keep: u64) -> openraft::Config {
+    pub(super) fn config(
+        &self,
+        name: &str,
+        snapshot_every: u64,
+        log_to_keep: u64,
+    ) -> openraft::Config {
         openraft::Config {
             cluster_name: name.to_owned(),
             heartbeat_interval: self.heartbeat_ms,

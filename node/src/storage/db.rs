@@ -101,7 +101,10 @@ impl Db {
     /// [`StorageError::Foreign`] if it belongs to another one.
     pub fn claim(&self, mine: &pb::Identity) -> Result<(), StorageError> {
         // One group per directory so far: any identity found must be this one.
-        for item in self.rocks.iterator_cf(self.cf(keys::META), IteratorMode::Start) {
+        for item in self
+            .rocks
+            .iterator_cf(self.cf(keys::META), IteratorMode::Start)
+        {
             let (key, value) = item.map_err(|e| self.database(e))?;
             if !key.ends_with(Meta::Identity.name().as_bytes()) {
                 continue;

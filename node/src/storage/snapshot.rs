@@ -140,7 +140,12 @@ impl SnapshotWriter {
     ///
     /// # Errors
     /// [`StorageError::Io`].
-    pub fn add(&mut self, family: pb::Family, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+    pub fn add(
+        &mut self,
+        family: pb::Family,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), StorageError> {
         if self.pending.family() != family || self.pending_bytes >= FRAME_BYTES {
             self.flush_records()?;
             self.pending.set_family(family);
@@ -165,7 +170,9 @@ impl SnapshotWriter {
             crc32c: self.crc,
         };
         self.frame(FOOTER, &footer.encode_to_vec())?;
-        self.out.flush().map_err(StorageError::io(&self.temporary))?;
+        self.out
+            .flush()
+            .map_err(StorageError::io(&self.temporary))?;
         self.out
             .get_ref()
             .sync_all()
@@ -291,7 +298,10 @@ impl<'a> Frames<'a> {
             FOOTER => {
                 let footer: pb::SnapshotFooter = self.decode(&payload)?;
                 let mut rest = [0];
-                let more = self.input.read(&mut rest).map_err(StorageError::io(self.path))?;
+                let more = self
+                    .input
+                    .read(&mut rest)
+                    .map_err(StorageError::io(self.path))?;
                 if footer.crc32c != before || footer.records != self.count || more != 0 {
                     return Err(corrupt(self.path, "the footer does not fit the content"));
                 }
@@ -306,7 +316,8 @@ impl<'a> Frames<'a> {
         let before = self.crc;
         let mut head = [0; 9];
         self.take(&mut head)?;
-        let number = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let number =
+            |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let length = number(1) as usize;
         if length > FRAME_BYTES_MAX {
             return Err(corrupt(self.path, "a frame is too long"));

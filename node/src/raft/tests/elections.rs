@@ -110,12 +110,9 @@ async fn leadership_moves_on_request_and_nothing_is_lost() {
     let to = (1..=3).find(|id| *id != old).unwrap();
     let (index, _) = cluster.propose(&add("a", 0)).await;
     cluster.agree_at(index).await;
-    soon(
-        "leadership moves",
-        cluster.group(old).transfer_leader(to),
-    )
-    .await
-    .unwrap();
+    soon("leadership moves", cluster.group(old).transfer_leader(to))
+        .await
+        .unwrap();
     assert_eq!(cluster.leader().await, to);
     assert_eq!(cluster.group(to).status().role, Role::Leader);
     let (index, reply) = cluster.propose(&add("a", 1)).await;
@@ -136,7 +133,11 @@ async fn a_hand_over_to_the_dead_ends_with_a_leader_all_the_same() {
     let old = cluster.leader().await;
     let dead = (1..=3).find(|id| *id != old).unwrap();
     cluster.kill(dead).await;
-    let result = soon("the hand-over ends", cluster.group(old).transfer_leader(dead)).await;
+    let result = soon(
+        "the hand-over ends",
+        cluster.group(old).transfer_leader(dead),
+    )
+    .await;
     assert!(result.is_err(), "{result:?}");
     let (_, reply) = cluster.propose(&add("a", 1)).await;
     assert_eq!(super::number(&reply), 2);

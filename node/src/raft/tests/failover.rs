@@ -86,7 +86,10 @@ async fn a_follower_points_to_the_leader_and_reads_after_it() {
     let follower = *cluster.running.keys().find(|id| **id != leader).unwrap();
     let group = cluster.group(follower);
     let error = group.propose(add("a", 1)).await.unwrap_err();
-    let ProposeError::NotLeader { leader: Some(known) } = error else {
+    let ProposeError::NotLeader {
+        leader: Some(known),
+    } = error
+    else {
         panic!("{error}");
     };
     assert_eq!(known, (leader, cluster.node(leader)));

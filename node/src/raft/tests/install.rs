@@ -76,7 +76,10 @@ async fn a_snapshot_replaces_state_and_history_and_lasts() {
     let history = db
         .range(keys::HISTORY, &keys::generation(1, 0), &keys::log_end(1))
         .count();
-    assert_eq!(history, 500, "the old generation is gone, the new one whole");
+    assert_eq!(
+        history, 500,
+        "the old generation is gone, the new one whole"
+    );
 
     apply(&mut machine, 501..510, "after").await;
     let hash = machine.reader().hash();
@@ -118,7 +121,11 @@ async fn a_crash_after_the_switch_leaves_the_new_state() {
     let (db, machine) = open(to.path());
     assert_eq!(machine.reader().hash(), hash);
     let old = db
-        .range(keys::STATE, &keys::generation(1, 0), &keys::generation(1, 1))
+        .range(
+            keys::STATE,
+            &keys::generation(1, 0),
+            &keys::generation(1, 1),
+        )
         .count();
     assert_eq!(old, 0, "the old generation is deleted");
 }
