@@ -21,6 +21,9 @@ const WAL_BYTES_MAX: u64 = 512 << 20;
 /// Memory of one family's memtable before it is written out.
 const MEMTABLE_BYTES: usize = 32 << 20;
 
+/// A key and its value as they are stored, the value not yet unwrapped.
+pub type RawRecord = (Box<[u8]>, Box<[u8]>);
+
 /// An open database. Shared by reference count; the last one out syncs and closes it.
 pub struct Db {
     // Order matters: the thread ends first (in `drop`), the database closes next, and only then
@@ -230,7 +233,7 @@ impl Db {
         family: &str,
         from: &[u8],
         to: &[u8],
-    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StorageError>> {
+    ) -> impl Iterator<Item = Result<RawRecord, StorageError>> {
         self.rocks
             .iterator_cf_opt(
                 self.cf(family),
@@ -244,13 +247,12 @@ impl Db {
     ///
     /// # Errors
     /// What RocksDB reports.
-    #[allow(clippy::type_complexity)] // A key and a value; a name would not say more.
     pub fn last(
         &self,
         family: &str,
         from: &[u8],
         to: &[u8],
-    ) -> Result<Option<(Box<[u8]>, Box<[u8]>)>, StorageError> {
+    ) -> Result<Option<RawRecord>, StorageError> {
         self.rocks
             .iterator_cf_opt(self.cf(family), bounds(from, to), IteratorMode::End)
             .next()
