@@ -173,8 +173,7 @@ impl Group {
         let service = PeerService {
             raft: self.raft.clone(),
             cluster: self.cluster.clone(),
-            group: self.peers.group(),
-            node_id: self.peers.node_id(),
+            peers: self.peers.clone(),
             reader: self.reader.clone(),
             handler,
         };

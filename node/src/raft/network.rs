@@ -233,6 +233,7 @@ impl RaftNetworkV2<Config> for Peer {
         request: VoteRequest<Config>,
         option: RPCOption,
     ) -> Result<VoteResponse<Config>, RpcError> {
+        self.peers.campaigns(option.hard_ttl());
         let message = wire::vote_request_out(self.peers.route(self.target), &request);
         let mut client = self.client(Lane::Control)?;
         let call = client.pre_vote(self.peers.request(message));

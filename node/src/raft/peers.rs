@@ -7,6 +7,7 @@ use std::time::Duration;
 use meridian_proto::peer::v1 as pb;
 use meridian_proto::peer::v1::peer_client::PeerClient;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
@@ -72,6 +73,7 @@ struct Inner {
     open: Mutex<BTreeMap<NodeId, Connection>>,
     known: Mutex<BTreeMap<NodeId, LogId>>,
     round_trips: Mutex<BTreeMap<NodeId, Duration>>,
+    campaign_until: Mutex<Option<Instant>>,
 }
 
 impl Peers {
@@ -98,6 +100,7 @@ impl Peers {
             open: Mutex::default(),
             known: Mutex::default(),
             round_trips: Mutex::default(),
+            campaign_until: Mutex::default(),
         })))
     }
 
@@ -169,6 +172,19 @@ impl Peers {
         };
     }
 
+    /// Notes that this node is asking for pre-votes, for at most `duration` from now.
+    pub fn campaigns(&self, duration: Duration) {
+        *self.0.campaign_until.lock() = Some(Instant::now() + duration);
+    }
+
+    /// Whether this node is asking for pre-votes.
+    pub fn campaigning(&self) -> bool {
+        self.0
+            .campaign_until
+            .lock()
+            .is_some_and(|until| Instant::now() < until)
+    }
+
     /// What was learnt last of `id`.
     pub fn known(&self, id: NodeId) -> Option<LogId> {
         self.0.known.lock().get(&id).copied()
@@ -183,7 +199,7 @@ impl Peers {
         let ping = |lane| async move {
             let mut client = self.client(id, node, lane)?;
             let route = self.route(id);
-            let sent = tokio::time::Instant::now();
+            let sent = Instant::now();
             let call = client.ping(self.request(pb::PingRequest { route }));
             match tokio::time::timeout(patience, call).await {
                 Ok(Ok(_)) => Ok(sent.elapsed()),

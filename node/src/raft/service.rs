@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert;
-use super::peers::CLUSTER_HEADER;
+use super::peers::{CLUSTER_HEADER, Peers};
 use super::snapshots;
 use super::state_machine::{StateMachine, StateReader, off_thread};
 use super::types::{Config, NodeId};
@@ -41,8 +41,7 @@ pub trait PeerHandler: Send + Sync + 'static {
 pub struct PeerService {
     pub(super) raft: Raft<Config, StateMachine>,
     pub(super) cluster: String,
-    pub(super) group: u32,
-    pub(super) node_id: NodeId,
+    pub(super) peers: Peers,
     pub(super) reader: StateReader,
     pub(super) handler: Arc<dyn PeerHandler>,
 }
@@ -61,16 +60,17 @@ impl PeerService {
 
     fn check_route(&self, route: Option<&pb::Route>) -> Result<NodeId, Status> {
         let route = route.ok_or_else(|| Status::invalid_argument("the route is missing"))?;
-        if route.group != self.group {
+        if route.group != self.peers.group() {
             return Err(Status::not_found(format!(
                 "group {} is not on this node",
                 route.group
             )));
         }
-        if route.to != self.node_id {
+        if route.to != self.peers.node_id() {
             return Err(Status::failed_precondition(format!(
                 "this is node {}, not node {}",
-                self.node_id, route.to
+                self.peers.node_id(),
+                route.to
             )));
         }
         Ok(route.from)
@@ -82,7 +82,10 @@ impl PeerService {
         start: &pb::SnapshotStart,
         mut parts: Streaming<pb::SnapshotRequest>,
     ) -> Result<Incoming, Status> {
-        let incoming = Incoming(snapshots::incoming(self.reader.snapshot_dir(), self.group));
+        let incoming = Incoming(snapshots::incoming(
+            self.reader.snapshot_dir(),
+            self.peers.group(),
+        ));
         let io =
             |error: std::io::Error| Status::internal(format!("{}: {error}", incoming.0.display()));
         let mut file = tokio::fs::File::create(&incoming.0).await.map_err(io)?;
@@ -200,9 +203,17 @@ impl peer_server::Peer for PeerService {
     ) -> Result<Response<pb::VoteReply>, Status> {
         self.check_cluster(&request)?;
         let message = request.into_inner();
-        self.check_route(message.route.as_ref())?;
+        let from = self.check_route(message.route.as_ref())?;
         let request = wire::vote_request_in(&message).map_err(malformed)?;
-        let response = self.raft.pre_vote(request).await.map_err(stopped)?;
+        let asked_with = request.last_log_id;
+        let mut response = self.raft.pre_vote(request).await.map_err(stopped)?;
+        // Two that campaign within half a round trip of each other would grant each other's pre-vote
+        // and then split the vote. Of two with equal logs the one with the greater number goes on.
+        // Denying a pre-vote is always safe, and this denial ends with our own campaign.
+        let rivals = self.peers.campaigning() && self.peers.node_id() > from;
+        if rivals && response.last_log_id == asked_with {
+            response.vote_granted = false;
+        }
         let committed = self.reader.durable().await;
         Ok(Response::new(wire::vote_reply_out(&response, committed)))
     }
@@ -275,7 +286,7 @@ impl peer_server::Peer for PeerService {
         let from = self.check_route(message.route.as_ref())?;
         let reply = self
             .handler
-            .forward(self.group, from, message.command)
+            .forward(self.peers.group(), from, message.command)
             .await?;
         Ok(Response::new(pb::ForwardReply { reply }))
     }
@@ -287,7 +298,7 @@ impl peer_server::Peer for PeerService {
         self.check_cluster(&request)?;
         let message = request.into_inner();
         let from = self.check_route(message.route.as_ref())?;
-        let index = self.handler.read_index(self.group, from).await?;
+        let index = self.handler.read_index(self.peers.group(), from).await?;
         Ok(Response::new(pb::ReadIndexReply { index }))
     }
 

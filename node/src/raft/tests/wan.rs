@@ -103,6 +103,8 @@ async fn commits_take_one_round_trip_are_pipelined_and_fail_over_in_time() {
         "heartbeats got through all the time"
     );
 
+    let (index, _) = cluster.propose(&add("a", 0)).await;
+    cluster.agree_at(index).await;
     let to = (1..=3).find(|id| *id != leader).unwrap();
     let start = Instant::now();
     cluster.group(leader).transfer_leader(to).await.unwrap();
@@ -115,8 +117,10 @@ async fn commits_take_one_round_trip_are_pipelined_and_fail_over_in_time() {
     let died = Instant::now();
     let (_, reply) = cluster.propose(&add("a", 0)).await;
     assert_eq!(number(&reply), 3_006);
-    // A split vote costs another round, as the bound says of itself; four seconds hold for one.
-    assert!(died.elapsed() < bound * 2, "{:?}", died.elapsed());
+    assert!(bound < Duration::from_secs(4));
+    // A second for the machine, which is shared with other tests.
+    let slack = Duration::from_secs(1);
+    assert!(died.elapsed() < bound + slack, "{:?}", died.elapsed());
     println!(
         "commits {times:?}, hand-over {handed_over:?}, fail-over {:?}, bound {bound:?}",
         died.elapsed()
