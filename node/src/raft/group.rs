@@ -20,7 +20,7 @@ use super::network::Network;
 use super::peers::{Connector, Lane, MESSAGE_BYTES_MAX, Peers};
 use super::service::{PeerHandler, PeerService};
 use super::state_machine::{StateMachine, StateReader};
-use super::status::{self, Status};
+use super::status::{self, Role, Status};
 use super::timing::Timing;
 use super::types::{Config, Node, NodeId, Proposal};
 use crate::storage::{Db, StorageError};
@@ -30,6 +30,9 @@ pub const COMMAND_BYTES_MAX: usize = 8 << 20;
 
 /// A silent connection is trusted at least this long.
 const KEEP_ALIVE_FLOOR: Duration = Duration::from_secs(1);
+
+/// So often every member is pinged.
+const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// What a group needs to know at start.
 #[derive(Clone)]
@@ -147,6 +150,11 @@ impl Group {
         )
         .await?;
         let status = status::follow(raft.metrics());
+        tokio::spawn(keep_warm(
+            peers.clone(),
+            status.clone(),
+            config.timing.election_max().max(KEEP_ALIVE_FLOOR),
+        ));
         Ok(Self {
             raft,
             timing: config.timing,
@@ -165,9 +173,8 @@ impl Group {
         let service = PeerService {
             raft: self.raft.clone(),
             cluster: self.cluster.clone(),
-            group: self.peers.group(),
-            node_id: self.peers.node_id(),
-            snapshot_dir: self.reader.snapshot_dir().to_owned(),
+            peers: self.peers.clone(),
+            reader: self.reader.clone(),
             handler,
         };
         PeerServer::new(service)
@@ -234,7 +241,7 @@ impl Group {
             reached = applied.wait_for(|&applied| applied >= index) => {
                 reached.map(drop).map_err(|_| stopped("the state is closed"))
             }
-            ended = status.wait_for(|status| status.role == status::Role::Stopped) => {
+            ended = status.wait_for(|status| status.role == Role::Stopped) => {
                 let failure = ended.ok().and_then(|status| status.failure.clone());
                 Err(stopped(failure.as_deref().unwrap_or("shut down")))
             }
@@ -276,15 +283,10 @@ impl Group {
         Ok(client.read_index(request).await?.into_inner().index)
     }
 
-    /// One entry of the history family.
-    ///
-    /// # Errors
-    /// [`StorageError`] if it does not read back as written.
-    pub async fn history(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, StorageError> {
-        let reader = self.reader.clone();
-        let read = tokio::task::spawn_blocking(move || reader.history(&key)).await;
-        // A panic in there is a fault of this program; it has been reported by the runtime.
-        read.unwrap_or(Ok(None))
+    /// The way to each member and back, as last measured; every few seconds. Compare the worst one
+    /// between voters with [`Timing::worst_round_trip`].
+    pub fn round_trips(&self) -> BTreeMap<NodeId, Duration> {
+        self.peers.round_trips()
     }
 
     /// What this node knows of the group now.
@@ -331,5 +333,35 @@ impl Group {
     /// Its `changed` returns, with an error, when the directory is free for another process.
     pub fn closed(&self) -> watch::Receiver<()> {
         self.closed.clone()
+    }
+}
+
+/// Keeps connections to all members open, so that an election does not first have to make them, and
+/// measures them. Ends with the group.
+async fn keep_warm(peers: Peers, mut status: watch::Receiver<Status>, patience: Duration) {
+    loop {
+        let (own, members) = {
+            let status = status.borrow_and_update();
+            (status.node_id, status.members.clone())
+        };
+        let pings = members
+            .iter()
+            .filter(|(id, _)| **id != own)
+            .map(|(id, member)| peers.ping(*id, &member.node, patience));
+        for error in futures::future::join_all(pings)
+            .await
+            .into_iter()
+            .flat_map(Result::err)
+        {
+            tracing::debug!(%error, "a member does not answer");
+        }
+        let changed = status.wait_for(|status| {
+            status.members.len() != members.len() || status.role == Role::Stopped
+        });
+        match tokio::time::timeout(PING_EVERY, changed).await {
+            Ok(Ok(status)) if status.role != Role::Stopped => {}
+            Ok(_) => return,
+            Err(_) => {}
+        }
     }
 }

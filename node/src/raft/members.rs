@@ -11,8 +11,9 @@ use super::status::{Role, Status};
 use super::types::{Node, NodeId};
 
 /// A learner further behind than this is not made a voter, and a voter not a leader: the group
-/// would stand still while it catches up.
-pub const LAG_MAX: u64 = 1_000;
+/// would stand still while it catches up. What is under way to a far node counts as lag, so it must
+/// be more than a round trip's worth: ten thousand entries a second over 220 ms are 2,200.
+pub const LAG_MAX: u64 = 5_000;
 
 impl Group {
     /// Adds a node without a vote; the leader brings it up to date. Adding it again changes its
@@ -97,9 +98,9 @@ impl Group {
             }
         }
 
-        // Message, vote and first append, each a round trip, and the target may first have to write
-        // what it lacks.
-        let patience = self.timing.election_max() + 3 * self.timing.worst_round_trip();
+        // Message, vote, the search for where the logs meet and the first append; and the target may
+        // first have to write what it lacks.
+        let patience = self.timing.election_max() + 5 * self.timing.worst_round_trip();
         self.raft.trigger().transfer_leader(to).await?;
         let term = status.term;
         if self.leader_becomes(term, patience, |id| id == to).await {

@@ -24,13 +24,14 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use parking_lot::Mutex;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use super::convert::{self, Malformed};
 use super::peers::{Lane, Peers};
 use super::state_machine::StoredSnapshot;
-use super::types::{Config, Node, NodeId, Vote};
+use super::types::{Config, LogId, Node, NodeId, Vote};
 use super::wire;
 use crate::storage::snapshot::SnapshotFile;
 
@@ -63,6 +64,8 @@ pub struct Peer {
     target: NodeId,
     node: Node,
     lane: Lane,
+    /// The position last reported to openraft as equal on both sides.
+    matched: Mutex<Option<LogId>>,
 }
 
 impl Peer {
@@ -72,6 +75,7 @@ impl Peer {
             target,
             node: node.clone(),
             lane,
+            matched: Mutex::new(None),
         }
     }
 
@@ -94,15 +98,33 @@ impl Peer {
     async fn call<T>(
         &self,
         action: RPCTypes,
-        option: &RPCOption,
+        limit: Duration,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, RpcError> {
-        let limit = option.soft_ttl();
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(self.refused(action, &status)),
             Err(_) => Err(self.timeout(action, limit).into()),
         }
+    }
+
+    /// Answers for the peer where its answer is known. A new leader looks for the end of what a
+    /// follower shares with it by bisection, a round trip a step: on a planet that alone takes longer
+    /// than the election. But what a follower has committed every leader has, and how far that goes it
+    /// says in its answer to a request for a vote. Such a step is acknowledged up to the entry before
+    /// the first one it carries: openraft takes that for a position, and not for a sign of life, which
+    /// it would be were one of the entries themselves acknowledged.
+    fn known_answer(&self, request: &AppendEntriesRequest<Config>) -> Option<LogId> {
+        let before = request.prev_log_id?;
+        let mut matched = self.matched.lock();
+        // Without entries, or from where the last answer ended, it is no step of a search.
+        let answer = !request.entries.is_empty()
+            && Some(before) > *matched
+            && Some(before) <= self.peers.known(self.target);
+        answer.then(|| {
+            *matched = Some(before);
+            before
+        })
     }
 
     /// What an answer with an error means. openraft asks again at once after most kinds of error; an
@@ -131,7 +153,9 @@ impl RaftNetworkV2<Config> for Peer {
         let message = wire::append_out(self.peers.route(self.target), request);
         let mut client = self.client(Lane::Control)?;
         let call = client.heartbeat(self.peers.request(message));
-        let reply = self.call(RPCTypes::AppendEntries, &option, call).await?;
+        let reply = self
+            .call(RPCTypes::AppendEntries, option.soft_ttl(), call)
+            .await?;
         Ok(match wire::append_reply_in(&reply).map_err(malformed)? {
             Ok(matched) if matched != last => AppendEntriesResponse::PartialSuccess(matched),
             result => result.into(),
@@ -155,6 +179,10 @@ impl RaftNetworkV2<Config> for Peer {
             let Some(first) = input.next().await else {
                 return Ok(Box::pin(futures::stream::empty()) as BoxStream<'s, _>);
             };
+            if let Some(known) = self.known_answer(&first) {
+                let answer = futures::stream::once(async move { Ok(Ok(Some(known))) });
+                return Ok(Box::pin(answer) as BoxStream<'s, _>);
+            }
             let sent = Arc::new(AtomicU64::new(0));
             let route = self.peers.route(self.target);
             let counter = sent.clone();
@@ -165,13 +193,14 @@ impl RaftNetworkV2<Config> for Peer {
             });
             let mut client = self.client(Lane::Bulk)?;
             let call = client.append(self.peers.request(outbound));
-            let replies = self.call(RPCTypes::AppendEntries, &option, call).await?;
+            let stall = option.hard_ttl() * STALL_FACTOR;
+            let replies = self.call(RPCTypes::AppendEntries, stall, call).await?;
             let state = Pipeline {
                 peer: self,
                 replies,
                 sent,
                 received: 0,
-                stall: option.hard_ttl() * STALL_FACTOR,
+                stall,
             };
             let results = futures::stream::unfold(Some(state), |state| async move {
                 let mut state = state?;
@@ -191,7 +220,11 @@ impl RaftNetworkV2<Config> for Peer {
         let message = wire::vote_request_out(self.peers.route(self.target), &request);
         let mut client = self.client(Lane::Control)?;
         let call = client.vote(self.peers.request(message));
-        let reply = self.call(RPCTypes::Vote, &option, call).await?;
+        let reply = self.call(RPCTypes::Vote, option.soft_ttl(), call).await?;
+        self.peers.learn(
+            self.target,
+            convert::log_id_opt_in(reply.committed.as_ref()),
+        );
         wire::vote_reply_in(&reply).map_err(malformed)
     }
 
@@ -200,10 +233,15 @@ impl RaftNetworkV2<Config> for Peer {
         request: VoteRequest<Config>,
         option: RPCOption,
     ) -> Result<VoteResponse<Config>, RpcError> {
+        self.peers.campaigns(option.hard_ttl());
         let message = wire::vote_request_out(self.peers.route(self.target), &request);
         let mut client = self.client(Lane::Control)?;
         let call = client.pre_vote(self.peers.request(message));
-        let reply = self.call(RPCTypes::Vote, &option, call).await?;
+        let reply = self.call(RPCTypes::Vote, option.soft_ttl(), call).await?;
+        self.peers.learn(
+            self.target,
+            convert::log_id_opt_in(reply.committed.as_ref()),
+        );
         wire::vote_reply_in(&reply).map_err(malformed)
     }
 
@@ -215,7 +253,9 @@ impl RaftNetworkV2<Config> for Peer {
         let message = wire::transfer_out(self.peers.route(self.target), &request);
         let mut client = self.client(Lane::Control)?;
         let call = client.transfer_leader(self.peers.request(message));
-        let reply = self.call(RPCTypes::TransferLeader, &option, call).await?;
+        let reply = self
+            .call(RPCTypes::TransferLeader, option.soft_ttl(), call)
+            .await?;
         wire::transfer_reply_in(&reply).map_err(malformed)
     }
 
@@ -279,7 +319,13 @@ impl Pipeline<'_> {
             match tokio::time::timeout(self.stall, self.replies.next()).await {
                 Ok(Some(Ok(reply))) => {
                     self.received += 1;
-                    return Ok(Some(wire::append_reply_in(&reply).map_err(malformed)?));
+                    let result = wire::append_reply_in(&reply).map_err(malformed)?;
+                    match &result {
+                        Ok(matched) => *self.peer.matched.lock() = *matched,
+                        // Whatever was learnt of this peer does not hold.
+                        Err(_) => self.peer.peers.learn(self.peer.target, None),
+                    }
+                    return Ok(Some(result));
                 }
                 Ok(Some(Err(status))) => {
                     let action = RPCTypes::AppendEntries;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use meridian_proto::peer::v1 as pb;
 use meridian_proto::peer::v1::peer_client::PeerClient;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
-use super::types::{Node, NodeId};
+use super::types::{LogId, Node, NodeId};
 
 /// The header that names the cluster.
 pub const CLUSTER_HEADER: &str = "meridian-cluster";
@@ -70,6 +71,9 @@ struct Inner {
     connector: Arc<dyn Connector>,
     keep_alive: Duration,
     open: Mutex<BTreeMap<NodeId, Connection>>,
+    known: Mutex<BTreeMap<NodeId, LogId>>,
+    round_trips: Mutex<BTreeMap<NodeId, Duration>>,
+    campaign_until: Mutex<Option<Instant>>,
 }
 
 impl Peers {
@@ -94,6 +98,9 @@ impl Peers {
             connector,
             keep_alive,
             open: Mutex::default(),
+            known: Mutex::default(),
+            round_trips: Mutex::default(),
+            campaign_until: Mutex::default(),
         })))
     }
 
@@ -154,6 +161,60 @@ impl Peers {
         Ok(PeerClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// Remembers how far the log of `id` is committed and on its disk, or forgets it.
+    pub fn learn(&self, id: NodeId, committed: Option<LogId>) {
+        let mut known = self.0.known.lock();
+        match committed {
+            Some(committed) => known.insert(id, committed),
+            None => known.remove(&id),
+        };
+    }
+
+    /// Notes that this node is asking for pre-votes, for at most `duration` from now.
+    pub fn campaigns(&self, duration: Duration) {
+        *self.0.campaign_until.lock() = Some(Instant::now() + duration);
+    }
+
+    /// Whether this node is asking for pre-votes.
+    pub fn campaigning(&self) -> bool {
+        self.0
+            .campaign_until
+            .lock()
+            .is_some_and(|until| Instant::now() < until)
+    }
+
+    /// What was learnt last of `id`.
+    pub fn known(&self, id: NodeId) -> Option<LogId> {
+        self.0.known.lock().get(&id).copied()
+    }
+
+    /// Opens both connections to a member, keeps them from being closed as idle, and measures the
+    /// way there and back on the one that carries heartbeats and votes.
+    ///
+    /// # Errors
+    /// The reason why the member is not reached, `patience` included.
+    pub async fn ping(&self, id: NodeId, node: &Node, patience: Duration) -> Result<(), String> {
+        let ping = |lane| async move {
+            let mut client = self.client(id, node, lane)?;
+            let route = self.route(id);
+            let sent = Instant::now();
+            let call = client.ping(self.request(pb::PingRequest { route }));
+            match tokio::time::timeout(patience, call).await {
+                Ok(Ok(_)) => Ok(sent.elapsed()),
+                Ok(Err(status)) => Err(status.to_string()),
+                Err(_) => Err(format!("no answer within {patience:?}")),
+            }
+        };
+        let (bulk, control) = tokio::join!(ping(Lane::Bulk), ping(Lane::Control));
+        self.0.round_trips.lock().insert(id, control?);
+        bulk.map(drop)
+    }
+
+    /// The round trips measured last.
+    pub fn round_trips(&self) -> BTreeMap<NodeId, Duration> {
+        self.0.round_trips.lock().clone()
     }
 
     fn channel(&self, uri: &str) -> Result<Channel, String> {

@@ -13,9 +13,9 @@ use tokio::io::AsyncWriteExt;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert;
-use super::peers::CLUSTER_HEADER;
+use super::peers::{CLUSTER_HEADER, Peers};
 use super::snapshots;
-use super::state_machine::{StateMachine, off_thread};
+use super::state_machine::{StateMachine, StateReader, off_thread};
 use super::types::{Config, NodeId};
 use super::wire;
 use crate::storage::snapshot::SnapshotFile;
@@ -41,9 +41,8 @@ pub trait PeerHandler: Send + Sync + 'static {
 pub struct PeerService {
     pub(super) raft: Raft<Config, StateMachine>,
     pub(super) cluster: String,
-    pub(super) group: u32,
-    pub(super) node_id: NodeId,
-    pub(super) snapshot_dir: PathBuf,
+    pub(super) peers: Peers,
+    pub(super) reader: StateReader,
     pub(super) handler: Arc<dyn PeerHandler>,
 }
 
@@ -61,16 +60,17 @@ impl PeerService {
 
     fn check_route(&self, route: Option<&pb::Route>) -> Result<NodeId, Status> {
         let route = route.ok_or_else(|| Status::invalid_argument("the route is missing"))?;
-        if route.group != self.group {
+        if route.group != self.peers.group() {
             return Err(Status::not_found(format!(
                 "group {} is not on this node",
                 route.group
             )));
         }
-        if route.to != self.node_id {
+        if route.to != self.peers.node_id() {
             return Err(Status::failed_precondition(format!(
                 "this is node {}, not node {}",
-                self.node_id, route.to
+                self.peers.node_id(),
+                route.to
             )));
         }
         Ok(route.from)
@@ -82,7 +82,10 @@ impl PeerService {
         start: &pb::SnapshotStart,
         mut parts: Streaming<pb::SnapshotRequest>,
     ) -> Result<Incoming, Status> {
-        let incoming = Incoming(snapshots::incoming(&self.snapshot_dir, self.group));
+        let incoming = Incoming(snapshots::incoming(
+            self.reader.snapshot_dir(),
+            self.peers.group(),
+        ));
         let io =
             |error: std::io::Error| Status::internal(format!("{}: {error}", incoming.0.display()));
         let mut file = tokio::fs::File::create(&incoming.0).await.map_err(io)?;
@@ -190,7 +193,8 @@ impl peer_server::Peer for PeerService {
         self.check_route(message.route.as_ref())?;
         let request = wire::vote_request_in(&message).map_err(malformed)?;
         let response = self.raft.vote(request).await.map_err(stopped)?;
-        Ok(Response::new(wire::vote_reply_out(&response)))
+        let committed = self.reader.durable().await;
+        Ok(Response::new(wire::vote_reply_out(&response, committed)))
     }
 
     async fn pre_vote(
@@ -199,10 +203,19 @@ impl peer_server::Peer for PeerService {
     ) -> Result<Response<pb::VoteReply>, Status> {
         self.check_cluster(&request)?;
         let message = request.into_inner();
-        self.check_route(message.route.as_ref())?;
+        let from = self.check_route(message.route.as_ref())?;
         let request = wire::vote_request_in(&message).map_err(malformed)?;
-        let response = self.raft.pre_vote(request).await.map_err(stopped)?;
-        Ok(Response::new(wire::vote_reply_out(&response)))
+        let asked_with = request.last_log_id;
+        let mut response = self.raft.pre_vote(request).await.map_err(stopped)?;
+        // Two that campaign within half a round trip of each other would grant each other's pre-vote
+        // and then split the vote. Of two with equal logs the one with the greater number goes on.
+        // Denying a pre-vote is always safe, and this denial ends with our own campaign.
+        let rivals = self.peers.campaigning() && self.peers.node_id() > from;
+        if rivals && response.last_log_id == asked_with {
+            response.vote_granted = false;
+        }
+        let committed = self.reader.durable().await;
+        Ok(Response::new(wire::vote_reply_out(&response, committed)))
     }
 
     async fn transfer_leader(
@@ -273,7 +286,7 @@ impl peer_server::Peer for PeerService {
         let from = self.check_route(message.route.as_ref())?;
         let reply = self
             .handler
-            .forward(self.group, from, message.command)
+            .forward(self.peers.group(), from, message.command)
             .await?;
         Ok(Response::new(pb::ForwardReply { reply }))
     }
@@ -285,7 +298,16 @@ impl peer_server::Peer for PeerService {
         self.check_cluster(&request)?;
         let message = request.into_inner();
         let from = self.check_route(message.route.as_ref())?;
-        let index = self.handler.read_index(self.group, from).await?;
+        let index = self.handler.read_index(self.peers.group(), from).await?;
         Ok(Response::new(pb::ReadIndexReply { index }))
+    }
+
+    async fn ping(
+        &self,
+        request: Request<pb::PingRequest>,
+    ) -> Result<Response<pb::PingReply>, Status> {
+        self.check_cluster(&request)?;
+        self.check_route(request.into_inner().route.as_ref())?;
+        Ok(Response::new(pb::PingReply {}))
     }
 }

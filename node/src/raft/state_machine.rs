@@ -64,6 +64,14 @@ impl StateReader {
         (index, live.machine.hash())
     }
 
+    /// How far the log is certainly committed and on this node's disk: what was applied when asked,
+    /// after a sync that covers it. `None` if nothing is, or the disk fails.
+    pub async fn durable(&self) -> Option<LogId> {
+        let last_applied = self.0.live.lock().last_applied?;
+        self.0.db.synced().await.ok()?;
+        Some(last_applied)
+    }
+
     /// Follows the index last applied and written; 0 before the first.
     pub fn applied(&self) -> watch::Receiver<u64> {
         self.0.applied.subscribe()

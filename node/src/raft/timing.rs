@@ -12,9 +12,9 @@ use std::time::Duration;
 
 /// No shorter: a busy machine or a slow sync must not look like a dead leader.
 const HEARTBEAT_FLOOR_MS: u64 = 100;
-const ELECTION_FLOOR_MS: u64 = 300;
+const ELECTION_FLOOR_MS: u64 = 200;
 /// The random part of the wait; too narrow and two nodes campaign against each other.
-const SPREAD_FLOOR_MS: u64 = 200;
+const SPREAD_FLOOR_MS: u64 = 300;
 /// A longer round trip is a wrong measurement, or a place no voter should be.
 const ROUND_TRIP_MAX_MS: u64 = 1_000;
 /// Syncs and scheduling during an election, in all.
@@ -44,18 +44,20 @@ pub enum TimingError {
     },
     /// One lost heartbeat would start an election.
     #[error(
-        "the shortest election time-out ({election_min_ms} ms) must be at least twice the heartbeat interval ({heartbeat_ms} ms), or one lost heartbeat starts an election"
+        "the election time-outs ({election_min_ms} to {election_max_ms} ms) must be above the heartbeat interval ({heartbeat_ms} ms), the longest at least twice that, or one lost heartbeat starts an election"
     )]
     ElectionTooShort {
         /// The shortest election time-out given.
         election_min_ms: u64,
+        /// The longest election time-out given.
+        election_max_ms: u64,
         /// The heartbeat interval given.
         heartbeat_ms: u64,
     },
     /// Candidates would keep splitting the vote.
     #[error(
         "the election time-outs ({election_min_ms} to {election_max_ms} ms) must be at least one round trip ({worst_round_trip_ms} ms) and {floor} ms apart, or candidates split the vote",
-        floor = SPREAD_FLOOR_MS / 2
+        floor = SPREAD_FLOOR_MS / 3
     )]
     SpreadTooNarrow {
         /// The shortest election time-out given.
@@ -86,8 +88,10 @@ impl Timing {
         let rtt = worst_round_trip_ms;
         // Half a round trip of slack above it, of which three quarters count.
         let heartbeat = (rtt * 3 / 2 + 20).max(HEARTBEAT_FLOOR_MS);
-        let min = (heartbeat * 2).max(ELECTION_FLOOR_MS);
-        let max = min + (rtt * 2).max(SPREAD_FLOOR_MS);
+        // The lease in front of the wait is what forgives lost heartbeats, so the wait may start
+        // low; that leaves room for a wide spread, which is what keeps two from campaigning at once.
+        let min = (heartbeat * 8 / 7).max(ELECTION_FLOOR_MS);
+        let max = min + (rtt * 4).max(SPREAD_FLOOR_MS);
         Self::new(rtt, heartbeat, min, max)
     }
 
@@ -112,13 +116,15 @@ impl Timing {
                 worst_round_trip_ms,
             });
         }
-        if election_min_ms < heartbeat_ms * 2 {
+        // openraft asks for this much; it is also how long a vote may take.
+        if election_min_ms <= heartbeat_ms || election_max_ms < heartbeat_ms * 2 {
             return Err(TimingError::ElectionTooShort {
                 election_min_ms,
+                election_max_ms,
                 heartbeat_ms,
             });
         }
-        let spread = worst_round_trip_ms.max(SPREAD_FLOOR_MS / 2);
+        let spread = worst_round_trip_ms.max(SPREAD_FLOOR_MS / 3);
         if election_max_ms < election_min_ms + spread {
             return Err(TimingError::SpreadTooNarrow {
                 election_min_ms,
@@ -156,13 +162,14 @@ impl Timing {
 
     /// The longest time from a leader's death to the first commit under the next one, when a
     /// majority is left, the first candidate wins, and no message is lost: the lease, the longest
-    /// wait, then a round trip each for pre-vote, vote and the first entry. A split vote, which the
+    /// wait, then a round trip each for pre-vote and vote, two to find where the logs meet, and one
+    /// for the first entry. A split vote, which the
     /// spread makes rare, adds up to another [`Timing::election_max`] and two round trips.
     pub fn failover_bound(&self) -> Duration {
         // openraft looks at its clocks 64/13 times per heartbeat; lease and wait each end on a look.
         let tick = self.heartbeat_ms * 13 / 64 + 1;
         Duration::from_millis(
-            2 * self.election_max_ms + 3 * self.worst_round_trip_ms + 2 * tick + ELECTION_WORK_MS,
+            2 * self.election_max_ms + 5 * self.worst_round_trip_ms + 2 * tick + ELECTION_WORK_MS,
         )
     }
 
@@ -231,7 +238,7 @@ mod tests {
             Err(TimingError::HeartbeatTooShort { .. })
         ));
         assert!(matches!(
-            Timing::new(10, 100, 150, 600),
+            Timing::new(10, 100, 100, 600),
             Err(TimingError::ElectionTooShort { .. })
         ));
         assert!(matches!(

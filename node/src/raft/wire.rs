@@ -106,12 +106,14 @@ pub fn vote_request_in(message: &pb::VoteRequest) -> Result<VoteRequest<Config>,
     Ok(request)
 }
 
-/// The answer to a request for a vote as a message.
-pub fn vote_reply_out(response: &VoteResponse<Config>) -> pb::VoteReply {
+/// The answer to a request for a vote as a message; `committed` is how far the log of this node is
+/// committed and on disk.
+pub fn vote_reply_out(response: &VoteResponse<Config>, committed: Option<LogId>) -> pb::VoteReply {
     pb::VoteReply {
         vote: Some(vote_out(&response.vote)),
         granted: response.vote_granted,
         last_log_id: log_id_opt_out(response.last_log_id.as_ref()),
+        committed: log_id_opt_out(committed.as_ref()),
     }
 }
 

@@ -21,6 +21,9 @@ const WAL_BYTES_MAX: u64 = 512 << 20;
 /// Memory of one family's memtable before it is written out.
 const MEMTABLE_BYTES: usize = 32 << 20;
 
+/// A key and its value as they are stored, the value not yet unwrapped.
+pub type RawRecord = (Box<[u8]>, Box<[u8]>);
+
 /// An open database. Shared by reference count; the last one out syncs and closes it.
 pub struct Db {
     // Order matters: the thread ends first (in `drop`), the database closes next, and only then

@@ -59,10 +59,6 @@ async fn proxy(target: SocketAddr, delay: Duration) -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_take_one_round_trip_are_pipelined_and_fail_over_in_time() {
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_ansi(false)
-        .try_init(); //TMP
     let timing = Timing::derive(ROUND_TRIP.as_millis() as u64).unwrap();
     let bound = timing.failover_bound();
     let mut cluster = Cluster::apart(3, timing, None).await;
@@ -74,6 +70,12 @@ async fn commits_take_one_round_trip_are_pipelined_and_fail_over_in_time() {
     cluster.initialize().await;
     cluster.propose(&add("a", 1)).await;
     let leader = cluster.leader().await;
+    let measured = cluster.group(leader).round_trips();
+    assert_eq!(measured.len(), 2, "{measured:?}");
+    assert!(
+        measured.values().all(|way| *way >= ROUND_TRIP),
+        "{measured:?}"
+    );
     let term = cluster.group(leader).status().term;
 
     let mut times = Vec::new();
@@ -101,15 +103,26 @@ async fn commits_take_one_round_trip_are_pipelined_and_fail_over_in_time() {
         "heartbeats got through all the time"
     );
 
-    tracing::error!("KILL {leader}"); //TMP
+    let (index, _) = cluster.propose(&add("a", 0)).await;
+    cluster.agree_at(index).await;
+    let to = (1..=3).find(|id| *id != leader).unwrap();
+    let start = Instant::now();
+    cluster.group(leader).transfer_leader(to).await.unwrap();
+    cluster.propose(&add("a", 0)).await;
+    let handed_over = start.elapsed();
+    assert!(handed_over < ROUND_TRIP * 7, "{handed_over:?}");
+
+    let leader = cluster.leader().await;
     cluster.kill(leader).await;
     let died = Instant::now();
     let (_, reply) = cluster.propose(&add("a", 0)).await;
     assert_eq!(number(&reply), 3_006);
-    // A split vote costs another round, as the bound says of itself; four seconds hold for one.
-    assert!(died.elapsed() < bound * 2, "{:?}", died.elapsed());
+    assert!(bound < Duration::from_secs(4));
+    // A second for the machine, which is shared with other tests.
+    let slack = Duration::from_secs(1);
+    assert!(died.elapsed() < bound + slack, "{:?}", died.elapsed());
     println!(
-        "round trips {times:?}, fail-over {:?}, bound {bound:?}",
+        "commits {times:?}, hand-over {handed_over:?}, fail-over {:?}, bound {bound:?}",
         died.elapsed()
     );
     cluster.end().await;
