@@ -289,6 +289,17 @@ impl Group {
         self.peers.round_trips()
     }
 
+    /// One entry of the history family.
+    ///
+    /// # Errors
+    /// [`StorageError`] if it does not read back as written.
+    pub async fn history(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, StorageError> {
+        let reader = self.reader.clone();
+        let read = tokio::task::spawn_blocking(move || reader.history(&key)).await;
+        // A panic in there is a fault of this program; it has been reported by the runtime.
+        read.unwrap_or(Ok(None))
+    }
+
     /// What this node knows of the group now.
     pub fn status(&self) -> Status {
         Status::of(&self.raft.metrics())

@@ -34,9 +34,6 @@ pub struct Db {
     closed: watch::Sender<()>,
 }
 
-/// A key and its value as they stand in the database.
-pub type RawRecord = (Box<[u8]>, Box<[u8]>);
-
 impl Db {
     /// Opens the database in `data_dir/db`, creating it only if that directory is empty or absent.
     ///
