@@ -86,7 +86,11 @@ async fn carry(
     let shape = control.borrow().shape;
     sleep(shape.delay * 2).await;
     // A handshake needs both ways.
-    let Ok(target) = control.wait_for(|c| c.cut.is_none()).await.map(|c| c.target) else {
+    let Ok(target) = control
+        .wait_for(|c| c.cut.is_none())
+        .await
+        .map(|c| c.target)
+    else {
         return End::Broken;
     };
     let Ok(connected) = TcpStream::connect(target).await else {
@@ -105,8 +109,18 @@ async fn carry(
         read,
         write,
     };
-    let forward = pump(Direction::Forward, &counters.forward_bytes, client_read, server_write);
-    let backward = pump(Direction::Backward, &counters.backward_bytes, server_read, client_write);
+    let forward = pump(
+        Direction::Forward,
+        &counters.forward_bytes,
+        client_read,
+        server_write,
+    );
+    let backward = pump(
+        Direction::Backward,
+        &counters.backward_bytes,
+        server_read,
+        client_write,
+    );
     // An end that reset (`Err`) breaks the connection once its last bytes have arrived. An end that can
     // no longer be written to is only noted: what it sent before is still under way the other way, and
     // that direction's reader will meet its end.
@@ -163,7 +177,13 @@ impl Pump<'_> {
             last: Instant::now(),
         };
         let reading = read(self.read, schedule, sender);
-        let writing = write(self.write, self.control, self.direction, self.bytes, receiver);
+        let writing = write(
+            self.write,
+            self.control,
+            self.direction,
+            self.bytes,
+            receiver,
+        );
         tokio::select! {
             written = writing => written,
             // Having read everything, wait for it to be written.
@@ -189,7 +209,11 @@ async fn read(
                 let share = window.clone().acquire_many_owned(count as u32).await;
                 // The window is never closed while it is borrowed here.
                 let Ok(share) = share else { return };
-                (arrives, Cargo::Bytes(buffer[..count].to_vec(), share), false)
+                (
+                    arrives,
+                    Cargo::Bytes(buffer[..count].to_vec(), share),
+                    false,
+                )
             }
         };
         if queue.send((arrives, cargo)).await.is_err() || last {

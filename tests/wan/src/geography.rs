@@ -127,7 +127,11 @@ mod tests {
             region: region.to_owned(),
             address: ([127, 0, 0, 1], port).into(),
         };
-        let places = [place("a", "eu", 1), place("b", "eu", 2), place("c", "ap", 3)];
+        let places = [
+            place("a", "eu", 1),
+            place("b", "eu", 2),
+            place("c", "ap", 3),
+        ];
         let links = Geography::default().links(&places).expect("known regions");
         let names: Vec<String> = links.iter().map(|l| l.id.to_string()).collect();
         assert_eq!(names, ["a->b", "a->c", "b->a", "b->c", "c->a", "c->b"]);

@@ -89,7 +89,9 @@ impl Wan {
     }
 
     fn link(&self, id: &LinkId) -> Result<&Link, WanError> {
-        self.links.get(id).ok_or_else(|| WanError::Unknown(id.clone()))
+        self.links
+            .get(id)
+            .ok_or_else(|| WanError::Unknown(id.clone()))
     }
 
     fn change(&self, id: &LinkId, change: impl FnOnce(&mut Control)) -> Result<(), WanError> {
