@@ -116,11 +116,12 @@ impl Peer {
     /// it would be were one of the entries themselves acknowledged.
     fn known_answer(&self, request: &AppendEntriesRequest<Config>) -> Option<LogId> {
         let before = request.prev_log_id?;
+        let term = request.vote.leader_id.term;
         let mut matched = self.matched.lock();
         // Without entries, or from where the last answer ended, it is no step of a search.
         let answer = !request.entries.is_empty()
             && Some(before) > *matched
-            && Some(before) <= self.peers.known(self.target);
+            && Some(before) <= self.peers.known(self.target, term);
         answer.then(|| {
             *matched = Some(before);
             before
@@ -217,14 +218,13 @@ impl RaftNetworkV2<Config> for Peer {
         request: VoteRequest<Config>,
         option: RPCOption,
     ) -> Result<VoteResponse<Config>, RpcError> {
+        let term = request.vote.leader_id.term;
         let message = wire::vote_request_out(self.peers.route(self.target), &request);
         let mut client = self.client(Lane::Control)?;
         let call = client.vote(self.peers.request(message));
         let reply = self.call(RPCTypes::Vote, option.soft_ttl(), call).await?;
-        self.peers.learn(
-            self.target,
-            convert::log_id_opt_in(reply.committed.as_ref()),
-        );
+        let committed = convert::log_id_opt_in(reply.committed.as_ref());
+        self.peers.learn(self.target, term, committed);
         wire::vote_reply_in(&reply).map_err(malformed)
     }
 
@@ -234,14 +234,13 @@ impl RaftNetworkV2<Config> for Peer {
         option: RPCOption,
     ) -> Result<VoteResponse<Config>, RpcError> {
         self.peers.campaigns(option.hard_ttl());
+        let term = request.vote.leader_id.term;
         let message = wire::vote_request_out(self.peers.route(self.target), &request);
         let mut client = self.client(Lane::Control)?;
         let call = client.pre_vote(self.peers.request(message));
         let reply = self.call(RPCTypes::Vote, option.soft_ttl(), call).await?;
-        self.peers.learn(
-            self.target,
-            convert::log_id_opt_in(reply.committed.as_ref()),
-        );
+        let committed = convert::log_id_opt_in(reply.committed.as_ref());
+        self.peers.learn(self.target, term, committed);
         wire::vote_reply_in(&reply).map_err(malformed)
     }
 
@@ -320,10 +319,9 @@ impl Pipeline<'_> {
                 Ok(Some(Ok(reply))) => {
                     self.received += 1;
                     let result = wire::append_reply_in(&reply).map_err(malformed)?;
-                    match &result {
-                        Ok(matched) => *self.peer.matched.lock() = *matched,
-                        // Whatever was learnt of this peer does not hold.
-                        Err(_) => self.peer.peers.learn(self.peer.target, None),
+                    self.peer.peers.forget(self.peer.target);
+                    if let Ok(matched) = result {
+                        *self.peer.matched.lock() = matched;
                     }
                     return Ok(Some(result));
                 }

@@ -71,7 +71,7 @@ struct Inner {
     connector: Arc<dyn Connector>,
     keep_alive: Duration,
     open: Mutex<BTreeMap<NodeId, Connection>>,
-    known: Mutex<BTreeMap<NodeId, LogId>>,
+    known: Mutex<BTreeMap<NodeId, (u64, LogId)>>,
     round_trips: Mutex<BTreeMap<NodeId, Duration>>,
     campaign_until: Mutex<Option<Instant>>,
 }
@@ -163,13 +163,19 @@ impl Peers {
             .max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
 
-    /// Remembers how far the log of `id` is committed and on its disk, or forgets it.
-    pub fn learn(&self, id: NodeId, committed: Option<LogId>) {
+    /// Remembers how far the log of `id` is committed and on its disk, as it said in an election for
+    /// `term`.
+    pub fn learn(&self, id: NodeId, term: u64, committed: Option<LogId>) {
         let mut known = self.0.known.lock();
         match committed {
-            Some(committed) => known.insert(id, committed),
+            Some(committed) => known.insert(id, (term, committed)),
             None => known.remove(&id),
         };
+    }
+
+    /// Forgets that again, as soon as the node itself can be asked.
+    pub fn forget(&self, id: NodeId) {
+        self.0.known.lock().remove(&id);
     }
 
     /// Notes that this node is asking for pre-votes, for at most `duration` from now.
@@ -185,9 +191,10 @@ impl Peers {
             .is_some_and(|until| Instant::now() < until)
     }
 
-    /// What was learnt last of `id`.
-    pub fn known(&self, id: NodeId) -> Option<LogId> {
-        self.0.known.lock().get(&id).copied()
+    /// What was learnt of `id` in the election for `term`.
+    pub fn known(&self, id: NodeId, term: u64) -> Option<LogId> {
+        let (of, committed) = *self.0.known.lock().get(&id)?;
+        (of == term).then_some(committed)
     }
 
     /// Opens both connections to a member, keeps them from being closed as idle, and measures the

@@ -80,7 +80,7 @@ impl Db {
         let rocks =
             rocksdb::DB::open_cf_descriptors(&options, &dir, families).map_err(|source| {
                 let text = source.to_string();
-                if text.contains("LOCK") || text.contains("lock hold") {
+                if text.contains("lock file") || text.contains("lock hold") {
                     StorageError::Held { dir: dir.clone() }
                 } else {
                     StorageError::Database {

@@ -27,7 +27,7 @@ pub enum StorageError {
     },
     /// Files are there, but not the one that says which are valid.
     #[error(
-        "{dir} holds files but no CURRENT: the database is incomplete. To repair: move the directory away and rejoin as a learner with an empty one"
+        "{dir} holds files but no CURRENT: the database is incomplete. To repair: move the directory away and rejoin as a learner with an empty one and a new node id"
     )]
     Incomplete {
         /// The database directory.
@@ -46,7 +46,7 @@ pub enum StorageError {
     },
     /// The directory belongs to another node, group or cluster.
     #[error(
-        "{dir} belongs to {found}, this is {expected}: correct the configuration, or rejoin as a learner with an empty directory"
+        "{dir} belongs to {found}, this is {expected}: correct the configuration, or rejoin as a learner with an empty directory and a new node id"
     )]
     Foreign {
         /// The database directory.
@@ -58,7 +58,7 @@ pub enum StorageError {
     },
     /// A record does not read back as it was written.
     #[error(
-        "{place} is corrupt: {what}. To repair: move the data directory away and rejoin as a learner with an empty one"
+        "{place} is corrupt: {what}. To repair: move the data directory away and rejoin as a learner with an empty one and a new node id"
     )]
     Corrupt {
         /// The file, or the directory and the record in it.
@@ -78,7 +78,7 @@ pub enum StorageError {
     },
     /// Written by a newer version of this program.
     #[error(
-        "{place} has format {found}, this version reads up to {supported}: start a version that knows format {found}, or rejoin as a learner with an empty directory"
+        "{place} has format {found}, this version reads up to {supported}: start a version that knows format {found}, or rejoin as a learner with an empty directory and a new node id"
     )]
     NewerFormat {
         /// The file, or the directory and the record in it.

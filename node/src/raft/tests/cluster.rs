@@ -169,9 +169,9 @@ impl Cluster {
                 let listener = TcpListener::bind(address.unwrap_or(any)).unwrap();
                 listener.set_nonblocking(true).unwrap();
                 let address = listener.local_addr().unwrap();
-                let incoming = tokio_stream::wrappers::TcpListenerStream::new(
-                    tokio::net::TcpListener::from_std(listener).unwrap(),
-                );
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let incoming =
+                    tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
                 let service = group.peer_service(Arc::new(Handler(group.clone())));
                 tokio::spawn(
                     tonic::transport::Server::builder()

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::cluster::{Cluster, soon};
 use super::{Counter, add, number};
 use crate::raft::{Group, ProposeError, StartError};
-use crate::storage::StorageError;
+use crate::storage::{Db, StorageError, keys};
 
 #[tokio::test]
 async fn a_cluster_survives_its_leader_and_brings_it_back_by_snapshot() {
@@ -75,6 +75,51 @@ async fn a_foreign_or_held_directory_stops_the_start() {
         foreign.err().unwrap(),
         StartError::Storage(StorageError::Foreign { .. })
     ));
+}
+
+#[tokio::test]
+async fn a_corrupt_log_entry_stops_the_start_and_is_named() {
+    let mut cluster = Cluster::new(1).await;
+    let (index, _) = cluster.propose(&add("a", 1)).await;
+    cluster.kill(1).await;
+    let config = cluster.config(1);
+    let key = keys::log(config.group, index);
+    {
+        let db = Db::open(&config.data_dir).unwrap();
+        let mut value = db
+            .range(keys::LOG, &key, &keys::log_end(config.group))
+            .next()
+            .unwrap()
+            .unwrap()
+            .1;
+        *value.last_mut().unwrap() ^= 1;
+        let mut batch = rocksdb::WriteBatch::default();
+        batch.put_cf(db.cf(keys::LOG), key, value);
+        db.write(batch).unwrap();
+    }
+    let error = Group::start(config, Counter::default())
+        .await
+        .err()
+        .unwrap();
+    let text = error.to_string();
+    assert!(
+        text.contains("a log entry") && text.contains("corrupt"),
+        "{text}"
+    );
+    assert!(text.contains("/db"), "{text}");
+}
+
+#[tokio::test]
+async fn a_stopped_group_says_so() {
+    let cluster = Cluster::new(1).await;
+    cluster.propose(&add("a", 1)).await;
+    let group = cluster.group(1);
+    group.shutdown().await;
+    let error = group.propose(add("a", 1)).await.unwrap_err();
+    assert!(matches!(error, ProposeError::Stopped(_)), "{error}");
+    assert!(group.wait_applied(u64::MAX).await.is_err());
+    assert!(group.read_index().await.is_err());
+    cluster.end().await;
 }
 
 #[tokio::test]

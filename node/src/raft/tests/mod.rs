@@ -5,6 +5,7 @@ mod elections;
 mod failover;
 mod install;
 mod membership;
+mod speed;
 mod suite;
 mod wan;
 
