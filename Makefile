@@ -1,15 +1,19 @@
-# Meridian: `make test` sets up what it needs and runs every check.
+# Meridian: `make demo` and `make test` set up what they need. DEMO="--seed 2 --stay" passes arguments to the demo.
 # One target directory outside the checkout, so that RocksDB is compiled once and every clone reuses it.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/meridian-target
 SHELL := /bin/bash
 
-.PHONY: help setup test fmt lint deny
+.PHONY: help setup demo test fmt lint deny
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 setup: ## install what the build needs (says what)
 	@bash deploy/setup.sh
+
+demo: setup ## play a day round the world on three nodes, lose a region, audit every chat
+	cargo build --locked -p meridian-node -p meridian-cli
+	$(CARGO_TARGET_DIR)/debug/meridian demo $(DEMO)
 
 test: setup ## format check, lints, all tests
 	cargo fmt --all --check

@@ -240,7 +240,11 @@ async fn visitor(
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let language = if (number + n) % 2 == 0 { "en" } else { "pt" };
+        let language = if (number + n).is_multiple_of(2) {
+            "en"
+        } else {
+            "pt"
+        };
         let ask = StartChatRequest {
             request_id: format!("v{number}-{n}"),
             queue_id: "support".into(),
@@ -358,7 +362,7 @@ async fn work(
                 .ok()?;
             }
             Event::Chat(chat) if chat.phase == i32::from(ChatPhase::Closed) => {
-                drop(acked.ended.fetch_add(1, Ordering::Relaxed))
+                let _ = acked.ended.fetch_add(1, Ordering::Relaxed);
             }
             Event::State(state) => assert!(
                 state.load <= state.capacity,
@@ -374,7 +378,9 @@ async fn work(
 
 #[tokio::test]
 async fn twenty_kills_lose_nothing() {
-    tokio::task::LocalSet::new().run_until(kill_twenty_times()).await;
+    tokio::task::LocalSet::new()
+        .run_until(kill_twenty_times())
+        .await;
 }
 
 async fn kill_twenty_times() {

@@ -25,7 +25,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tonic::Code;
 
 use crate::failure::Failure;
-use crate::output::{Format, Output};
+use crate::output::{Clock, Format, Output};
+use crate::view::Explanation;
 use nodes::Nodes;
 use people::Ways;
 use plan::{Plan, Stage};
@@ -185,10 +186,9 @@ async fn demo(output: &Output, command: DemoCommand) -> Result<(), Failure> {
     configure(&nodes, plan.configuration(&stage))
         .await
         .map_err(failed)?;
-    let (report, score) = play(&plan, &stage, &mut nodes, &regions, &command, json)
+    let (report, story) = play(&plan, &stage, &mut nodes, &regions, &command, json)
         .await
         .map_err(failed)?;
-    drop(score);
 
     if json {
         println!(
@@ -197,10 +197,11 @@ async fn demo(output: &Output, command: DemoCommand) -> Result<(), Failure> {
         );
     } else {
         print!("{}", chart::report(&report, &regions));
-        if let Some(id) = &explained(&nodes).await {
-            say(&format!(
-                "\nWhy did a chat go where it went?  meridian chats explain {id}"
-            ));
+        if let Some(story) = story {
+            say("
+Why one chat went where it went, as `meridian chats explain` tells it");
+            let story = Explanation::from(story);
+            print!("{}", story.story(&Clock::system(), output.paint));
         }
     }
     if command.stay {
@@ -261,7 +262,7 @@ async fn play(
     regions: &[String],
     command: &DemoCommand,
     quiet: bool,
-) -> Result<(Report, Arc<Score>), String> {
+) -> Result<(Report, Option<api::ExplainChatResponse>), String> {
     let speakers = plan.organisation.agents.iter().map(|a| {
         (
             a.id.clone(),
@@ -341,7 +342,7 @@ async fn play(
     let (fates, totals) = audit(nodes, &score).await?;
     Ok((
         score.report(command.seed, stage, &fates, totals, killed),
-        score,
+        eventful(&fates),
     ))
 }
 
@@ -497,20 +498,20 @@ async fn same_state(nodes: &Nodes) -> Result<(), String> {
     Err("the replicas never came to the same index".into())
 }
 
-/// A chat worth explaining: one that was offered more than once, or any.
-async fn explained(nodes: &Nodes) -> Option<String> {
-    let mut supervisor = SupervisorServiceClient::new(nodes.nodes[0].channel(0));
-    let listed = supervisor
-        .list_chats(api::ListChatsRequest {
-            page_size: 50,
-            ..Default::default()
-        })
-        .await
-        .ok()?;
-    listed
-        .into_inner()
-        .chats
-        .into_iter()
-        .map(|c| c.chat_id)
-        .next()
+/// A chat worth explaining: one that went through the most.
+fn eventful(fates: &BTreeMap<String, Fate>) -> Option<api::ExplainChatResponse> {
+    let known = fates.values().filter_map(|fate| match fate {
+        Fate::Known(chat, events) if chat.answered_ms > 0 => Some((chat, events)),
+        _ => None,
+    });
+    let (chat, events) = known.max_by_key(|(_, events)| {
+        let lost = events.iter().any(|e| e.what == "agent lost");
+        let weighed: usize = events.iter().map(|e| e.candidates.len()).sum();
+        (lost, weighed)
+    })?;
+    Some(api::ExplainChatResponse {
+        chat: Some((**chat).clone()),
+        events: events.clone(),
+        ..Default::default()
+    })
 }
