@@ -3,7 +3,7 @@
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/meridian-target
 SHELL := /bin/bash
 
-.PHONY: help setup demo test fmt lint deny
+.PHONY: help setup demo test pure fmt lint deny
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -19,7 +19,12 @@ test: setup ## format check, lints, all tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --workspace --locked
-	@$(MAKE) --no-print-directory deny
+	@$(MAKE) --no-print-directory pure deny
+
+pure: ## the routing core's dependencies hold no runtime, clock or randomness
+	@! cargo tree --locked -e normal -p meridian-routing --prefix none \
+	  | grep -E '^(tokio|mio|rand[a-z_]*|getrandom|chrono|time|jiff|rocksdb|tonic|openraft) ' \
+	  || { echo "the routing core must stay pure" >&2; exit 1; }
 
 fmt: ## format the sources
 	cargo fmt --all

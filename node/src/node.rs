@@ -192,10 +192,12 @@ impl Node {
 
 /// Sessions that an earlier run of this node held are over; told once, before agents are let in.
 async fn begin(driver: Arc<Driver>) {
+    let node = driver.node_id();
+    // One id for every try: one that was given up and committed late must not act on the agents let in since.
+    let id = driver.new_id();
     loop {
-        let told = driver.write_own(Command::NodeLost {
-            node: driver.node_id(),
-        });
+        let (id, actor) = (id.clone(), format!("node:{node}"));
+        let told = driver.write(id, actor, String::new(), Command::NodeLost { node });
         tokio::select! {
             told = told => match told {
                 Ok(_) => return driver.ready(),

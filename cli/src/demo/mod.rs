@@ -47,7 +47,7 @@ pub struct DemoCommand {
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(30..=5000))]
     agents: u32,
     /// Chats in the day
-    #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    #[arg(long, default_value_t = 700, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     chats: u64,
     /// How long the day takes, in seconds
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(20..=86_400))]

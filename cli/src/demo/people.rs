@@ -296,6 +296,9 @@ impl Session {
             }
             Event::Offer(offer) => {
                 let Some(chat) = offer.chat else { return };
+                // From here on there is a chat to be waited for before signing off.
+                self.chats
+                    .insert(chat.chat_id.clone(), api::ChatPhase::Offered);
                 // A glance and a click: 150 to 900 ms, different for every agent and chat.
                 let glance =
                     150 + (self.number as u64 * 37 + offer.assignment * 101 + self.next * 53) % 750;
@@ -309,7 +312,8 @@ impl Session {
             }
             Event::Chat(chat) => self.hold(chat),
             Event::State(state) => self.score.load(&state),
-            Event::OfferWithdrawn(_) | Event::Reply(_) | Event::Fenced(_) => {}
+            Event::OfferWithdrawn(gone) => drop(self.chats.remove(&gone.chat_id)),
+            Event::Reply(_) | Event::Fenced(_) => {}
         }
         if self.draining && self.chats.is_empty() && self.due.is_empty() {
             self.due

@@ -207,6 +207,18 @@ impl Candidate {
         }
     }
 
+    /// Orders the refused: those who might soon be free first, then those of another kind, then the absent.
+    pub(crate) fn weight(&self) -> (u32, AgentId) {
+        let place = match self.rule {
+            Rule::Declined => 0,
+            Rule::Capacity => 1,
+            Rule::Shift => 2,
+            Rule::Presence => 100,
+            other => 3 + other as u32,
+        };
+        (place, self.agent.clone())
+    }
+
     pub(crate) fn misfit(agent: &AgentId, misfit: Misfit) -> Self {
         let (rule, reason) = match misfit {
             Misfit::Queue => (Rule::Queue, "serves no queue in reach"),
@@ -282,15 +294,7 @@ impl State {
             .flat_map(|b| &self.index.benches[*b].members)
             .filter_map(|agent| self.refusal_of(chat, line, stage, agent))
             .collect();
-        // A misfit of kind is less telling than a fit who is busy.
-        let weight = |rule: Rule| match rule {
-            Rule::Declined => 0,
-            Rule::Capacity => 1,
-            Rule::Presence => 2,
-            Rule::Shift => 3,
-            other => 3 + other as u32,
-        };
-        candidates.sort_by(|a, b| (weight(a.rule), &a.agent).cmp(&(weight(b.rule), &b.agent)));
+        candidates.sort_by_key(Candidate::weight);
         candidates.dedup_by(|a, b| a.agent == b.agent);
         candidates.truncate(limit);
         candidates

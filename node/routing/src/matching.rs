@@ -14,6 +14,9 @@ use crate::limits::CANDIDATES_MAX;
 use crate::model::*;
 use crate::state::{Chat, State};
 
+/// How many who are not there are told with a decision.
+const ABSENT_TOLD: usize = 3;
+
 /// How an eligible agent ranks for a chat; smaller is better, field by field.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Preference {
@@ -226,7 +229,10 @@ impl State {
             let first = self.index.benches[*bench].members.first();
             refused.extend(first.and_then(|agent| self.refusal_of(chat, line, stage, agent)));
         }
-        refused.truncate(CANDIDATES_MAX - told.len());
+        // The busy and the willing tell more than those who are not there.
+        refused.sort_by_key(Candidate::weight);
+        let absent = refused.partition_point(|c| c.rule != Rule::Presence);
+        refused.truncate((absent + ABSENT_TOLD).min(CANDIDATES_MAX - told.len()));
         told.extend(refused);
         told
     }

@@ -30,6 +30,7 @@ fn play(script: &str) -> String {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods)] // Scripts are files; the core itself reads none.
 fn scripts_play_as_written() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
     let mut paths: Vec<_> = std::fs::read_dir(&folder)
