@@ -1,12 +1,22 @@
 //! What a node takes from the world, given to it at assembly, so that a simulator can give something else:
-//! the clock and randomness here; the network by [`crate::raft`]'s dial and listeners, the disk by its
-//! directory. Nothing below `main` reaches for a global of these.
+//! the clock, randomness and the network. Nothing below `main` reaches for a global of these. The disk is
+//! the directory in the settings, opened in one place, `storage::Db::open`.
 
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use std::task::{Context, Poll};
+
+use futures::{Stream, StreamExt as _};
 use meridian_routing::ids::Millis;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpListener;
+use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::transport::{Channel, Endpoint};
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
@@ -20,6 +30,76 @@ pub trait Random: Send + Sync + 'static {
     fn next(&self) -> u64;
 }
 
+/// Takes and makes connections.
+#[tonic::async_trait]
+pub trait Network: Send + Sync + 'static {
+    /// Listens, and gives the address in full: port 0 becomes the port chosen.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    async fn listen(&self, address: SocketAddr) -> io::Result<(Connections, SocketAddr)>;
+
+    /// Makes the channel to an endpoint; it connects when first used and again after every loss.
+    fn connect(&self, endpoint: Endpoint) -> Channel;
+}
+
+/// Connections as they come in.
+pub type Connections = Pin<Box<dyn Stream<Item = io::Result<Connection>> + Send>>;
+
+/// One connection, whatever carries it.
+pub struct Connection(Pin<Box<dyn Duplex>>);
+
+trait Duplex: AsyncRead + AsyncWrite + Send {}
+impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
+
+impl Connection {
+    /// Wraps what carries it.
+    pub fn new(carrier: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
+        Self(Box::pin(carrier))
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = ();
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.as_mut().poll_write(cx, buf)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_shutdown(cx)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.as_mut().poll_write_vectored(cx, bufs)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+}
+
 /// The world a node lives in.
 #[derive(Clone)]
 pub struct Environment {
@@ -27,6 +107,8 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// The network.
+    pub network: Arc<dyn Network>,
 }
 
 impl Environment {
@@ -35,6 +117,7 @@ impl Environment {
         Self {
             clock: Arc::new(WallClock),
             random: Arc::new(ThreadRandom),
+            network: Arc::new(Tcp),
         }
     }
 
@@ -59,6 +142,22 @@ impl Clock for WallClock {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+    }
+}
+
+struct Tcp;
+#[tonic::async_trait]
+impl Network for Tcp {
+    async fn listen(&self, address: SocketAddr) -> io::Result<(Connections, SocketAddr)> {
+        let listener = TcpListener::bind(address).await?;
+        let bound = listener.local_addr()?;
+        // Small messages both ways: waiting to fill a packet costs ten times the throughput.
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        Ok((incoming.map(|c| c.map(Connection::new)).boxed(), bound))
+    }
+
+    fn connect(&self, endpoint: Endpoint) -> Channel {
+        endpoint.connect_lazy()
     }
 }
 
@@ -105,6 +204,7 @@ mod tests {
             Environment {
                 clock: Arc::new(Fixed(now)),
                 random: Arc::new(SeededRandom::new(seed)),
+                network: Arc::new(Tcp),
             }
             .id()
         };

@@ -11,12 +11,11 @@ use meridian_proto::livechat::v1::visitor_service_server::VisitorServiceServer;
 use meridian_routing::command::Command;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Endpoint, Server};
 
 use crate::delivery::Delivery;
 use crate::driver::{Driver, Forwarded};
-use crate::env::Environment;
+use crate::env::{Connections, Environment, Network};
 use crate::machine::RoutingMachine;
 use crate::metrics;
 use crate::raft::{
@@ -68,22 +67,22 @@ pub struct Node {
     tasks: Vec<JoinHandle<()>>,
 }
 
-struct Dial(BTreeMap<NodeId, String>);
+/// Reaches peers through the environment's network, where the settings or the membership say.
+struct Dial {
+    elsewhere: BTreeMap<NodeId, String>,
+    network: Arc<dyn Network>,
+}
 
 impl Connector for Dial {
     fn uri(&self, id: NodeId, node: &Member) -> String {
-        format!("http://{}", self.0.get(&id).unwrap_or(&node.address))
+        format!(
+            "http://{}",
+            self.elsewhere.get(&id).unwrap_or(&node.address)
+        )
     }
-}
-
-async fn listen(
-    flag: &'static str,
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), NodeError> {
-    let failed = |why| NodeError::Listen { flag, address, why };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
+    fn connect(&self, endpoint: Endpoint) -> Channel {
+        self.network.connect(endpoint)
+    }
 }
 
 impl Node {
@@ -94,10 +93,19 @@ impl Node {
     pub async fn start(settings: &Settings, env: Environment) -> Result<Self, NodeError> {
         let timing = Timing::derive(settings.round_trip_ms)?;
         // Addresses first: a taken one is the commonest mistake and the cheapest to find.
+        let network = env.network.clone();
+        let listen = async |flag, address| {
+            let listening = network.listen(address).await;
+            listening.map_err(|why| NodeError::Listen { flag, address, why })
+        };
         let (clients, client_address) = listen("--listen", settings.listen).await?;
         let (peers, peer_address) = listen("--peer-listen", settings.peer_listen).await?;
         let scrapes = match settings.metrics_listen {
-            Some(address) => Some(listen("--metrics-listen", address).await?),
+            // For Prometheus, which no simulation plays.
+            Some(address) => Some(TcpListener::bind(address).await.map_err(|why| {
+                let flag = "--metrics-listen";
+                NodeError::Listen { flag, address, why }
+            })?),
             None => None,
         };
 
@@ -109,7 +117,10 @@ impl Node {
             settings.cluster.clone(),
             settings.node_id,
             timing.clone(),
-            Arc::new(Dial(settings.dial_map())),
+            Arc::new(Dial {
+                elsewhere: settings.dial_map(),
+                network: network.clone(),
+            }),
         );
         config.snapshot_every = settings.snapshot_every;
         config.log_to_keep = settings.snapshot_every / 2;
@@ -124,10 +135,7 @@ impl Node {
         tasks.push(tokio::spawn(async move {
             let stopped = async move { stop.stopped().await };
             if let Err(e) = peer_server
-                .serve_with_incoming_shutdown(
-                    TcpIncoming::from(peers).with_nodelay(Some(true)),
-                    stopped,
-                )
+                .serve_with_incoming_shutdown(peers, stopped)
                 .await
             {
                 tracing::error!(error = %e, "the peer server failed");
@@ -138,7 +146,7 @@ impl Node {
             settings.cluster.clone(),
             clients,
         )));
-        if let Some((listener, _)) = scrapes {
+        if let Some(listener) = scrapes {
             let served = metrics::serve(&driver, settings, listener).map_err(NodeError::Metrics)?;
             tasks.push(tokio::spawn(served));
         }
@@ -208,7 +216,7 @@ async fn begin(driver: Arc<Driver>) {
     }
 }
 
-async fn serve_clients(driver: Arc<Driver>, cluster: String, listener: TcpListener) {
+async fn serve_clients(driver: Arc<Driver>, cluster: String, connections: Connections) {
     let (health, health_service) = tonic_health::server::health_reporter();
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(meridian_proto::FILE_DESCRIPTOR_SET)
@@ -253,10 +261,7 @@ async fn serve_clients(driver: Arc<Driver>, cluster: String, listener: TcpListen
                 .max_encoding_message_size(CLIENT_BYTES_MAX),
         );
     let stopped = async move { driver.stopped().await };
-    let serve = server.serve_with_incoming_shutdown(
-        TcpIncoming::from(listener).with_nodelay(Some(true)),
-        stopped,
-    );
+    let serve = server.serve_with_incoming_shutdown(connections, stopped);
     tokio::select! {
         served = serve => if let Err(e) = served {
             tracing::error!(error = %e, "the client server failed");
