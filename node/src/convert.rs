@@ -30,3 +30,6 @@ pub enum Corrupt {
         known: u32,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,10 @@ pub struct Play {
     pub now: Millis,
     pub index: u64,
     epochs: BTreeMap<AgentId, Epoch>,
+    /// Every command goes through this on its way in, such as its durable form and back.
+    pub codec: Option<fn(Stamped) -> Stamped>,
+    /// Sees every outcome.
+    pub observer: Option<fn(&Outcome)>,
 }
 
 /// `20s`, `5m`, `1h`, `250ms`.
@@ -122,13 +126,19 @@ impl Play {
     /// Applies one command at the present time.
     pub fn apply(&mut self, request_id: &str, command: Command) -> Outcome {
         self.index += 1;
-        self.state.apply(&Stamped {
+        let stamped = Stamped {
             index: self.index,
             at: self.now,
             request_id: request_id.into(),
             actor: "script".into(),
             command,
-        })
+        };
+        let stamped = self.codec.map_or(stamped.clone(), |codec| codec(stamped));
+        let outcome = self.state.apply(&stamped);
+        if let Some(observer) = self.observer {
+            observer(&outcome);
+        }
+        outcome
     }
 
     fn epoch(&self, args: &Args<'_>) -> (AgentId, Epoch) {

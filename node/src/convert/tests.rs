@@ -1,0 +1,121 @@
+//! Every golden script of the routing core, played with each command, answer and entity taken through its
+//! durable form and back.
+
+use meridian_routing::apply::Outcome;
+use meridian_routing::command::{Command, Stamped};
+use meridian_routing::state::State;
+
+use super::{Corrupt, command, entity};
+
+#[allow(dead_code)] // The scripts' language, shared with the core's own tests.
+#[path = "../../routing/tests/support/mod.rs"]
+mod support;
+
+fn there_and_back(stamped: Stamped) -> Stamped {
+    let (id, actor) = (&stamped.request_id, &stamped.actor);
+    let bytes = command::encode(0, id, actor, "00-trace", &stamped.command);
+    let bytes = command::stamp(&bytes, stamped.at).expect("a command can be stamped");
+    let (read, traced) = command::decode(stamped.index, &bytes).expect("a written command is read");
+    assert_eq!(read, stamped);
+    assert_eq!(traced, "00-trace");
+    read
+}
+
+fn answers_survive(outcome: &Outcome) {
+    let bytes = command::encode_reply(&outcome.result);
+    assert_eq!(
+        command::decode_reply(&bytes).expect("a written reply is read"),
+        outcome.result
+    );
+    for chat in &outcome.history {
+        let (key, bytes) = entity::encode_history(chat);
+        assert_eq!(key, entity::history_key(&chat.id));
+        assert_eq!(
+            &entity::decode_history(&bytes).expect("a closed chat is read"),
+            chat
+        );
+    }
+}
+
+/// What a restart would find.
+fn restarted(state: &State) -> State {
+    let written = state.keys().into_iter().map(|key| {
+        let whole = state.entity(&key).expect("a key names an entity");
+        let read = entity::decode(&entity::encode(&whole)).expect("a written entity is read");
+        assert_eq!(read, whole, "{key:?}");
+        read
+    });
+    State::restore(written.collect::<Vec<_>>())
+}
+
+#[test]
+fn golden_scripts_survive_their_durable_form() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/routing/testdata");
+    let mut commands = 0;
+    for script in std::fs::read_dir(folder).expect("the scripts") {
+        let path = script.expect("a script").path();
+        let text = std::fs::read_to_string(&path).expect("its text");
+        let mut play = support::Play::default();
+        play.codec = Some(there_and_back);
+        play.observer = Some(answers_survive);
+        let mut lines = text.lines().peekable();
+        while let Some(line) = lines.next() {
+            let Some(line) = line.strip_prefix("> ") else {
+                continue;
+            };
+            let mut told = Vec::new();
+            while let Some(answer) = lines.next_if(|l| l.starts_with("  ")) {
+                told.push(answer.to_owned());
+            }
+            assert_eq!(play.line(line), told, "{}: '{line}'", path.display());
+            // The next line is played by a node that has just restarted.
+            play.state = restarted(&play.state);
+            commands += 1;
+        }
+    }
+    assert!(commands > 100, "the scripts were played");
+}
+
+#[test]
+fn keys_are_distinct_and_numbers_keep_their_order() {
+    use meridian_routing::state::Key;
+    let keys = [
+        Key::Meta,
+        Key::Workspace,
+        Key::Agent("x".into()),
+        Key::Chat("x".into()),
+        Key::Visitor("x".into()),
+        Key::Queue("x".into()),
+        Key::Region("x".into()),
+        Key::Schedule("x".into()),
+        Key::Request(1),
+        Key::Request(256),
+    ];
+    let bytes: std::collections::BTreeSet<_> = keys.iter().map(entity::key).collect();
+    assert_eq!(bytes.len(), keys.len());
+    assert!(entity::key(&Key::Request(255)) < entity::key(&Key::Request(256)));
+}
+
+#[test]
+fn damaged_and_newer_bytes_are_errors() {
+    let bytes = command::encode(1, "r", "a", "", &Command::Tick);
+    assert!(command::decode(1, &bytes[..bytes.len() - 1]).is_err());
+    assert!(matches!(
+        command::decode(1, &[]),
+        Err(Corrupt::Newer { found: 0, .. } | Corrupt::Missing(_))
+    ));
+    assert!(command::decode_reply(&[0xff, 0xff]).is_err());
+    assert!(entity::decode(&[]).is_err());
+    let newer = meridian_proto::log::v1::Stamped {
+        version: command::VERSION + 1,
+        ..Default::default()
+    };
+    let newer = prost::Message::encode_to_vec(&newer);
+    assert_eq!(
+        command::decode(1, &newer),
+        Err(Corrupt::Newer {
+            found: command::VERSION + 1,
+            known: command::VERSION
+        })
+    );
+}
