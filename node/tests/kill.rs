@@ -331,6 +331,7 @@ async fn work(
                 *epoch = welcome.epoch;
                 send.send(message(Action::SetPresence(SetPresence {
                     presence: Presence::Available.into(),
+                    ..Default::default()
                 })))
                 .await
                 .ok()?;

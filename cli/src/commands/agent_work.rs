@@ -95,7 +95,10 @@ impl Desk {
                 // A resumed session keeps what was chosen before.
                 if presence != api::Presence::Available as i32 {
                     let presence = api::Presence::Available as i32;
-                    actions.push(Action::SetPresence(api::SetPresence { presence }));
+                    actions.push(Action::SetPresence(api::SetPresence {
+                        presence,
+                        ..Default::default()
+                    }));
                 }
                 let chats = welcome.chats.iter().filter_map(|c| self.look_at(c, now));
                 actions.extend(chats.collect::<Vec<_>>());

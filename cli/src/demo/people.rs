@@ -255,7 +255,7 @@ impl Session {
                 }
                 () = sleep_until(self.to), if !self.draining => {
                     self.draining = true;
-                    let drain = Action::SetPresence(api::SetPresence { presence: api::Presence::Draining.into() });
+                    let drain = Action::SetPresence(api::SetPresence { presence: api::Presence::Draining.into(), ..Default::default() });
                     let message = self.message(drain);
                     if send.send(message).await.is_err() {
                         return false;
@@ -287,6 +287,7 @@ impl Session {
                 if !self.draining {
                     let ready = Action::SetPresence(api::SetPresence {
                         presence: api::Presence::Available.into(),
+                        ..Default::default()
                     });
                     self.due.insert(Instant::now(), vec![ready]);
                 }

@@ -206,6 +206,7 @@ mod tests {
             node_id: 2,
             shift_edge_ms: 1_060_000,
             log_index: 9,
+            overtime: false,
         });
         let row = texts(agent.row(&clock()));
         assert_eq!(

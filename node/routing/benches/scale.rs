@@ -31,7 +31,8 @@ impl Run {
         self.state.apply(&stamped).result.ok()
     }
 
-    fn world(agents: usize) -> Self {
+    /// Everybody's shift begins at `shift`.
+    fn world(agents: usize, shift: i64) -> Self {
         let mut run = Self {
             state: State::default(),
             index: 0,
@@ -39,7 +40,7 @@ impl Run {
         let mut changes = vec![ConfigChange::PutSchedule(Schedule {
             id: "s".into(),
             spans: vec![Span {
-                start: 0,
+                start: shift,
                 end: 1 << 40,
             }],
             horizon: 1 << 40,
@@ -92,7 +93,7 @@ impl Run {
         run
     }
 
-    fn chat(&mut self, n: usize) {
+    fn chat(&mut self, n: usize, weight: u32) {
         let new = NewChat {
             chat: format!("c{n}").as_str().into(),
             queue: "q".into(),
@@ -101,7 +102,7 @@ impl Run {
             visitor: String::new(),
             skills: vec![],
             priority: 0,
-            weight: 1,
+            weight,
             topic: String::new(),
         };
         self.apply(Command::StartChat(new))
@@ -120,48 +121,110 @@ impl Run {
             agent: format!("a{n}").as_str().into(),
             epoch: 1,
             presence: Presence::Available,
+            overtime: false,
         });
     }
 }
 
-/// Microseconds per command: chats finding agents, then agents finding chats.
-fn measure(size: usize) -> (f64, f64) {
-    const SAMPLE: usize = 500;
-    let mut run = Run::world(size);
-    for n in 0..size {
-        run.sign_on(n);
-    }
+/// Microseconds a time, over a sample.
+fn each(sample: usize, mut one: impl FnMut(usize)) -> f64 {
     let began = Instant::now();
-    for n in 0..SAMPLE {
-        run.chat(n);
+    for n in 0..sample {
+        one(n);
     }
-    let chat = began.elapsed().as_secs_f64() * 1e6 / SAMPLE as f64;
+    began.elapsed().as_secs_f64() * 1e6 / sample as f64
+}
 
-    let mut run = Run::world(size);
+const SAMPLE: usize = 500;
+const LATER: i64 = 40_000_000;
+
+fn chat_finds_agent(size: usize) -> f64 {
+    let mut run = Run::world(size, 0);
     for n in 0..size {
-        run.chat(n);
-    }
-    let began = Instant::now();
-    for n in 0..SAMPLE {
         run.sign_on(n);
     }
-    let agent = began.elapsed().as_secs_f64() * 1e6 / SAMPLE as f64;
-    (chat, agent)
+    each(SAMPLE, |n| run.chat(n, 1))
+}
+
+fn agent_finds_chats(size: usize) -> f64 {
+    let mut run = Run::world(size, 0);
+    for n in 0..size {
+        run.chat(n, 1);
+    }
+    each(SAMPLE, |n| run.sign_on(n))
+}
+
+/// Two units of three are taken, so everybody stays ready and nobody can take the next.
+fn agent_finds_heavy_chats(size: usize) -> f64 {
+    let mut run = Run::world(size, 0);
+    for n in 0..size {
+        run.chat(n, 2);
+    }
+    each(SAMPLE, |n| run.sign_on(n))
+}
+
+/// One shift begins for everybody while as many chats wait: per offer made.
+fn shift_begins(size: usize) -> f64 {
+    let mut run = Run::world(size, LATER);
+    for n in 0..size {
+        run.sign_on(n);
+        run.chat(n, 1);
+    }
+    let tick = Stamped {
+        index: run.index + 1,
+        at: LATER,
+        request_id: String::new(),
+        actor: String::new(),
+        command: Command::Tick,
+    };
+    let whole = each(1, |_| drop(run.state.apply(&tick)));
+    whole / run.state.meta().totals.offers as f64
+}
+
+/// The place in line of the last in it.
+fn place_in_line(size: usize) -> f64 {
+    let mut run = Run::world(0, 0);
+    for n in 0..size {
+        run.chat(n, 1);
+    }
+    let last = &run.state.chats()[&format!("c{}", size - 1).as_str().into()];
+    let place = each(SAMPLE, |_| {
+        std::hint::black_box(run.state.position(std::hint::black_box(last)));
+    });
+    assert_eq!(run.state.position(last), Some(size as u32));
+    place
+}
+
+fn one_agent_is_configured(size: usize) -> f64 {
+    let mut run = Run::world(size, 0);
+    for n in 0..size {
+        run.chat(n, 1);
+    }
+    each(20, |n| {
+        let id = format!("a{n}").as_str().into();
+        let mut agent = run.state.agents()[&id].config.clone();
+        agent.name = "y".into();
+        run.apply(Command::Configure(vec![ConfigChange::PutAgent(agent)]))
+            .expect("the agent is accepted");
+    })
 }
 
 fn main() {
     let (few, many) = (1_000, 100_000);
-    let (a, b) = (measure(few), measure(many));
-    println!(
-        "a chat finds an agent:   {:>8.1} us at {few}, {:>8.1} us at {many}, ratio {:.2}",
-        a.0,
-        b.0,
-        b.0 / a.0
-    );
-    println!(
-        "an agent finds chats:    {:>8.1} us at {few}, {:>8.1} us at {many}, ratio {:.2}",
-        a.1,
-        b.1,
-        b.1 / a.1
-    );
+    type Measure = fn(usize) -> f64;
+    let measures: [(&str, Measure); 6] = [
+        ("a chat finds an agent", chat_finds_agent),
+        ("an agent finds chats", agent_finds_chats),
+        ("an agent finds heavy chats", agent_finds_heavy_chats),
+        ("a shift begins, per offer", shift_begins),
+        ("the last one's place in line", place_in_line),
+        ("one agent is configured", one_agent_is_configured),
+    ];
+    for (what, measure) in measures {
+        let (a, b) = (measure(few), measure(many));
+        println!(
+            "{what:<30} {a:>8.1} us at {few}, {b:>8.1} us at {many}, ratio {:.2}",
+            b / a
+        );
+    }
 }

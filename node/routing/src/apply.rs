@@ -2,7 +2,6 @@
 
 use crate::command::{Command, Stamped};
 use crate::effect::{Answer, Effect, Reject};
-use crate::ids::*;
 use crate::index::Deadline;
 use crate::limits::*;
 use crate::offer::bytes;
@@ -25,7 +24,7 @@ impl State {
     /// Carries out one command. Deadlines due at its time fire first, in order, as of that time: after an
     /// outage everybody has the full time from now on, not from the past.
     pub fn apply(&mut self, stamped: &Stamped) -> Outcome {
-        self.meta.now = self.meta.now.max(stamped.at);
+        self.meta.now = self.meta.now.max(stamped.at.min(TIME_MAX));
         self.meta.index = stamped.index;
         self.work.dirty.insert(Key::Meta);
         self.fire_due();
@@ -34,7 +33,9 @@ impl State {
             None => {
                 let result = self.carry_out(stamped);
                 self.settle();
-                self.remember(stamped, &result);
+                if let Ok(answer) = &result {
+                    self.remember(stamped, answer);
+                }
                 result
             }
         };
@@ -44,6 +45,7 @@ impl State {
     fn carry_out(&mut self, stamped: &Stamped) -> Result<Answer, Reject> {
         bytes("request_id", &stamped.request_id, 0, REQUEST_ID_BYTES_MAX)?;
         bytes("actor", &stamped.actor, 0, NAME_BYTES_MAX)?;
+        stamped.command.check_ids()?;
         match &stamped.command {
             Command::Configure(changes) => self.configure(changes),
             Command::StartChat(new) => self.start_chat(new),
@@ -66,7 +68,8 @@ impl State {
                 agent,
                 epoch,
                 presence,
-            } => self.set_presence(agent, *epoch, *presence),
+                overtime,
+            } => self.set_presence(agent, *epoch, *presence, *overtime),
             Command::AcceptOffer {
                 agent,
                 epoch,
@@ -102,19 +105,24 @@ impl State {
             if at > self.meta.now {
                 break;
             }
+            // Whoever could not act because nobody led gets the full time again.
+            let overdue = self.meta.now - at > OVERDUE_MS;
             match &deadline {
-                Deadline::Shift(schedule) => self.turn_shift(schedule),
+                Deadline::Shift(schedule) => self.reschedule(schedule, Some(at)),
+                Deadline::Grace(agent) if overdue => self.renew_grace(agent),
                 Deadline::Grace(agent) => {
                     self.sign_off(agent, "the agent's session did not come back in time")
                 }
+                Deadline::Offer(chat) if overdue => self.renew_offer(chat),
                 Deadline::Offer(chat) => self.offer_timed_out(chat),
                 Deadline::WrapUp(chat) => self.wrapped_up(chat),
                 Deadline::Due(chat) => self.return_to_line(chat),
                 Deadline::Stage(chat) | Deadline::Refusal(chat) => {
+                    // One who waits is held by nobody, so no agent's load changes.
                     self.unindex_chat(chat);
                     self.index_chat(chat);
                 }
-                Deadline::WaitMax(chat) => self.defer(chat, "waited as long as the queue lets it"),
+                Deadline::WaitMax(chat) => self.waited_enough(chat),
                 Deadline::Forget(chat) => self.forget(chat),
                 Deadline::Visitor(visitor) => self.remember_agent(visitor.clone(), None),
             }
@@ -126,62 +134,58 @@ impl State {
         self.settle();
     }
 
-    /// A schedule begins or ends: its agents become ready, or no more.
-    fn turn_shift(&mut self, id: &ScheduleId) {
-        let now = self.meta.now;
-        let due: Vec<_> = self
-            .index
-            .deadlines
-            .iter()
-            .take_while(|(at, _)| *at <= now)
-            .filter(|(_, d)| *d == Deadline::Shift(id.clone()))
-            .cloned()
-            .collect();
-        for edge in due {
-            self.index.deadlines.remove(&edge);
-        }
-        if let Some(edge) = self.schedules.get(id).and_then(|s| s.next_edge(now)) {
-            self.index
-                .deadlines
-                .insert((edge, Deadline::Shift(id.clone())));
-        }
-        for agent in self.index.by_schedule.get(id).cloned().unwrap_or_default() {
-            self.refresh_agent(&agent);
-            self.work.touched.insert(agent);
-        }
-    }
-
-    /// The first answer to a request seen before.
+    /// The first answer to a request seen before, or a refusal when its id stood for another.
     fn answered(&self, stamped: &Stamped) -> Option<Result<Answer, Reject>> {
         if stamped.request_id.is_empty() {
             return None;
         }
-        let number = self
-            .index
-            .requests
-            .get(&(stamped.actor.clone(), stamped.request_id.clone()))?;
-        self.requests.get(number).map(|r| r.result.clone())
+        let key = (stamped.actor.clone(), stamped.request_id.clone());
+        let request = self.requests.get(self.index.requests.get(&key)?)?;
+        let subject = stamped.command.subject();
+        if request.subject != subject {
+            return Some(Err(Reject::Conflict(format!(
+                "request id '{}' was used to {}; give each request an id of its own",
+                request.id, request.subject
+            ))));
+        }
+        // A session that is over cannot be handed out again; whoever asks wants one that works.
+        if let (Command::OpenSession { agent, node, .. }, Answer::Session { epoch }) =
+            (&stamped.command, &request.answer)
+            && (self.session(agent, *epoch).is_err() || self.agents[agent].node != *node)
+        {
+            return None;
+        }
+        Some(Ok(request.answer.clone()))
     }
 
-    fn remember(&mut self, stamped: &Stamped, result: &Result<Answer, Reject>) {
-        let known = stamped.request_id.len() <= REQUEST_ID_BYTES_MAX
-            && stamped.actor.len() <= NAME_BYTES_MAX;
-        if stamped.request_id.is_empty() || !known {
+    fn remember(&mut self, stamped: &Stamped, answer: &Answer) {
+        if stamped.request_id.is_empty() {
             return;
         }
         let number = self.meta.request_next;
         self.meta.request_next += 1;
-        self.index
-            .requests
-            .insert((stamped.actor.clone(), stamped.request_id.clone()), number);
+        let key = (stamped.actor.clone(), stamped.request_id.clone());
+        if let Some(replaced) = self.index.requests.insert(key, number) {
+            self.requests.remove(&replaced);
+            self.work.dirty.insert(Key::Request(replaced));
+        }
         let request = Request {
             actor: stamped.actor.clone(),
             id: stamped.request_id.clone(),
-            result: result.clone(),
+            subject: stamped.command.subject(),
+            at: self.meta.now,
+            answer: answer.clone(),
         };
         self.requests.insert(number, request);
         self.work.dirty.insert(Key::Request(number));
-        while self.requests.len() > REQUEST_WINDOW {
+        // Two for one, so that no single command pays for many.
+        for _ in 0..2 {
+            let old = |(_, r): &(&u64, &Request)| r.at + REQUEST_KEPT_MS < self.meta.now;
+            if self.requests.len() <= REQUESTS_MAX
+                && !self.requests.iter().next().is_some_and(|r| old(&r))
+            {
+                break;
+            }
             if let Some((oldest, request)) = self.requests.pop_first() {
                 self.index.requests.remove(&(request.actor, request.id));
                 self.work.dirty.insert(Key::Request(oldest));
@@ -189,13 +193,22 @@ impl State {
         }
     }
 
-    fn outcome(&mut self, result: Result<Answer, Reject>) -> Outcome {
-        // Lines of kinds no longer waiting are let go once they are many.
-        if self.index.lines.len() > LINES_MAX + 2 * self.chats.len() {
-            self.reindex();
-            self.work.chats.clear();
-            self.work.agents.clear();
+    /// What a lowered capacity left over shrinks with the load, for good.
+    fn forget_excess(&mut self) {
+        for id in &self.work.touched {
+            let load = self.load(id);
+            if let Some(agent) = self.agents.get_mut(id) {
+                let excess = agent.excess.min(load.saturating_sub(agent.config.capacity));
+                if agent.excess != excess {
+                    agent.excess = excess;
+                    self.work.dirty.insert(Key::Agent(id.clone()));
+                }
+            }
         }
+    }
+
+    fn outcome(&mut self, result: Result<Answer, Reject>) -> Outcome {
+        self.forget_excess();
         let work = std::mem::take(&mut self.work);
         let mut effects = work.effects;
         for key in &work.dirty {

@@ -1,9 +1,9 @@
 //! A chat's life but for its offers: start, leave, defer, return, end, wrap-up, transfer, rating.
 
+use crate::checks::{check_id, check_once};
 use crate::command::{NewChat, TransferTo};
 use crate::effect::{Answer, Reject};
-use crate::explain::What;
-use crate::explain::{Candidate, Rule};
+use crate::explain::{Candidate, Rule, What};
 use crate::ids::*;
 use crate::limits::*;
 use crate::model::*;
@@ -58,12 +58,7 @@ impl State {
         bytes("visitor_id", &new.visitor, 0, NAME_BYTES_MAX)?;
         bounds("skills", new.skills.len() as u64, 0, CHAT_SKILLS_MAX as u64)?;
         for (i, skill) in new.skills.iter().enumerate() {
-            bytes(
-                &format!("skills[{i}].skill"),
-                &skill.skill.0,
-                1,
-                ID_BYTES_MAX,
-            )?;
+            check_id(&format!("skills[{i}].skill"), &skill.skill.0)?;
             bounds(
                 &format!("skills[{i}].level"),
                 skill.level.into(),
@@ -71,18 +66,14 @@ impl State {
                 SKILL_LEVEL_MAX.into(),
             )?;
         }
+        check_once("skills", ".skill", new.skills.iter().map(|s| &s.skill))?;
         bounds("priority", new.priority.into(), 0, PRIORITY_MAX.into())?;
         bounds("weight", new.weight.into(), 1, WEIGHT_MAX.into())?;
         bytes("topic", &new.topic, 0, TEXT_BYTES_MAX)?;
-        let open = self.queue_open(queue);
-        let line = self.queue_counts(&new.queue);
-        if open && line.waiting >= queue.waiting_max {
-            return Err(Reject::Full {
-                field: format!("queues[{}].waiting_max", queue.id),
-                limit: queue.waiting_max.into(),
-                retry_ms: queue.offer_timeout_ms,
-            });
-        }
+        self.check_weight(queue, new.weight)?;
+        let place = self.open_queue(queue);
+        self.check_full(place.unwrap_or(queue))?;
+        let place = place.map(|q| q.id.clone());
         let mut skills = new.skills.clone();
         skills.sort_by(|a, b| a.skill.cmp(&b.skill));
         let now = self.meta.now;
@@ -120,84 +111,10 @@ impl State {
         chat.tell(self.event(What::Arrived, None, ""));
         self.meta.totals.accepted += 1;
         self.chats.insert(new.chat.clone(), chat);
-        self.edit_chat(&new.chat, |_| {});
-        if !open {
-            self.defer(&new.chat, "outside opening hours");
-        }
+        self.line_up(&new.chat, place);
         // The answer tells where the chat stands once it is matched, so the visitor is not told to wait in vain.
         self.settle();
         Ok(self.answer(&new.chat))
-    }
-
-    /// Puts a chat off to the time it can be served again, or lets it expire.
-    pub(crate) fn defer(&mut self, id: &ChatId, detail: &str) {
-        if self.chats[id].deferrals >= DEFERRALS_MAX {
-            let event = self.event(What::Expired, None, detail);
-            self.edit_chat(id, |c| c.tell(event));
-            self.meta.totals.expired += 1;
-            return self.close(id, Closed::Expired);
-        }
-        let due = self.due(&self.chats[id]);
-        let event = self.event(What::Deferred, None, detail);
-        self.edit_chat(id, |c| {
-            c.phase = Phase::Deferred { due };
-            c.deferrals += 1;
-            c.refusals.clear();
-            c.tell(event);
-        });
-        self.meta.totals.deferrals += 1;
-    }
-
-    /// When a chat that cannot be served now comes back: at the queue's next opening; where it is open, at
-    /// the next start of a shift that could serve it; while such a shift runs, after [`DEFER_BUSY_MS`].
-    fn due(&self, chat: &Chat) -> Millis {
-        let now = self.meta.now;
-        let unknown = now + DEFER_UNKNOWN_MS;
-        let Some(queue) = self.queues.get(&chat.queue) else {
-            return unknown;
-        };
-        if !self.queue_open(queue) {
-            let schedule = queue.schedule.as_ref().and_then(|s| self.schedules.get(s));
-            return schedule.and_then(|s| s.next_start(now)).unwrap_or(unknown);
-        }
-        let serving = self.index.by_schedule.iter().filter_map(|(id, agents)| {
-            let serves = |a: &AgentId| self.agents[a].config.queues.contains(&chat.queue);
-            agents
-                .iter()
-                .any(serves)
-                .then(|| self.schedules.get(id))
-                .flatten()
-        });
-        let mut next = Millis::MAX;
-        for schedule in serving {
-            if schedule.contains(now) {
-                return now + DEFER_BUSY_MS;
-            }
-            next = next.min(schedule.next_start(now).unwrap_or(Millis::MAX));
-        }
-        if next == Millis::MAX {
-            now + DEFER_BUSY_MS
-        } else {
-            next
-        }
-    }
-
-    /// A deferred chat comes back to the line with its arrival time; relaxation starts anew.
-    pub(crate) fn return_to_line(&mut self, id: &ChatId) {
-        let open = self
-            .queues
-            .get(&self.chats[id].queue)
-            .is_none_or(|q| self.queue_open(q));
-        if !open {
-            return self.defer(id, "outside opening hours");
-        }
-        let event = self.event(What::Returned, None, "");
-        let now = self.meta.now;
-        self.edit_chat(id, |c| {
-            c.phase = Phase::Waiting;
-            c.since = now;
-            c.tell(event);
-        });
     }
 
     pub(crate) fn leave_chat(&mut self, id: &ChatId) -> Result<Answer, Reject> {
@@ -206,23 +123,18 @@ impl State {
             Phase::Active { agent } => self.end(id, &agent, "the visitor left"),
             Phase::Offered { .. } | Phase::Waiting | Phase::Deferred { .. } => {
                 self.withdraw(id, What::OfferWithdrawn, "the visitor left", false);
-                let event = self.event(What::Abandoned, None, "");
-                self.edit_chat(id, |c| c.tell(event));
                 // Once an agent has answered, leaving is an end, not an abandon.
-                let answered = self.chats[id].answered > 0;
-                if answered {
+                if self.chats[id].answered > 0 {
+                    let event = self.unserved(id, What::Ended, "the visitor left");
+                    self.edit_chat(id, |c| c.tell(event));
                     self.meta.totals.answered += 1;
+                    self.close(id, Closed::Answered);
                 } else {
+                    let event = self.unserved(id, What::Abandoned, "");
+                    self.edit_chat(id, |c| c.tell(event));
                     self.meta.totals.abandoned += 1;
+                    self.close(id, Closed::Abandoned);
                 }
-                self.close(
-                    id,
-                    if answered {
-                        Closed::Answered
-                    } else {
-                        Closed::Abandoned
-                    },
-                );
             }
         }
         Ok(self.answer(id))
@@ -283,9 +195,18 @@ impl State {
         self.edit_chat(id, |c| c.tell(event));
         self.meta.totals.answered += 1;
         self.close(id, Closed::Answered);
+        self.let_go(agent.as_ref());
     }
 
-    fn close(&mut self, id: &ChatId, how: Closed) {
+    /// An agent let go of a chat and is idle from here on.
+    fn let_go(&mut self, agent: Option<&AgentId>) {
+        let now = self.meta.now;
+        if let Some(agent) = agent {
+            self.edit_agent(agent, |a| a.idle_since = now);
+        }
+    }
+
+    pub(crate) fn close(&mut self, id: &ChatId, how: Closed) {
         let now = self.meta.now;
         self.edit_chat(id, |c| {
             c.phase = Phase::Closed(how);
@@ -371,20 +292,26 @@ impl State {
             |p| matches!(p, Phase::Active { .. }),
             "active",
         )?;
+        let mut place = None;
         let target = match to {
             TransferTo::Queue(queue) => {
-                self.queues
+                let queue = self
+                    .queues
                     .get(queue)
-                    .ok_or_else(|| unknown("queue_id", "queue", &queue.0))?;
+                    .ok_or_else(|| unknown("to.queue_id", "queue", &queue.0))?;
+                self.check_weight(queue, self.chats[id].weight)?;
+                let open = self.open_queue(queue);
+                self.check_full(open.unwrap_or(queue))?;
+                place = open.map(|q| q.id.clone());
                 None
             }
             TransferTo::Agent(other) => {
                 let state = self
                     .agents
                     .get(other)
-                    .ok_or_else(|| unknown("agent_id", "agent", &other.0))?;
+                    .ok_or_else(|| unknown("to.agent_id", "agent", &other.0))?;
                 let room = self.load(other) + self.chats[id].weight <= state.config.capacity;
-                if other == agent || !room || !self.index.is_ready(other) {
+                if other == agent || !room || self.index.ready_key(other).is_none() {
                     return Err(Reject::Conflict(format!(
                         "agent '{other}' cannot take a chat now; choose another agent or a queue"
                     )));
@@ -392,11 +319,7 @@ impl State {
                 Some(other.clone())
             }
         };
-        let detail = match to {
-            TransferTo::Queue(queue) => format!("to queue '{queue}'"),
-            TransferTo::Agent(other) => format!("to agent '{other}'"),
-        };
-        let event = self.event(What::Transferred, Some(agent), &detail);
+        let event = self.event(What::Transferred, Some(agent), &format!("to {to}"));
         let now = self.meta.now;
         self.edit_chat(id, |c| {
             if let TransferTo::Queue(queue) = to {
@@ -409,20 +332,18 @@ impl State {
             c.refusals = vec![(agent.clone(), now + REFUSAL_MS)];
             c.tell(event);
         });
-        if let Some(other) = target {
-            let named = Candidate {
-                agent: other.clone(),
-                eligible: true,
-                rule: Rule::Named,
-                reason: format!("named by agent '{agent}'"),
-            };
-            self.offer(id, &other, vec![named]);
-        } else if !self
-            .queues
-            .get(&self.chats[id].queue)
-            .is_none_or(|q| self.queue_open(q))
-        {
-            self.defer(id, "outside opening hours");
+        self.let_go(Some(agent));
+        match target {
+            Some(other) => {
+                let named = Candidate {
+                    agent: other.clone(),
+                    eligible: true,
+                    rule: Rule::Named,
+                    reason: format!("named by agent '{agent}'"),
+                };
+                self.offer(id, &other, "", vec![named]);
+            }
+            None => self.line_up(id, place),
         }
         Ok(self.answer(id))
     }

@@ -1,7 +1,10 @@
 //! Everything that can change the state: one closed enum, imperative names.
 
+use crate::effect::Reject;
 use crate::ids::*;
+use crate::limits::ID_BYTES_MAX;
 use crate::model::*;
+use crate::offer::bytes;
 
 /// One committed command with what the leader stamped on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +82,8 @@ pub enum Command {
         epoch: Epoch,
         /// What the agent chose.
         presence: Presence,
+        /// Whether the agent takes chats off shift too; counts for `Available` alone.
+        overtime: bool,
     },
     /// The agent takes an offered chat.
     AcceptOffer {
@@ -162,6 +167,88 @@ impl Command {
     }
 }
 
+impl Command {
+    /// What is asked, without what a retry may choose anew: tells a repeat from another request under the
+    /// same id. Durable, so the words stay as they are.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Configure(changes) => format!("configure {} objects", changes.len()),
+            Self::StartChat(new) => format!("start a chat in {}", new.queue),
+            Self::LeaveChat { chat } => format!("leave {chat}"),
+            Self::RateChat { chat, stars, .. } => format!("rate {chat} {stars}"),
+            Self::OpenSession { agent, .. } => format!("open a session of {agent}"),
+            Self::LoseSession { agent, epoch } => format!("lose session {epoch} of {agent}"),
+            Self::CloseSession { agent, epoch } => format!("close session {epoch} of {agent}"),
+            Self::NodeLost { node } => format!("lose node {node}"),
+            Self::SetPresence {
+                agent,
+                epoch,
+                presence,
+                overtime,
+            } => format!("set presence {presence:?} of {agent} {epoch} {overtime}"),
+            Self::AcceptOffer {
+                agent,
+                epoch,
+                chat,
+                assignment,
+            } => format!("accept {chat} {assignment} by {agent} {epoch}"),
+            Self::DeclineOffer {
+                agent,
+                epoch,
+                chat,
+                assignment,
+                ..
+            } => format!("decline {chat} {assignment} by {agent} {epoch}"),
+            Self::EndChat { agent, epoch, chat } => format!("end {chat} by {agent} {epoch}"),
+            Self::FinishWrapUp { agent, epoch, chat } => {
+                format!("finish {chat} by {agent} {epoch}")
+            }
+            Self::TransferChat {
+                agent,
+                epoch,
+                chat,
+                to,
+                ..
+            } => format!("transfer {chat} by {agent} {epoch} to {to}"),
+            Self::Tick => "tick".to_owned(),
+        }
+    }
+
+    /// Refuses ids that are too long before they are looked up, told or remembered.
+    pub(crate) fn check_ids(&self) -> Result<(), Reject> {
+        let id = |field: &str, id: &str| bytes(field, id, 1, ID_BYTES_MAX);
+        match self {
+            Self::StartChat(new) => {
+                id("queue_id", &new.queue.0)?;
+                new.region.iter().try_for_each(|r| id("region_id", &r.0))
+            }
+            Self::LeaveChat { chat } | Self::RateChat { chat, .. } => id("chat_id", &chat.0),
+            Self::OpenSession { agent, .. }
+            | Self::LoseSession { agent, .. }
+            | Self::CloseSession { agent, .. }
+            | Self::SetPresence { agent, .. } => id("agent_id", &agent.0),
+            Self::AcceptOffer { agent, chat, .. }
+            | Self::DeclineOffer { agent, chat, .. }
+            | Self::EndChat { agent, chat, .. }
+            | Self::FinishWrapUp { agent, chat, .. } => {
+                id("agent_id", &agent.0)?;
+                id("chat_id", &chat.0)
+            }
+            Self::TransferChat {
+                agent, chat, to, ..
+            } => {
+                id("agent_id", &agent.0)?;
+                id("chat_id", &chat.0)?;
+                match to {
+                    TransferTo::Queue(queue) => id("to.queue_id", &queue.0),
+                    TransferTo::Agent(other) => id("to.agent_id", &other.0),
+                }
+            }
+            Self::Configure(_) | Self::NodeLost { .. } | Self::Tick => Ok(()),
+        }
+    }
+}
+
 /// Where a transfer goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferTo {
@@ -169,6 +256,15 @@ pub enum TransferTo {
     Queue(QueueId),
     /// A named agent first; after one unanswered offer, the chat's queue.
     Agent(AgentId),
+}
+
+impl std::fmt::Display for TransferTo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Queue(queue) => write!(f, "queue '{queue}'"),
+            Self::Agent(agent) => write!(f, "agent '{agent}'"),
+        }
+    }
 }
 
 /// One change of configuration. `Put` adds or replaces the whole object.

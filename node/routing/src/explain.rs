@@ -56,11 +56,13 @@ pub enum What {
     Expired = 14,
     /// The visitor rated it.
     Rated = 15,
+    /// Its queue is closed; it waits in one it overflows into.
+    Overflowed = 16,
 }
 
 impl What {
     /// Every one, so that a written number can be read.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Arrived,
         Self::Offered,
         Self::Accepted,
@@ -76,6 +78,7 @@ impl What {
         Self::Abandoned,
         Self::Expired,
         Self::Rated,
+        Self::Overflowed,
     ];
 }
 
@@ -113,7 +116,7 @@ pub enum Rule {
     Declined = 8,
     /// Spoke with the visitor last.
     Sticky = 9,
-    /// Nearer queue or better language.
+    /// Better language.
     LanguageRank = 10,
     /// Region earlier in sun order.
     Sun = 11,
@@ -125,11 +128,13 @@ pub enum Rule {
     Id = 14,
     /// Named by the agent who handed it on.
     Named = 15,
+    /// Nearer queue: fewer overflow hops away.
+    Hop = 16,
 }
 
 impl Rule {
     /// Every one, so that a written number can be read.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Presence,
         Self::Shift,
         Self::Capacity,
@@ -145,6 +150,7 @@ impl Rule {
         Self::Idle,
         Self::Id,
         Self::Named,
+        Self::Hop,
     ];
 }
 
@@ -161,32 +167,36 @@ pub(crate) fn presence_word(presence: Presence) -> &'static str {
 }
 
 fn spoken(fit: Fit) -> String {
-    let language = match fit.language {
+    match fit.language {
         0 => "speaks the first language exactly".to_owned(),
         1 => "speaks a near form of the first language".to_owned(),
         rank if rank < crate::limits::CHAT_LANGUAGES_MAX as u16 * 4 => {
             format!("speaks the visitor's language no. {}", rank / 4 + 1)
         }
         _ => "speaks a fallback language".to_owned(),
-    };
-    if fit.hop == 0 {
-        language
-    } else {
-        format!("{language}, {} overflow hops away", fit.hop)
+    }
+}
+
+fn hops(fit: Fit) -> String {
+    match fit.hop {
+        0 => "serves the chat's own queue".to_owned(),
+        1 => "serves the queue it overflows into".to_owned(),
+        n => format!("serves a queue {n} overflow hops away"),
     }
 }
 
 impl Candidate {
-    /// The winner: tells the first rule that set it apart from the next best.
-    pub(crate) fn chosen(eligible: &[Preference]) -> Self {
-        let best = &eligible[0];
-        let (rule, reason) = match eligible.get(1) {
+    /// The winner: tells the first rule that set it apart from the next best. That nobody else was free is
+    /// told only when everybody who fits was looked at.
+    pub(crate) fn chosen(best: &Preference, next: Option<&Preference>, all_seen: bool) -> Self {
+        let (rule, reason) = match next {
             Some(next) => difference(best, next, true),
             None if best.sticky == 0 => (Rule::Sticky, "spoke with the visitor last".to_owned()),
-            None => (
+            None if all_seen => (
                 Rule::LanguageRank,
                 format!("{}; nobody else was free", spoken(best.fit)),
             ),
+            None => (Rule::LanguageRank, spoken(best.fit)),
         };
         Self {
             agent: best.agent.clone(),
@@ -207,6 +217,12 @@ impl Candidate {
         }
     }
 
+    /// Says of a refusal that it concerns the agent whom a returning visitor would have had again.
+    pub(crate) fn of_sticky(mut self) -> Self {
+        self.reason = format!("spoke with the visitor last, but {}", self.reason);
+        self
+    }
+
     /// Orders the refused: those who might soon be free first, then those of another kind, then the absent.
     pub(crate) fn weight(&self) -> (u32, AgentId) {
         let place = match self.rule {
@@ -221,7 +237,7 @@ impl Candidate {
 
     pub(crate) fn misfit(agent: &AgentId, misfit: Misfit) -> Self {
         let (rule, reason) = match misfit {
-            Misfit::Queue => (Rule::Queue, "serves no queue in reach"),
+            Misfit::Queue => (Rule::Queue, "serves no queue in reach yet"),
             Misfit::Region => (Rule::Region, "is in a region not let in yet"),
             Misfit::Language => (Rule::Language, "speaks no wanted language well enough yet"),
             Misfit::Skill => (Rule::Skill, "lacks a wanted skill"),
@@ -248,6 +264,8 @@ fn difference(best: &Preference, other: &Preference, of_best: bool) -> (Rule, St
                 "another spoke with the visitor last".into(),
             ),
         )
+    } else if best.fit.hop != other.fit.hop {
+        (Rule::Hop, pick(hops(best.fit), hops(other.fit)))
     } else if best.fit != other.fit {
         (
             Rule::LanguageRank,
@@ -291,7 +309,7 @@ impl State {
             .filter_map(|q| self.index.queue_benches.get(q))
             .flatten();
         let mut candidates: Vec<Candidate> = benches
-            .flat_map(|b| &self.index.benches[*b].members)
+            .flat_map(|(_, b)| &self.index.benches[*b].members)
             .filter_map(|agent| self.refusal_of(chat, line, stage, agent))
             .collect();
         candidates.sort_by_key(Candidate::weight);
@@ -317,7 +335,8 @@ impl State {
 impl Chat {
     pub(crate) fn tell(&mut self, event: Event) {
         if self.events.len() >= crate::limits::EVENTS_MAX {
-            self.events.remove(0);
+            // How it began stays; the oldest of the rest goes.
+            self.events.remove(1);
         }
         self.events.push(event);
     }

@@ -2,6 +2,7 @@
 //! taken away here alone; `reindex` rebuilds all of it, and [`crate::invariants`] compares the two.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::fit::{Bench, Fit, Line, Stage};
 use crate::ids::*;
@@ -45,17 +46,22 @@ pub(crate) struct Index {
     pub counts: BTreeMap<QueueId, QueueCounts>,
     /// Waiting chats by arrival.
     pub arrivals: BTreeMap<QueueId, BTreeSet<(Millis, ChatId)>>,
-    /// Waiting chats by the order in which they are served.
-    pub order: BTreeMap<QueueId, BTreeSet<(i64, ChatId)>>,
+    /// Waiting chats by the order in which they are served; knows the place of each.
+    pub order: BTreeMap<QueueId, indexset::BTreeSet<(i64, ChatId)>>,
     pub nodes: BTreeMap<NodeId, BTreeSet<AgentId>>,
     pub by_schedule: BTreeMap<ScheduleId, BTreeSet<AgentId>>,
-    pub bench_ids: BTreeMap<Bench, BenchId>,
+    pub bench_ids: BTreeMap<Arc<Bench>, BenchId>,
     pub benches: Vec<BenchRows>,
-    pub queue_benches: BTreeMap<QueueId, BTreeSet<BenchId>>,
+    /// Ordered by what the benches are, never by their numbers, which differ from replica to replica.
+    pub queue_benches: BTreeMap<QueueId, BTreeSet<(Arc<Bench>, BenchId)>>,
     pub line_ids: BTreeMap<Line, LineId>,
     pub lines: Vec<LineRows>,
-    agents: BTreeMap<AgentId, AgentRow>,
-    chats: BTreeMap<ChatId, ChatRow>,
+    /// Numbers of lines let go, to be given again.
+    pub lines_free: Vec<LineId>,
+    /// Lines and stages in which chats of more than one unit wait.
+    pub heavy: BTreeSet<(LineId, usize)>,
+    pub agents: BTreeMap<AgentId, AgentRow>,
+    pub chats: BTreeMap<ChatId, ChatRow>,
 }
 
 /// What an agent holds.
@@ -70,8 +76,10 @@ pub(crate) type ReadyKey = (u32, Millis, AgentId);
 
 #[derive(Clone, Debug)]
 pub(crate) struct BenchRows {
-    pub key: Bench,
+    pub key: Arc<Bench>,
     pub members: BTreeSet<AgentId>,
+    /// How many members follow which schedule; `None` = no schedule.
+    pub schedules: BTreeMap<Option<ScheduleId>, usize>,
     /// Members that may be offered a chat now.
     pub ready: BTreeSet<ReadyKey>,
     /// Lines, at the stage given, that hold a chat this bench may take.
@@ -80,32 +88,34 @@ pub(crate) struct BenchRows {
 
 #[derive(Clone, Debug)]
 pub(crate) struct LineRows {
+    pub key: Line,
     pub stages: Vec<Stage>,
-    /// By stage: the benches that may take its chats, best fit first.
+    /// By stage: the benches that may take its chats, best fit first, then by what they are.
     pub fits: Vec<Vec<(Fit, BenchId)>>,
     /// By stage: the chats waiting, first served first.
     pub waiting: Vec<BTreeSet<(i64, ChatId)>>,
 }
 
 #[derive(Clone, Debug)]
-struct AgentRow {
-    bench: BenchId,
-    ready: Option<ReadyKey>,
-    grace: Option<Millis>,
-    node: NodeId,
+pub(crate) struct AgentRow {
+    pub bench: BenchId,
+    pub schedule: Option<ScheduleId>,
+    pub ready: Option<ReadyKey>,
+    pub grace: Option<Millis>,
+    pub node: NodeId,
 }
 
 #[derive(Clone, Debug)]
-struct ChatRow {
-    queue: QueueId,
-    kind: Option<Kind>,
-    holder: Option<(AgentId, u32)>,
-    line: Option<(LineId, usize, i64, Millis)>,
-    deadlines: Vec<(Millis, Deadline)>,
+pub(crate) struct ChatRow {
+    pub queue: QueueId,
+    pub kind: Option<Kind>,
+    pub holder: Option<(AgentId, u32)>,
+    pub line: Option<(LineId, usize, i64, Millis)>,
+    pub deadlines: Vec<(Millis, Deadline)>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub(crate) enum Kind {
     Waiting,
     Offered,
     Active,
@@ -116,20 +126,36 @@ enum Kind {
 impl Index {
     pub(crate) fn ready_count(&self, queue: &QueueId) -> u32 {
         let benches = self.queue_benches.get(queue).into_iter().flatten();
-        benches.map(|b| self.benches[*b].ready.len() as u32).sum()
+        benches
+            .map(|(_, b)| self.benches[*b].ready.len() as u32)
+            .sum()
     }
     pub(crate) fn bench_of(&self, agent: &AgentId) -> Option<BenchId> {
         self.agents.get(agent).map(|row| row.bench)
     }
-    pub(crate) fn is_ready(&self, agent: &AgentId) -> bool {
-        self.agents
-            .get(agent)
-            .is_some_and(|row| row.ready.is_some())
+    /// The agent's place on its bench while ready to take a chat.
+    pub(crate) fn ready_key(&self, agent: &AgentId) -> Option<&ReadyKey> {
+        self.agents.get(agent)?.ready.as_ref()
     }
     /// The line and stage a waiting chat is in.
     pub(crate) fn line_of(&self, chat: &ChatId) -> Option<(LineId, usize)> {
         let (line, stage, ..) = self.chats.get(chat)?.line?;
         Some((line, stage))
+    }
+    /// The chat of a line and stage that is served first, or first after the one given.
+    pub(crate) fn head(
+        &self,
+        line: LineId,
+        stage: usize,
+        after: Option<&(i64, ChatId)>,
+    ) -> Option<&(i64, ChatId)> {
+        let waiting = self.lines.get(line)?.waiting.get(stage)?;
+        match after {
+            None => waiting.first(),
+            Some(key) => waiting
+                .range((std::ops::Bound::Excluded(key), std::ops::Bound::Unbounded))
+                .next(),
+        }
     }
     fn count(&mut self, queue: &QueueId, kind: Option<Kind>, up: bool) {
         let counts = self.counts.entry(queue.clone()).or_default();
@@ -149,6 +175,8 @@ impl State {
     /// Throws every index away and derives it again.
     pub(crate) fn reindex(&mut self) {
         self.index = Index::default();
+        self.work.benches.clear();
+        self.work.lines.clear();
         let now = self.meta.now;
         for schedule in self.schedules.values() {
             if let Some(edge) = schedule.next_edge(now) {
@@ -173,50 +201,10 @@ impl State {
         for id in self.chats.keys().cloned().collect::<Vec<_>>() {
             self.index_chat(&id);
         }
-    }
-
-    /// Gives an agent a place on its bench; only after a change of configuration.
-    fn seat(&mut self, id: &AgentId) {
-        let Some(agent) = self.agents.get(id) else {
-            return;
-        };
-        let key = Bench::of(&agent.config);
-        let index = &mut self.index;
-        let bench = *index.bench_ids.entry(key.clone()).or_insert_with(|| {
-            for queue in &key.queues {
-                index
-                    .queue_benches
-                    .entry(queue.clone())
-                    .or_default()
-                    .insert(index.benches.len());
-            }
-            let rows = BenchRows {
-                key: key.clone(),
-                members: BTreeSet::new(),
-                ready: BTreeSet::new(),
-                lines: BTreeSet::new(),
-            };
-            index.benches.push(rows);
-            index.benches.len() - 1
-        });
-        index.benches[bench].members.insert(id.clone());
-        if let Some(schedule) = &agent.config.schedule {
-            index
-                .by_schedule
-                .entry(schedule.clone())
-                .or_default()
-                .insert(id.clone());
+        let holders: Vec<AgentId> = self.index.holdings.keys().cloned().collect();
+        for id in &holders {
+            self.refresh_agent(id);
         }
-        index.agents.insert(
-            id.clone(),
-            AgentRow {
-                bench,
-                ready: None,
-                grace: None,
-                node: 0,
-            },
-        );
-        self.refresh_agent(id);
     }
 
     /// Brings an agent's rows in line with presence, shift, session and load.
@@ -226,7 +214,7 @@ impl State {
         };
         let load = self.load(id);
         let capacity = agent.config.capacity;
-        let able = agent.presence == Presence::Available && load < capacity && self.on_shift(agent);
+        let able = agent.presence == Presence::Available && load < capacity && self.works(agent);
         let ready = able.then(|| (load * 1000 / capacity, agent.idle_since, id.clone()));
         let grace = (agent.presence == Presence::Lost).then_some(agent.grace_until);
         let node = agent.node;
@@ -241,7 +229,10 @@ impl State {
             }
             if let Some(new) = &ready {
                 bench.ready.insert(new.clone());
-                self.work.agents.insert(id.clone());
+                // Whoever has less room than before can take nothing they could not take then.
+                if row.ready.as_ref().is_none_or(|old| new.0 < old.0) {
+                    self.work.benches.insert(row.bench);
+                }
             }
             row.ready = ready;
         }
@@ -255,16 +246,11 @@ impl State {
             row.grace = grace;
         }
         if row.node != node {
-            if let Some(agents) = index.nodes.get_mut(&row.node) {
-                agents.remove(id);
-                if agents.is_empty() {
-                    index.nodes.remove(&row.node);
-                }
-            }
+            let before = std::mem::replace(&mut row.node, node);
+            index.leave_node(before, id);
             if node != 0 {
                 index.nodes.entry(node).or_default().insert(id.clone());
             }
-            row.node = node;
         }
     }
 
@@ -284,21 +270,28 @@ impl State {
 
     /// Changes a chat and its rows together.
     pub(crate) fn edit_chat(&mut self, id: &ChatId, change: impl FnOnce(&mut Chat)) {
-        self.unindex_chat(id);
+        let before = self.unindex_chat(id);
         let index = self.meta.index;
+        let mut after = None;
         if let Some(chat) = self.chats.get_mut(id) {
             change(chat);
             chat.index = index;
-            self.index_chat(id);
+            after = self.index_chat(id);
             self.work.dirty.insert(Key::Chat(id.clone()));
+        }
+        // Only now, so that nobody seems to gain room they do not have.
+        for agent in before
+            .iter()
+            .chain(after.iter().filter(|a| before.as_ref() != Some(a)))
+        {
+            self.work.touched.insert(agent.clone());
+            self.refresh_agent(agent);
         }
     }
 
-    /// Takes a chat's rows away.
-    pub(crate) fn unindex_chat(&mut self, id: &ChatId) {
-        let Some(row) = self.index.chats.remove(id) else {
-            return;
-        };
+    /// Takes a chat's rows away; tells whose load went down, for [`Self::refresh_agent`].
+    pub(crate) fn unindex_chat(&mut self, id: &ChatId) -> Option<AgentId> {
+        let row = self.index.chats.remove(id)?;
         self.index.count(&row.queue, row.kind, false);
         for deadline in &row.deadlines {
             self.index.deadlines.remove(deadline);
@@ -311,33 +304,22 @@ impl State {
             if let Some(set) = self.index.arrivals.get_mut(&row.queue) {
                 set.remove(&(arrived, id.clone()));
             }
-            let rows = &mut self.index.lines[line];
-            rows.waiting[stage].remove(&key);
-            if rows.waiting[stage].is_empty() {
-                for (_, bench) in &rows.fits[stage] {
-                    self.index.benches[*bench].lines.remove(&(line, stage));
-                }
+            self.leave_line(line, stage, &key);
+        }
+        let (agent, weight) = row.holder?;
+        if let Some(holding) = self.index.holdings.get_mut(&agent) {
+            holding.load -= weight;
+            holding.chats.remove(id);
+            if holding.chats.is_empty() {
+                self.index.holdings.remove(&agent);
             }
         }
-        if let Some((agent, weight)) = row.holder {
-            if let Some(holding) = self.index.holdings.get_mut(&agent) {
-                holding.load -= weight;
-                holding.chats.remove(id);
-                if holding.chats.is_empty() {
-                    self.index.holdings.remove(&agent);
-                }
-            }
-            self.work.touched.insert(agent.clone());
-            self.refresh_agent(&agent);
-        }
+        Some(agent)
     }
 
-    /// Puts a chat's rows.
-    pub(crate) fn index_chat(&mut self, id: &ChatId) {
-        let Some(chat) = self.chats.get(id) else {
-            return;
-        };
-        let now = self.meta.now;
+    /// Puts a chat's rows; tells whose load went up.
+    pub(crate) fn index_chat(&mut self, id: &ChatId) -> Option<AgentId> {
+        let chat = self.chats.get(id)?;
         let mut deadlines = Vec::new();
         let mut line = None;
         let kind = match &chat.phase {
@@ -363,66 +345,21 @@ impl State {
                 None
             }
         };
-        let (queue, since, arrived, order) = (
-            chat.queue.clone(),
-            chat.since,
-            chat.arrived,
-            self.order_of(chat),
-        );
+        let queue = chat.queue.clone();
         let holder = chat.holder().map(|agent| (agent.clone(), chat.weight));
         if matches!(kind, Some(Kind::Waiting)) {
-            deadlines.extend(
-                chat.refusals
-                    .iter()
-                    .map(|(_, until)| (*until, Deadline::Refusal(id.clone())))
-                    .filter(|d| d.0 > now),
-            );
-            let wait_max = self.queues.get(&queue).map_or(0, |q| q.wait_ms_max);
-            deadlines.push((
-                since + Millis::from(wait_max),
-                Deadline::WaitMax(id.clone()),
-            ));
-            let key = Line::of(chat);
-            let at = self.line(key);
-            let stages = &self.index.lines[at].stages;
-            let stage = stages
-                .iter()
-                .rposition(|s| s.after <= now - since)
-                .unwrap_or(0);
-            if let Some(next) = stages.get(stage + 1) {
-                deadlines.push((since + next.after, Deadline::Stage(id.clone())));
-            }
-            line = Some((at, stage, order, arrived));
-            let index = &mut self.index;
-            let rows = &mut index.lines[at];
-            if rows.waiting[stage].is_empty() {
-                for (_, bench) in &rows.fits[stage] {
-                    index.benches[*bench].lines.insert((at, stage));
-                }
-            }
-            rows.waiting[stage].insert((order, id.clone()));
-            index
-                .order
-                .entry(queue.clone())
-                .or_default()
-                .insert((order, id.clone()));
-            index
-                .arrivals
-                .entry(queue.clone())
-                .or_default()
-                .insert((arrived, id.clone()));
-            self.work.chats.insert((order, id.clone()));
+            line = Some(self.join_line(id, &mut deadlines));
         }
-        self.index.deadlines.extend(deadlines.iter().cloned());
-        self.index.count(&queue, kind, true);
-        let agent = holder.as_ref().map(|(agent, _)| agent.clone());
+        let index = &mut self.index;
+        index.deadlines.extend(deadlines.iter().cloned());
+        index.count(&queue, kind, true);
         if let Some((agent, weight)) = &holder {
-            let holding = self.index.holdings.entry(agent.clone()).or_default();
+            let holding = index.holdings.entry(agent.clone()).or_default();
             holding.load += weight;
             holding.chats.insert(id.clone());
-            self.work.touched.insert(agent.clone());
         }
-        self.index.chats.insert(
+        let agent = holder.as_ref().map(|(agent, _)| agent.clone());
+        index.chats.insert(
             id.clone(),
             ChatRow {
                 queue,
@@ -432,44 +369,7 @@ impl State {
                 deadlines,
             },
         );
-        if let Some(agent) = agent {
-            self.refresh_agent(&agent);
-        }
-    }
-
-    /// The line of a kind of chat, made with its fits when it is the first of its kind.
-    fn line(&mut self, key: Line) -> LineId {
-        if let Some(id) = self.index.line_ids.get(&key) {
-            return *id;
-        }
-        let stages = self
-            .queues
-            .get(&key.queue)
-            .map(|q| self.stages(q))
-            .unwrap_or_default();
-        let mut fits = Vec::new();
-        for stage in &stages {
-            let reach = stage
-                .reach
-                .iter()
-                .filter_map(|q| self.index.queue_benches.get(q))
-                .flatten();
-            let benches: BTreeSet<BenchId> = reach.copied().collect();
-            let fit =
-                |b: BenchId| Some((self.fit(&key, stage, &self.index.benches[b].key).ok()?, b));
-            let mut fitting: Vec<_> = benches.into_iter().filter_map(fit).collect();
-            fitting.sort();
-            fits.push(fitting);
-        }
-        let id = self.index.lines.len();
-        let waiting = vec![BTreeSet::new(); stages.len()];
-        self.index.lines.push(LineRows {
-            stages,
-            fits,
-            waiting,
-        });
-        self.index.line_ids.insert(key, id);
-        id
+        agent
     }
 }
 
@@ -489,6 +389,15 @@ impl Deadline {
 }
 
 impl Index {
+    pub(crate) fn leave_node(&mut self, node: NodeId, agent: &AgentId) {
+        if let Some(agents) = self.nodes.get_mut(&node) {
+            agents.remove(agent);
+            if agents.is_empty() {
+                self.nodes.remove(&node);
+            }
+        }
+    }
+
     /// Compares two indexes, whatever numbers their benches and lines happen to carry.
     pub(crate) fn same_as(&self, other: &Index) -> Result<(), String> {
         let differ = |what: &str, same: bool| {
@@ -500,10 +409,14 @@ impl Index {
                 ))
             }
         };
-        let some = |map: &BTreeMap<QueueId, BTreeSet<(i64, ChatId)>>| {
-            map.iter()
-                .filter(|(_, s)| !s.is_empty())
-                .map(|(q, s)| (q.clone(), s.clone()))
+        let arrivals = |i: &Index| {
+            let some = i.arrivals.iter().filter(|(_, s)| !s.is_empty());
+            some.map(|(q, s)| (q.clone(), s.clone()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let order = |i: &Index| {
+            let some = i.order.iter().filter(|(_, s)| !s.is_empty());
+            some.map(|(q, s)| (q.clone(), s.iter().cloned().collect::<Vec<_>>()))
                 .collect::<BTreeMap<_, _>>()
         };
         let counts = |i: &Index| {
@@ -517,15 +430,17 @@ impl Index {
         differ("requests", self.requests == other.requests)?;
         differ("holdings", self.holdings == other.holdings)?;
         differ("counts", counts(self) == counts(other))?;
-        differ("arrivals", some(&self.arrivals) == some(&other.arrivals))?;
-        differ("order", some(&self.order) == some(&other.order))?;
+        differ("arrivals", arrivals(self) == arrivals(other))?;
+        differ("order", order(self) == order(other))?;
         differ("sessions by node", self.nodes == other.nodes)?;
         differ("agents by schedule", self.by_schedule == other.by_schedule)?;
         let ready = |i: &Index| {
-            i.benches
-                .iter()
-                .map(|b| (b.key.clone(), (b.members.clone(), b.ready.clone())))
-                .collect::<BTreeMap<_, _>>()
+            let some = i.benches.iter().filter(|b| !b.members.is_empty());
+            some.map(|b| {
+                let rows = (b.members.clone(), b.schedules.clone(), b.ready.clone());
+                (b.key.clone(), rows)
+            })
+            .collect::<BTreeMap<_, _>>()
         };
         differ("ready agents", ready(self) == ready(other))?;
         let waiting = |i: &Index| {
@@ -540,7 +455,8 @@ impl Index {
         let reach = |i: &Index| {
             let names: BTreeMap<LineId, &Line> =
                 i.line_ids.iter().map(|(key, id)| (*id, key)).collect();
-            let rows = i.benches.iter().map(|b| {
+            let some = i.benches.iter().filter(|b| !b.members.is_empty());
+            let rows = some.map(|b| {
                 (
                     b.key.clone(),
                     b.lines
@@ -551,6 +467,13 @@ impl Index {
             });
             rows.collect::<BTreeMap<_, _>>()
         };
-        differ("lines within reach", reach(self) == reach(other))
+        differ("lines within reach", reach(self) == reach(other))?;
+        let heavy = |i: &Index| {
+            let names = i.line_ids.iter().map(|(key, id)| (*id, key));
+            let names: BTreeMap<LineId, &Line> = names.collect();
+            let rows = i.heavy.iter().map(|(l, s)| (names[l].clone(), *s));
+            rows.collect::<BTreeSet<_>>()
+        };
+        differ("heavy chats", heavy(self) == heavy(other))
     }
 }

@@ -88,12 +88,6 @@ fn deadlines(state: &State) -> Result<(), String> {
                 chat.id
             ));
         }
-        if chat.arrived > chat.since {
-            return Err(format!(
-                "4: chat '{}' joined its line before it arrived",
-                chat.id
-            ));
-        }
     }
     Ok(())
 }
@@ -149,6 +143,41 @@ fn recount(state: &State) -> Result<(), String> {
             "10: {} accepted, but {} answered, {} abandoned, {} expired and {open} open",
             t.accepted, t.answered, t.abandoned, t.expired
         ));
+    }
+    Ok(())
+}
+
+/// What no command may change: 4: when a chat arrived; 6: that sessions are numbered upwards; and that a
+/// closed chat stays closed as it is.
+///
+/// # Errors
+/// The number and story of the first broken one.
+pub fn kept(before: &State, after: &State) -> Result<(), String> {
+    for (id, old) in &before.chats {
+        let Some(new) = after.chats.get(id) else {
+            if old.is_closed() || after.meta.now - before.meta.now >= CLOSED_KEPT_MS {
+                continue;
+            }
+            return Err(format!("9: chat '{id}' is gone and was not closed"));
+        };
+        if old.arrived != new.arrived {
+            return Err(format!("4: chat '{id}' lost its arrival time"));
+        }
+        if old.assignment > new.assignment {
+            return Err(format!("6: the offers of chat '{id}' are numbered anew"));
+        }
+        if old.is_closed() && old.phase != new.phase {
+            return Err(format!("9: chat '{id}' came back from {:?}", old.phase));
+        }
+    }
+    for (id, old) in &before.agents {
+        let epoch = after
+            .agents
+            .get(id)
+            .map_or(after.meta.epoch_floor, |a| a.epoch);
+        if epoch < old.epoch {
+            return Err(format!("6: the sessions of agent '{id}' are numbered anew"));
+        }
     }
     Ok(())
 }

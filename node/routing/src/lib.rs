@@ -7,8 +7,10 @@
 
 pub mod apply;
 mod chat;
+mod checks;
 pub mod command;
 mod configure;
+mod deferral;
 pub mod effect;
 pub mod explain;
 pub mod fit;
@@ -16,9 +18,11 @@ pub mod ids;
 mod index;
 pub mod invariants;
 pub mod limits;
+mod lines;
 mod matching;
 pub mod model;
 mod offer;
 mod presence;
+mod seats;
 pub mod state;
 mod sun;

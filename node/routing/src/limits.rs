@@ -3,8 +3,10 @@
 
 use crate::ids::Millis;
 
-/// Answers remembered to recognise a repeated request.
-pub const REQUEST_WINDOW: usize = 100_000;
+/// How long an answer is remembered, to recognise a repeated request.
+pub const REQUEST_KEPT_MS: Millis = 600_000;
+/// Most answers remembered; past it the oldest go early.
+pub const REQUESTS_MAX: usize = 1_000_000;
 /// Longest request id, in bytes.
 pub const REQUEST_ID_BYTES_MAX: usize = 64;
 /// Longest id of an object, in bytes.
@@ -68,21 +70,30 @@ pub const GRACE_MS: (u32, u32) = (1_000, 600_000);
 
 /// Offers ignored in a row before an agent counts as not responding.
 pub const IGNORED_MAX: u32 = 3;
+/// A deadline noticed later than this was missed because nobody led; whom it concerns gets fresh time.
+pub const OVERDUE_MS: Millis = 2_000;
+/// How long a chat of several units waits before agents keep room for it.
+pub const HEAVY_WAITS_MS: Millis = 30_000;
+/// Latest time a leader may stamp: the end of the year 9999. Later ones count as this.
+pub const TIME_MAX: Millis = 253_402_300_799_999;
 /// How long a chat is kept from an agent who declined or ignored it.
 pub const REFUSAL_MS: Millis = 60_000;
 /// Most refusals remembered by one chat; the oldest goes first.
 pub const REFUSALS_MAX: usize = 32;
-/// How long a chat that waited too long is put off when agents are on shift but busy.
+/// How long a chat that waited too long is put off when agents are on shift but busy; as much again each
+/// further time, up to [`DEFER_BUSY_TIMES_MAX`].
 pub const DEFER_BUSY_MS: Millis = 900_000;
+/// Most times [`DEFER_BUSY_MS`] for which a chat is put off.
+pub const DEFER_BUSY_TIMES_MAX: u32 = 16;
 /// How long a chat is put off when no opening is known.
 pub const DEFER_UNKNOWN_MS: Millis = 14_400_000;
-/// Deferrals after which a chat expires.
-pub const DEFERRALS_MAX: u32 = 32;
+/// A chat older than this that waited in vain once more expires.
+pub const CHAT_AGE_MS_MAX: Millis = 1_209_600_000;
 /// How long a closed chat stays in the state, to be rated and read.
 pub const CLOSED_KEPT_MS: Millis = 600_000;
 /// Events remembered by one chat; the oldest go first.
 pub const EVENTS_MAX: usize = 64;
 /// Candidates recorded with one decision.
 pub const CANDIDATES_MAX: usize = 16;
-/// Kinds of chats remembered in the indexes beyond twice the chats in memory.
-pub const LINES_MAX: usize = 10_000;
+/// Kinds of chats remembered in the indexes though nobody of the kind waits.
+pub const LINES_MAX: usize = 1_000;

@@ -173,7 +173,7 @@ pub enum Closed {
     Answered,
     /// The visitor left before an agent answered.
     Abandoned,
-    /// Deferred, and its due time passed without anybody to take it, more than `limits::DEFERRALS_MAX` times.
+    /// Waited in vain once more when it was older than `limits::CHAT_AGE_MS_MAX`.
     Expired,
 }
 

@@ -9,16 +9,18 @@ use crate::state::State;
 
 impl State {
     /// Shows a waiting chat to an agent and takes the units.
-    pub(crate) fn offer(&mut self, chat: &ChatId, agent: &AgentId, candidates: Vec<Candidate>) {
-        let timeout = self
-            .queues
-            .get(&self.chats[chat].queue)
-            .map_or(HOUR_MS, |q| q.offer_timeout_ms);
-        let until = self.meta.now + Millis::from(timeout);
+    pub(crate) fn offer(
+        &mut self,
+        chat: &ChatId,
+        agent: &AgentId,
+        detail: &str,
+        candidates: Vec<Candidate>,
+    ) {
+        let until = self.meta.now + self.offer_timeout(chat);
         let mut assignment = 0;
         let event = Event {
             candidates,
-            ..self.event(What::Offered, Some(agent), "")
+            ..self.event(What::Offered, Some(agent), detail)
         };
         self.edit_chat(chat, |c| {
             c.assignment += 1;
@@ -29,14 +31,27 @@ impl State {
             };
             c.tell(event);
         });
-        let now = self.meta.now;
-        self.edit_agent(agent, |a| a.idle_since = now);
         self.meta.totals.offers += 1;
         self.work.effects.push(Effect::OfferMade {
             agent: agent.clone(),
             chat: chat.clone(),
             assignment,
             until,
+        });
+    }
+
+    fn offer_timeout(&self, chat: &ChatId) -> Millis {
+        let queue = self.queues.get(&self.chats[chat].queue);
+        Millis::from(queue.map_or(HOUR_MS, |q| q.offer_timeout_ms))
+    }
+
+    /// An offer ran out while nobody led and the agent could not answer: it stands for its full time again.
+    pub(crate) fn renew_offer(&mut self, chat: &ChatId) {
+        let fresh = self.meta.now + self.offer_timeout(chat);
+        self.edit_chat(chat, |c| {
+            if let Phase::Offered { until, .. } = &mut c.phase {
+                *until = fresh;
+            }
         });
     }
 
@@ -70,16 +85,28 @@ impl State {
 
     /// An offer ran out.
     pub(crate) fn offer_timed_out(&mut self, chat: &ChatId) {
-        let Phase::Offered { agent, .. } = self.chats[chat].phase.clone() else {
+        let Phase::Offered { agent, until } = self.chats[chat].phase.clone() else {
             return;
         };
+        let (now, made) = (self.meta.now, until - self.offer_timeout(chat));
         self.withdraw(chat, What::OfferTimedOut, "", true);
+        let mut gone = false;
         self.edit_agent(&agent, |a| {
+            a.idle_since = now;
+            // Offers open side by side are one absence, not several.
+            if a.ignored > 0 && made < a.ignored_at {
+                return;
+            }
             a.ignored += 1;
+            a.ignored_at = now;
             if a.ignored >= IGNORED_MAX && a.presence == Presence::Available {
                 a.presence = Presence::NotResponding;
+                gone = true;
             }
         });
+        if gone {
+            self.withdraw_offers(&agent, "the agent does not respond");
+        }
     }
 
     /// Checks that the agent's current offer of the chat is the one meant.
@@ -121,7 +148,10 @@ impl State {
             c.refusals.clear();
             c.tell(event);
         });
-        self.edit_agent(agent, |a| a.ignored = 0);
+        self.edit_agent(agent, |a| {
+            a.ignored = 0;
+            a.idle_since = now;
+        });
         Ok(self.answer(chat))
     }
 
@@ -136,7 +166,11 @@ impl State {
         bytes("reason", reason, 0, REASON_BYTES_MAX)?;
         self.offered(agent, epoch, chat, assignment)?;
         self.withdraw(chat, What::Declined, reason, true);
-        self.edit_agent(agent, |a| a.ignored = 0);
+        let now = self.meta.now;
+        self.edit_agent(agent, |a| {
+            a.ignored = 0;
+            a.idle_since = now;
+        });
         Ok(self.answer(chat))
     }
 }

@@ -44,6 +44,7 @@ impl State {
             GRACE_MS.0.into(),
             GRACE_MS.1.into(),
         )?;
+        bounds("node", node, 1, u64::MAX)?;
         let agent = self.agent(id)?;
         let resumed = resume != 0 && resume == agent.epoch;
         let presence = match agent.presence {
@@ -67,6 +68,7 @@ impl State {
             a.grace_ms = grace_ms;
             a.grace_until = 0;
             a.ignored = 0;
+            a.overtime &= resumed;
         });
         Ok(Answer::Session { epoch: old + 1 })
     }
@@ -94,6 +96,12 @@ impl State {
         self.withdraw_offers(id, "the agent's session was lost");
     }
 
+    /// The grace ran out while nobody led and the agent could not come back: it begins again.
+    pub(crate) fn renew_grace(&mut self, id: &AgentId) {
+        let now = self.meta.now;
+        self.edit_agent(id, |a| a.grace_until = now + Millis::from(a.grace_ms));
+    }
+
     pub(crate) fn node_lost(&mut self, node: NodeId) -> Result<Answer, Reject> {
         let agents: Vec<AgentId> = self
             .sessions_of(node)
@@ -119,6 +127,7 @@ impl State {
             a.grace_until = 0;
             a.node = 0;
             a.ignored = 0;
+            a.overtime = false;
         });
         self.withdraw_offers(id, detail);
         let held: Vec<ChatId> = self.held(id).map(|c| c.id.clone()).collect();
@@ -145,6 +154,7 @@ impl State {
         id: &AgentId,
         epoch: Epoch,
         presence: Presence,
+        overtime: bool,
     ) -> Result<Answer, Reject> {
         if !matches!(
             presence,
@@ -157,8 +167,13 @@ impl State {
             });
         }
         self.session(id, epoch)?;
+        let now = self.meta.now;
         self.edit_agent(id, |a| {
+            if a.presence != Presence::Available {
+                a.idle_since = now;
+            }
             a.presence = presence;
+            a.overtime = overtime && presence == Presence::Available;
             a.ignored = 0;
         });
         if presence != Presence::Available {
@@ -167,7 +182,7 @@ impl State {
         Ok(Answer::Done)
     }
 
-    fn withdraw_offers(&mut self, id: &AgentId, detail: &str) {
+    pub(crate) fn withdraw_offers(&mut self, id: &AgentId, detail: &str) {
         let offers: Vec<ChatId> = self
             .held(id)
             .filter(|c| matches!(c.phase, Phase::Offered { .. }))

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::effect::{Answer, Effect, Reject};
+use crate::deferral::Return;
+use crate::effect::{Answer, Effect};
 use crate::explain::Event;
 use crate::ids::*;
-use crate::index::Index;
+use crate::index::{BenchId, Index, LineId};
 use crate::model::*;
 
 /// Everything replicas agree on.
@@ -33,10 +34,12 @@ pub(crate) struct Work {
     pub(crate) configured: bool,
     /// Agents whose load or state changed.
     pub(crate) touched: BTreeSet<AgentId>,
-    /// Chats to be matched, first served first.
-    pub(crate) chats: BTreeSet<(i64, ChatId)>,
-    /// Agents that became ready or gained room.
-    pub(crate) agents: BTreeSet<AgentId>,
+    /// Lines and stages that a chat joined.
+    pub(crate) lines: BTreeSet<(LineId, usize)>,
+    /// Benches on which somebody became ready or gained room.
+    pub(crate) benches: BTreeSet<BenchId>,
+    /// When chats of a line that cannot be served now come back, worked out once a command.
+    pub(crate) due: BTreeMap<LineId, Return>,
 }
 
 /// Time, place in the log, and totals since the cluster began.
@@ -48,6 +51,8 @@ pub struct Meta {
     pub index: u64,
     /// Number the next remembered request gets.
     pub request_next: u64,
+    /// Newest session of any agent removed since; a new agent's sessions come after it.
+    pub epoch_floor: Epoch,
     /// What became of all chats.
     pub totals: Totals,
 }
@@ -88,7 +93,11 @@ pub struct AgentState {
     pub grace_until: Millis,
     /// Offers ignored in a row.
     pub ignored: u32,
-    /// Since when no chat was assigned; the longest idle is preferred.
+    /// When the last of them was ignored. Of offers open at the same time only one counts.
+    pub ignored_at: Millis,
+    /// Whether the agent takes chats off shift too, until they sign off or choose a presence without it.
+    pub overtime: bool,
+    /// Since when the agent has taken, let go or declined nothing; the longest idle is preferred.
     pub idle_since: Millis,
     /// Load above capacity left over from a lowered capacity; no new chat is offered meanwhile.
     pub excess: u32,
@@ -154,15 +163,20 @@ pub struct LastAgent {
     pub until: Millis,
 }
 
-/// A remembered answer.
+/// A remembered answer to a request that was carried out. Refusals changed nothing and are not remembered: a
+/// repeat is weighed anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Who asked.
     pub actor: String,
     /// The id the caller chose.
     pub id: String,
+    /// What was asked, as by [`crate::command::Command::subject`]: the same id for another thing is refused.
+    pub subject: String,
+    /// When.
+    pub at: Millis,
     /// What was answered.
-    pub result: Result<Answer, Reject>,
+    pub answer: Answer,
 }
 
 /// Names one durable part of the state.
@@ -313,6 +327,10 @@ impl State {
             .as_ref()
             .is_none_or(|s| self.schedule_open(s))
     }
+    /// Whether the agent works now: on shift, or off it by their own wish.
+    pub fn works(&self, agent: &AgentState) -> bool {
+        agent.overtime || self.on_shift(agent)
+    }
     /// Whether a schedule is inside one of its spans now.
     pub fn schedule_open(&self, schedule: &ScheduleId) -> bool {
         self.schedules
@@ -336,10 +354,9 @@ impl State {
     }
     /// A waiting chat's place in its queue, from 1, by the order in which chats are served.
     pub fn position(&self, chat: &Chat) -> Option<u32> {
-        let line = self.index.order.get(&chat.queue)?;
+        self.index.line_of(&chat.id)?;
         let key = (self.order_of(chat), chat.id.clone());
-        line.contains(&key)
-            .then(|| line.range(..key).count() as u32 + 1)
+        Some(self.index.order.get(&chat.queue)?.rank(&key) as u32 + 1)
     }
     /// Agents of the queue ready to take a chat now.
     pub fn agents_ready(&self, queue: &QueueId) -> u32 {

@@ -3,8 +3,15 @@
 use std::collections::BTreeMap;
 
 use crate::ids::*;
+use crate::limits::DAY_MS;
 use crate::model::*;
 use crate::state::State;
+
+/// The place of each region in sun order, 0 the best.
+pub type SunOrder = BTreeMap<RegionId, usize>;
+
+/// Spans with no more than this between them belong to one working day: a lunch break does not end it.
+const SAME_DAY_MS: Millis = 6 * 3_600_000;
 
 impl Schedule {
     /// The span that holds `at`.
@@ -21,6 +28,19 @@ impl Schedule {
         let next = self.spans.partition_point(|s| s.start <= at);
         self.spans.get(next).map(|s| s.start)
     }
+    /// When the working day of a span ends: breaks within the day do not count, and round the clock is a day.
+    fn day_end(&self, span: Span) -> Millis {
+        let mut end = span.end;
+        let from = self.spans.partition_point(|s| s.start <= span.start);
+        for next in &self.spans[from..] {
+            let day_over = next.start - end > SAME_DAY_MS || next.end - span.start > DAY_MS.into();
+            if day_over {
+                break;
+            }
+            end = next.end;
+        }
+        end
+    }
     /// The first start or end after `at`.
     pub fn next_edge(&self, at: Millis) -> Option<Millis> {
         let end = self.span_at(at).map(|s| s.end);
@@ -29,17 +49,18 @@ impl Schedule {
 }
 
 impl State {
-    /// Regions in sun order: those in their working day first, the one with most of it left leading; then
-    /// the others, the one whose day begins soonest leading; ties by id. 0 is the best place.
-    pub fn sun_order(&self) -> BTreeMap<RegionId, usize> {
+    /// Regions in sun order: those at work first, the one with most of its working day left leading; then
+    /// the others, the one that begins soonest leading; ties by id.
+    pub fn sun_order(&self) -> SunOrder {
         let now = self.meta.now;
         let mut order: Vec<_> = self
             .regions
             .values()
             .map(|region| {
                 let schedule = self.schedules.get(&region.schedule);
-                let key = match schedule.and_then(|s| s.span_at(now)) {
-                    Some(span) => (0, now - span.end),
+                let at_work = schedule.and_then(|s| Some(s.day_end(s.span_at(now)?)));
+                let key = match at_work {
+                    Some(end) => (0, now - end),
                     None => (
                         1,
                         schedule
@@ -94,6 +115,16 @@ mod tests {
             (Some(10), Some(20), Some(30), None)
         );
         assert_eq!(s.next_start(10), Some(30));
+    }
+
+    #[test]
+    fn a_lunch_break_does_not_end_the_day() {
+        const H: i64 = 3_600_000;
+        let s = schedule(&[(8 * H, 12 * H), (13 * H, 17 * H), (32 * H, 36 * H)]);
+        assert_eq!(s.day_end(s.spans[0]), 17 * H);
+        assert_eq!(s.day_end(s.spans[1]), 17 * H);
+        let round = schedule(&[(0, 20 * H), (20 * H, 24 * H), (24 * H, 48 * H)]);
+        assert_eq!(round.day_end(round.spans[0]), 24 * H, "a day at most");
     }
 
     #[test]

@@ -126,10 +126,12 @@ fn write(command: &Command) -> Wire {
             agent,
             epoch,
             presence,
+            overtime,
         } => Wire::SetPresence(log::SetPresence {
             agent: agent.0.clone(),
             epoch: *epoch,
             presence: model::presence(*presence),
+            overtime: *overtime,
         }),
         Command::AcceptOffer {
             agent,
@@ -227,6 +229,7 @@ fn read(wire: Wire) -> Result<Command, Corrupt> {
             agent: agent(p.agent),
             epoch: p.epoch,
             presence: model::read_presence(p.presence)?,
+            overtime: p.overtime,
         },
         Wire::AcceptOffer(a) => Command::AcceptOffer {
             agent: agent(a.agent),

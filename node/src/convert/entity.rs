@@ -1,7 +1,6 @@
 //! The durable parts of the routing state, as keys and values of the state family; chats of the history.
 
 use meridian_proto::log::v1 as log;
-use meridian_routing::effect::{Answer, Reject};
 use meridian_routing::ids::*;
 use meridian_routing::state::{Chat, Entity, Key, LastAgent, Meta, Request, Totals};
 use prost::Message as _;
@@ -33,6 +32,7 @@ pub fn encode(entity: &Entity) -> Vec<u8> {
             now: m.now,
             index: m.index,
             request_next: m.request_next,
+            epoch_floor: m.epoch_floor,
             accepted: m.totals.accepted,
             answered: m.totals.answered,
             abandoned: m.totals.abandoned,
@@ -55,7 +55,9 @@ pub fn encode(entity: &Entity) -> Vec<u8> {
             number: *number,
             actor: r.actor.clone(),
             id: r.id.clone(),
-            reply: Some(command::reply(&r.result)),
+            reply: Some(command::reply(&Ok(r.answer.clone()))),
+            subject: r.subject.clone(),
+            at: r.at,
         }),
     };
     log::Entity { entity: Some(out) }.encode_to_vec()
@@ -85,6 +87,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
                 now: m.now,
                 index: m.index,
                 request_next: m.request_next,
+                epoch_floor: m.epoch_floor,
                 totals,
             })
         }
@@ -102,14 +105,16 @@ pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
             },
         ),
         In::Request(r) => {
-            let result: Result<Answer, Reject> =
-                command::read_reply(r.reply.ok_or(Corrupt::Missing("request.reply"))?)?;
+            let reply = r.reply.ok_or(Corrupt::Missing("request.reply"))?;
+            let answer = command::read_reply(reply)?;
             Entity::Request(
                 r.number,
                 Request {
                     actor: r.actor,
                     id: r.id,
-                    result,
+                    subject: r.subject,
+                    at: r.at,
+                    answer: answer.map_err(|_| Corrupt::Missing("request.reply.answer"))?,
                 },
             )
         }

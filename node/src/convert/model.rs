@@ -259,6 +259,8 @@ pub(super) fn agent_state(a: &AgentState) -> log::AgentState {
         ignored: a.ignored,
         idle_since: a.idle_since,
         excess: a.excess,
+        ignored_at: a.ignored_at,
+        overtime: a.overtime,
     }
 }
 pub(super) fn read_agent_state(a: log::AgentState) -> Read<AgentState> {
@@ -273,6 +275,8 @@ pub(super) fn read_agent_state(a: log::AgentState) -> Read<AgentState> {
         ignored: a.ignored,
         idle_since: a.idle_since,
         excess: a.excess,
+        ignored_at: a.ignored_at,
+        overtime: a.overtime,
     })
 }
 

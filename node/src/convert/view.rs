@@ -59,6 +59,8 @@ pub fn chat(state: &State, c: &Chat) -> api::Chat {
             .as_ref()
             .map(|a| a.0.clone())
             .unwrap_or_default(),
+        weight: c.weight,
+        region_id: c.region.as_ref().map(|r| r.0.clone()).unwrap_or_default(),
     }
 }
 
@@ -83,6 +85,7 @@ pub fn agent(state: &State, a: &AgentState) -> api::AgentState {
             .and_then(|s| s.next_edge(state.meta().now))
             .unwrap_or(0),
         log_index: state.meta().index,
+        overtime: a.overtime,
     }
 }
 
@@ -146,6 +149,7 @@ fn what(what: What) -> &'static str {
         What::Abandoned => "abandoned",
         What::Expired => "expired",
         What::Rated => "rated",
+        What::Overflowed => "overflowed",
     }
 }
 
@@ -166,5 +170,6 @@ fn rule(rule: Rule) -> &'static str {
         Rule::Idle => "idle",
         Rule::Id => "id",
         Rule::Named => "named",
+        Rule::Hop => "hop",
     }
 }

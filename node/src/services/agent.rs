@@ -319,6 +319,7 @@ impl Session {
                     agent,
                     epoch,
                     presence,
+                    overtime: p.overtime,
                 }
             }
             Some(Action::AcceptOffer(a)) => Command::AcceptOffer {

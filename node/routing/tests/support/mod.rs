@@ -125,12 +125,16 @@ fn step(text: &str) -> RelaxationStep {
 impl Play {
     /// Applies one command at the present time.
     pub fn apply(&mut self, request_id: &str, command: Command) -> Outcome {
+        self.apply_as("script", request_id, command)
+    }
+
+    fn apply_as(&mut self, actor: &str, request_id: &str, command: Command) -> Outcome {
         self.index += 1;
         let stamped = Stamped {
             index: self.index,
             at: self.now,
             request_id: request_id.into(),
-            actor: "script".into(),
+            actor: actor.into(),
             command,
         };
         let stamped = self.codec.map_or(stamped.clone(), |codec| codec(stamped));
@@ -151,9 +155,25 @@ impl Play {
     pub fn line(&mut self, line: &str) -> Vec<String> {
         let args = Args::of(line);
         let command = match args.word(0) {
+            // As a leader does it: each deadline is noticed when it falls due.
             "wait" => {
+                let until = self.now + millis(args.word(1));
+                let mut told = Vec::new();
+                while let Some(due) = self.state.next_deadline().filter(|due| *due <= until) {
+                    self.now = self.now.max(due);
+                    told.extend(tell(&self.apply("", Command::Tick)));
+                }
+                self.now = until;
+                return told;
+            }
+            // Nobody leads for a while: the next command is the first to notice.
+            "outage" => {
                 self.now += millis(args.word(1));
-                Command::Tick
+                return Vec::new();
+            }
+            "clock" => {
+                self.now = millis(args.word(1));
+                return Vec::new();
             }
             "show" => return self.show(),
             "explain" => return self.explain(args.word(1)),
@@ -299,6 +319,7 @@ impl Play {
                     agent,
                     epoch,
                     presence,
+                    overtime: args.words.get(2) == Some(&"overtime"),
                 }
             }
             "chat" => Command::StartChat(NewChat {
@@ -384,7 +405,12 @@ impl Play {
             Command::OpenSession { agent, .. } => Some(agent.clone()),
             _ => None,
         };
-        let outcome = self.apply(args.named.get("id").copied().unwrap_or_default(), command);
+        let named = |name: &str| args.named.get(name).copied();
+        let outcome = self.apply_as(
+            named("by").unwrap_or("script"),
+            named("id").unwrap_or_default(),
+            command,
+        );
         if let (Some(agent), Ok(Answer::Session { epoch })) = (session_of, &outcome.result) {
             self.epochs.insert(agent, *epoch);
         }

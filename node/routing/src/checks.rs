@@ -1,0 +1,577 @@
+//! What configuration must keep to: a set of changes is checked as a whole against what it would leave
+//! behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::chat::unknown;
+use crate::command::ConfigChange;
+use crate::effect::Reject;
+use crate::ids::*;
+use crate::limits::*;
+use crate::model::*;
+use crate::offer::{bounds, bytes};
+use crate::state::State;
+
+/// What the configuration would be, object by object: the changes over the state.
+pub(crate) struct View<'a> {
+    state: &'a State,
+    regions: BTreeMap<&'a RegionId, Option<&'a Region>>,
+    schedules: BTreeMap<&'a ScheduleId, Option<&'a Schedule>>,
+    pub(crate) queues: BTreeMap<&'a QueueId, Option<&'a Queue>>,
+    agents: BTreeMap<&'a AgentId, Option<&'a Agent>>,
+}
+
+type Check = Result<(), Reject>;
+
+fn invalid(field: impl Into<String>, problem: impl Into<String>, fix: impl Into<String>) -> Reject {
+    Reject::Invalid {
+        field: field.into(),
+        problem: problem.into(),
+        fix: fix.into(),
+    }
+}
+
+/// Ids travel in URLs, labels and file names, so they are kept plain.
+pub(crate) fn check_id(field: &str, id: &str) -> Check {
+    bytes(field, id, 1, ID_BYTES_MAX)?;
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    if plain(id.as_bytes()[0]) && id.bytes().all(|b| plain(b) || b"-_.".contains(&b)) {
+        return Ok(());
+    }
+    Err(invalid(
+        field,
+        format!("'{id}' is not a plain id"),
+        "use a-z, 0-9, '-', '_' and '.', begun by a letter or digit",
+    ))
+}
+
+/// Refuses a list that names something twice.
+pub(crate) fn check_once<T: Ord + std::fmt::Display>(
+    field: &str,
+    part: &str,
+    items: impl Iterator<Item = T>,
+) -> Check {
+    let mut seen = BTreeMap::new();
+    for (i, item) in items.enumerate() {
+        if let Some(first) = seen.get(&item) {
+            return Err(invalid(
+                format!("{field}[{i}]{part}"),
+                format!("'{item}' is named twice, first at {field}[{first}]{part}"),
+                "take one out",
+            ));
+        }
+        seen.insert(item, i);
+    }
+    Ok(())
+}
+
+fn check_language(field: &str, language: &Language) -> Check {
+    bytes(field, &language.0, 2, LANGUAGE_BYTES_MAX)
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn of(state: &'a State, changes: &'a [ConfigChange]) -> Result<Self, Reject> {
+        let workspaces = changes
+            .iter()
+            .filter(|c| matches!(c, ConfigChange::PutWorkspace(_)));
+        if workspaces.count() > 1 {
+            return Err(invalid("workspace", "is given twice", "take one out"));
+        }
+        let mut view = View {
+            state,
+            regions: BTreeMap::new(),
+            schedules: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            agents: BTreeMap::new(),
+        };
+        for change in changes {
+            let twice = match change {
+                ConfigChange::PutWorkspace(_) => None,
+                ConfigChange::PutRegion(r) => view
+                    .regions
+                    .insert(&r.id, Some(r))
+                    .map(|_| ("regions", &r.id.0)),
+                ConfigChange::PutSchedule(s) => view
+                    .schedules
+                    .insert(&s.id, Some(s))
+                    .map(|_| ("schedules", &s.id.0)),
+                ConfigChange::PutQueue(q) => view
+                    .queues
+                    .insert(&q.id, Some(q))
+                    .map(|_| ("queues", &q.id.0)),
+                ConfigChange::PutAgent(a) => view
+                    .agents
+                    .insert(&a.id, Some(a))
+                    .map(|_| ("agents", &a.id.0)),
+                ConfigChange::RemoveRegion(id) => {
+                    state
+                        .regions
+                        .get(id)
+                        .ok_or_else(|| unknown("remove_regions", "region", &id.0))?;
+                    view.regions.insert(id, None).map(|_| ("regions", &id.0))
+                }
+                ConfigChange::RemoveSchedule(id) => {
+                    state
+                        .schedules
+                        .get(id)
+                        .ok_or_else(|| unknown("remove_schedules", "schedule", &id.0))?;
+                    view.schedules
+                        .insert(id, None)
+                        .map(|_| ("schedules", &id.0))
+                }
+                ConfigChange::RemoveQueue(id) => {
+                    state
+                        .queues
+                        .get(id)
+                        .ok_or_else(|| unknown("remove_queues", "queue", &id.0))?;
+                    view.queues.insert(id, None).map(|_| ("queues", &id.0))
+                }
+                ConfigChange::RemoveAgent(id) => {
+                    state
+                        .agents
+                        .get(id)
+                        .ok_or_else(|| unknown("remove_agents", "agent", &id.0))?;
+                    view.agents.insert(id, None).map(|_| ("agents", &id.0))
+                }
+            };
+            if let Some((field, id)) = twice {
+                return Err(invalid(
+                    field,
+                    format!("'{id}' is named twice"),
+                    "take one out",
+                ));
+            }
+        }
+        Ok(view)
+    }
+
+    fn region(&self, field: &str, id: &RegionId) -> Check {
+        let known = self
+            .regions
+            .get(id)
+            .map_or_else(|| self.state.regions.contains_key(id), Option::is_some);
+        if known {
+            Ok(())
+        } else {
+            Err(unknown(field, "region", &id.0))
+        }
+    }
+    fn schedule(&self, field: &str, id: &ScheduleId) -> Check {
+        let known = self
+            .schedules
+            .get(id)
+            .map_or_else(|| self.state.schedules.contains_key(id), Option::is_some);
+        if known {
+            Ok(())
+        } else {
+            Err(unknown(field, "schedule", &id.0))
+        }
+    }
+    fn queue(&self, id: &QueueId) -> Option<&'a Queue> {
+        self.queues
+            .get(id)
+            .copied()
+            .unwrap_or_else(|| self.state.queues.get(id))
+    }
+    fn all_regions(&self) -> impl Iterator<Item = &'a Region> {
+        let kept = self
+            .state
+            .regions
+            .values()
+            .filter(|r| !self.regions.contains_key(&r.id));
+        kept.chain(self.regions.values().copied().flatten())
+    }
+    pub(crate) fn all_queues(&self) -> impl Iterator<Item = &'a Queue> {
+        let kept = self
+            .state
+            .queues
+            .values()
+            .filter(|q| !self.queues.contains_key(&q.id));
+        kept.chain(self.queues.values().copied().flatten())
+    }
+    fn all_agents(&self) -> impl Iterator<Item = &'a Agent> {
+        let kept = self
+            .state
+            .agents
+            .values()
+            .map(|a| &a.config)
+            .filter(|a| !self.agents.contains_key(&a.id));
+        kept.chain(self.agents.values().copied().flatten())
+    }
+
+    pub(crate) fn check_put(&self, change: &ConfigChange, place: usize) -> Check {
+        match change {
+            ConfigChange::PutWorkspace(workspace) => check_workspace(workspace),
+            ConfigChange::PutRegion(region) => {
+                let at = format!("regions[{place}]");
+                check_id(&format!("{at}.id"), &region.id.0)?;
+                bytes(&format!("{at}.zone"), &region.zone, 1, NAME_BYTES_MAX)?;
+                self.schedule(&format!("{at}.schedule"), &region.schedule)
+            }
+            ConfigChange::PutSchedule(schedule) => {
+                check_schedule(schedule, &format!("schedules[{place}]"))
+            }
+            ConfigChange::PutQueue(queue) => self.check_queue(queue, &format!("queues[{place}]")),
+            ConfigChange::PutAgent(agent) => self.check_agent(agent, &format!("agents[{place}]")),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_queue(&self, queue: &Queue, at: &str) -> Check {
+        check_id(&format!("{at}.id"), &queue.id.0)?;
+        if let Some(schedule) = &queue.schedule {
+            self.schedule(&format!("{at}.schedule"), schedule)?;
+        }
+        bounds(
+            &format!("{at}.steps"),
+            queue.steps.len() as u64,
+            1,
+            STEPS_MAX as u64,
+        )?;
+        for (i, step) in queue.steps.iter().enumerate() {
+            let at = format!("{at}.steps[{i}]");
+            match i.checked_sub(1).map(|before| queue.steps[before].after_ms) {
+                None if step.after_ms != 0 => {
+                    return Err(invalid(
+                        format!("{at}.after"),
+                        "the first step must hold from the start",
+                        "give 0s",
+                    ));
+                }
+                Some(before) if step.after_ms <= before => {
+                    return Err(invalid(
+                        format!("{at}.after"),
+                        "does not come after the step before",
+                        "order the steps by rising time",
+                    ));
+                }
+                _ => bounds(
+                    &format!("{at}.after"),
+                    step.after_ms.into(),
+                    0,
+                    DAY_MS.into(),
+                )?,
+            }
+            bounds(
+                &format!("{at}.skill_levels_off"),
+                step.skill_levels_off.into(),
+                0,
+                SKILL_LEVEL_MAX.into(),
+            )?;
+            for (r, region) in step.regions.iter().enumerate() {
+                self.region(&format!("{at}.regions[{r}]"), region)?;
+            }
+            check_once(&format!("{at}.regions"), "", step.regions.iter())?;
+        }
+        let ms = |name: &str, value: u32, min: u32, max: u32| {
+            bounds(
+                &format!("{at}.{name}"),
+                value.into(),
+                min.into(),
+                max.into(),
+            )
+        };
+        ms(
+            "offer_timeout",
+            queue.offer_timeout_ms,
+            OFFER_TIMEOUT_MS_MIN,
+            HOUR_MS,
+        )?;
+        ms("wrap_up", queue.wrap_up_ms, 0, HOUR_MS)?;
+        ms("wait_max", queue.wait_ms_max, WAIT_MS_MIN, DAY_MS)?;
+        // A chat put off begins anew, so what holds later than the longest wait would never hold.
+        let reached = |field: String, after: u32| {
+            if after < queue.wait_ms_max {
+                return Ok(());
+            }
+            Err(invalid(
+                field,
+                "is not before the longest wait, so it would never hold",
+                "give less than wait_max, or raise that",
+            ))
+        };
+        for (i, step) in queue.steps.iter().enumerate() {
+            reached(format!("{at}.steps[{i}].after"), step.after_ms)?;
+        }
+        if let Some(overflow) = &queue.overflow {
+            reached(format!("{at}.overflow.after"), overflow.after_ms)?;
+        }
+        ms("waiting_max", queue.waiting_max, 1, WAITING_MAX)?;
+        ms("ageing", queue.ageing_ms, 0, DAY_MS)?;
+        ms("answer_target", queue.answer_target_ms, 0, DAY_MS)?;
+        ms("sticky", queue.sticky_ms, 0, DAY_MS)?;
+        self.check_overflow(queue, at)
+    }
+
+    /// Follows the path a chat would take; it must end, and soon.
+    pub(crate) fn check_overflow(&self, queue: &Queue, at: &str) -> Check {
+        let mut path = vec![&queue.id];
+        let mut next = queue.overflow.as_ref();
+        while let Some(overflow) = next {
+            bounds(
+                &format!("{at}.overflow.after"),
+                overflow.after_ms.into(),
+                0,
+                DAY_MS.into(),
+            )?;
+            let field = format!("{at}.overflow.queue");
+            let target = self
+                .queue(&overflow.queue)
+                .ok_or_else(|| unknown(&field, "queue", &overflow.queue.0))?;
+            let told = || {
+                path.iter()
+                    .map(|q| q.0.as_str())
+                    .collect::<Vec<_>>()
+                    .join(" -> ")
+            };
+            if path.contains(&&overflow.queue) {
+                return Err(invalid(
+                    field,
+                    format!("runs in a circle: {} -> {}", told(), overflow.queue),
+                    "let the last queue overflow nowhere",
+                ));
+            }
+            if path.len() > OVERFLOW_HOPS_MAX {
+                return Err(invalid(
+                    field,
+                    format!("is too long: {}", told()),
+                    format!("use at most {OVERFLOW_HOPS_MAX} hops"),
+                ));
+            }
+            path.push(&overflow.queue);
+            next = target.overflow.as_ref();
+        }
+        Ok(())
+    }
+
+    fn check_agent(&self, agent: &Agent, at: &str) -> Check {
+        check_id(&format!("{at}.id"), &agent.id.0)?;
+        bytes(&format!("{at}.name"), &agent.name, 1, NAME_BYTES_MAX)?;
+        self.region(&format!("{at}.region"), &agent.region)?;
+        if let Some(schedule) = &agent.schedule {
+            self.schedule(&format!("{at}.schedule"), schedule)?;
+        }
+        bounds(
+            &format!("{at}.languages"),
+            agent.languages.len() as u64,
+            1,
+            AGENT_LANGUAGES_MAX as u64,
+        )?;
+        for (i, spoken) in agent.languages.iter().enumerate() {
+            check_language(&format!("{at}.languages[{i}].language"), &spoken.language)?;
+        }
+        check_once(
+            &format!("{at}.languages"),
+            ".language",
+            agent.languages.iter().map(|l| &l.language),
+        )?;
+        bounds(
+            &format!("{at}.skills"),
+            agent.skills.len() as u64,
+            0,
+            AGENT_SKILLS_MAX as u64,
+        )?;
+        for (i, skill) in agent.skills.iter().enumerate() {
+            check_id(&format!("{at}.skills[{i}].skill"), &skill.skill.0)?;
+            bounds(
+                &format!("{at}.skills[{i}].level"),
+                skill.level.into(),
+                1,
+                SKILL_LEVEL_MAX.into(),
+            )?;
+        }
+        check_once(
+            &format!("{at}.skills"),
+            ".skill",
+            agent.skills.iter().map(|s| &s.skill),
+        )?;
+        bounds(
+            &format!("{at}.queues"),
+            agent.queues.len() as u64,
+            1,
+            AGENT_QUEUES_MAX as u64,
+        )?;
+        for (i, queue) in agent.queues.iter().enumerate() {
+            self.queue(queue)
+                .ok_or_else(|| unknown(&format!("{at}.queues[{i}]"), "queue", &queue.0))?;
+        }
+        check_once(&format!("{at}.queues"), "", agent.queues.iter())?;
+        bounds(
+            &format!("{at}.capacity"),
+            agent.capacity.into(),
+            1,
+            CAPACITY_MAX.into(),
+        )
+    }
+
+    /// Nothing kept may refer to what is removed.
+    pub(crate) fn check_removals(&self) -> Check {
+        let gone = |kind: &str, id: &dyn std::fmt::Display, by: String| {
+            invalid(
+                format!("remove_{kind}s"),
+                format!("{kind} '{id}' is still used by {by}"),
+                "change or remove that first",
+            )
+        };
+        let regions: BTreeSet<_> = self
+            .regions
+            .iter()
+            .filter(|(_, put)| put.is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        let schedules: BTreeSet<_> = self
+            .schedules
+            .iter()
+            .filter(|(_, put)| put.is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        let queues: BTreeSet<_> = self
+            .queues
+            .iter()
+            .filter(|(_, put)| put.is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        if let Some(region) = self.all_regions().find(|r| schedules.contains(&r.schedule)) {
+            return Err(gone(
+                "schedule",
+                &region.schedule,
+                format!("region '{}'", region.id),
+            ));
+        }
+        for queue in self.all_queues() {
+            let by = || format!("queue '{}'", queue.id);
+            if let Some(schedule) = queue.schedule.as_ref().filter(|s| schedules.contains(s)) {
+                return Err(gone("schedule", schedule, by()));
+            }
+            if let Some(region) = queue
+                .steps
+                .iter()
+                .flat_map(|s| &s.regions)
+                .find(|r| regions.contains(r))
+            {
+                return Err(gone("region", region, by()));
+            }
+            if let Some(other) = queue
+                .overflow
+                .as_ref()
+                .filter(|o| queues.contains(&o.queue))
+            {
+                return Err(gone("queue", &other.queue, by()));
+            }
+        }
+        if !(regions.is_empty() && schedules.is_empty() && queues.is_empty()) {
+            for agent in self.all_agents() {
+                let by = || format!("agent '{}'", agent.id);
+                if regions.contains(&agent.region) {
+                    return Err(gone("region", &agent.region, by()));
+                }
+                if let Some(schedule) = agent.schedule.as_ref().filter(|s| schedules.contains(s)) {
+                    return Err(gone("schedule", schedule, by()));
+                }
+                if let Some(queue) = agent.queues.iter().find(|q| queues.contains(q)) {
+                    return Err(gone("queue", queue, by()));
+                }
+            }
+        }
+        for queue in queues {
+            let open = self.state.queue_counts(queue);
+            if open != Default::default() {
+                return Err(invalid(
+                    "remove_queues",
+                    format!("queue '{queue}' still has open chats"),
+                    "wait until they are closed or transfer them",
+                ));
+            }
+        }
+        for agent in self
+            .agents
+            .iter()
+            .filter(|(_, put)| put.is_none())
+            .map(|(id, _)| *id)
+        {
+            if self.state.load(agent) > 0 {
+                return Err(invalid(
+                    "remove_agents",
+                    format!("agent '{agent}' still has open chats"),
+                    "let the agent sign off first",
+                ));
+            }
+        }
+        bounds(
+            "regions",
+            self.all_regions().count() as u64,
+            0,
+            REGIONS_MAX as u64,
+        )
+    }
+}
+
+fn check_workspace(workspace: &Workspace) -> Check {
+    bytes("workspace.name", &workspace.name, 1, NAME_BYTES_MAX)?;
+    bounds(
+        "workspace.fallbacks",
+        workspace.fallbacks.len() as u64,
+        0,
+        FALLBACKS_MAX as u64,
+    )?;
+    for (i, (language, accept)) in workspace.fallbacks.iter().enumerate() {
+        let at = format!("workspace.fallbacks[{i}]");
+        check_language(&format!("{at}.language"), language)?;
+        bounds(
+            &format!("{at}.accept"),
+            accept.len() as u64,
+            1,
+            FALLBACK_ACCEPT_MAX as u64,
+        )?;
+        for (a, other) in accept.iter().enumerate() {
+            check_language(&format!("{at}.accept[{a}]"), other)?;
+        }
+        check_once(&format!("{at}.accept"), "", accept.iter())?;
+    }
+    check_once(
+        "workspace.fallbacks",
+        ".language",
+        workspace.fallbacks.iter().map(|(l, _)| l),
+    )
+}
+
+fn check_schedule(schedule: &Schedule, at: &str) -> Check {
+    check_id(&format!("{at}.id"), &schedule.id.0)?;
+    bounds(
+        &format!("{at}.spans"),
+        schedule.spans.len() as u64,
+        0,
+        SPANS_MAX as u64,
+    )?;
+    bytes(
+        &format!("{at}.zone_data"),
+        &schedule.zone_data,
+        0,
+        NAME_BYTES_MAX,
+    )?;
+    bounds(
+        &format!("{at}.source"),
+        schedule.source.len() as u64,
+        0,
+        SOURCE_BYTES_MAX as u64,
+    )?;
+    let mut before = Millis::MIN;
+    for (i, span) in schedule.spans.iter().enumerate() {
+        if span.start >= span.end {
+            return Err(invalid(
+                format!("{at}.spans[{i}]"),
+                "ends before it begins",
+                "give the start first",
+            ));
+        }
+        if span.start < before {
+            return Err(invalid(
+                format!("{at}.spans[{i}]"),
+                "overlaps the span before",
+                "order the spans and merge overlaps",
+            ));
+        }
+        before = span.end;
+    }
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! Where a chat may wait, how long, and what becomes of one that nobody takes: outside opening hours or after
+//! the longest wait it is put off to a stated time, and keeps its place.
+
+use crate::effect::Reject;
+use crate::explain::{Event, What};
+use crate::ids::*;
+use crate::limits::*;
+use crate::model::*;
+use crate::state::State;
+
+/// Why a chat is put off whose queue is closed.
+const CLOSED_NOW: &str = "outside opening hours";
+
+/// When a chat that cannot be served now comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Return {
+    /// At an opening or at the start of a shift.
+    At(Millis),
+    /// Somebody who could serve it is at work, but busy or away.
+    Busy,
+    /// Nobody who could serve it is known to begin.
+    Unknown,
+}
+
+impl State {
+    /// The queue itself where it is open; where it is closed, the first open one it overflows into, without
+    /// the wait that is asked in opening hours.
+    pub(crate) fn open_queue<'a>(&'a self, queue: &'a Queue) -> Option<&'a Queue> {
+        let mut at = queue;
+        for _ in 0..=OVERFLOW_HOPS_MAX {
+            if self.queue_open(at) {
+                return Some(at);
+            }
+            at = self.queues.get(&at.overflow.as_ref()?.queue)?;
+        }
+        None
+    }
+
+    /// When a closed queue opens, or one it overflows into, whichever is first.
+    fn next_opening(&self, queue: &Queue) -> Option<Millis> {
+        let mut next = None;
+        let mut at = Some(queue);
+        for _ in 0..=OVERFLOW_HOPS_MAX {
+            let Some(queue) = at else { break };
+            let schedule = queue.schedule.as_ref().and_then(|s| self.schedules.get(s));
+            let start = schedule.and_then(|s| s.next_start(self.meta.now));
+            next = [next, start].into_iter().flatten().min();
+            at = queue
+                .overflow
+                .as_ref()
+                .and_then(|o| self.queues.get(&o.queue));
+        }
+        next
+    }
+
+    /// Lets a chat wait in the queue found by [`Self::open_queue`], or puts it off where there is none.
+    pub(crate) fn line_up(&mut self, id: &ChatId, place: Option<QueueId>) {
+        let Some(queue) = place else {
+            self.edit_chat(id, |_| {});
+            return self.defer(id, CLOSED_NOW);
+        };
+        let from = self.chats[id].queue.clone();
+        let moved = (from != queue).then(|| {
+            let detail = format!("queue '{from}' is closed, goes to '{queue}'");
+            self.event(What::Overflowed, None, &detail)
+        });
+        self.edit_chat(id, |c| {
+            c.queue = queue;
+            moved.into_iter().for_each(|event| c.tell(event));
+        });
+    }
+
+    /// A chat that nobody in reach could ever carry is refused at once. Where nobody serves the queue yet,
+    /// anything may wait.
+    pub(crate) fn check_weight(&self, queue: &Queue, weight: u32) -> Result<(), Reject> {
+        let stages = self.stages(queue);
+        let reach = stages
+            .last()
+            .map(|s| s.reach.as_slice())
+            .unwrap_or_default();
+        let benches = reach.iter().filter_map(|q| self.index.queue_benches.get(q));
+        let benches = benches.flatten().map(|(_, b)| &self.index.benches[*b]);
+        let most = benches
+            .filter(|b| !b.members.is_empty())
+            .map(|b| b.key.capacity)
+            .max();
+        match most {
+            Some(most) if weight > most => Err(Reject::Invalid {
+                field: "weight".into(),
+                problem: format!("{weight} is more than any agent in reach of the queue carries"),
+                fix: format!("give 1 to {most}"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses one more chat where the queue's line is full, those put off included.
+    pub(crate) fn check_full(&self, queue: &Queue) -> Result<(), Reject> {
+        let counts = self.queue_counts(&queue.id);
+        if counts.waiting + counts.deferred < queue.waiting_max {
+            return Ok(());
+        }
+        Err(Reject::Full {
+            field: format!("queues[{}].waiting_max", queue.id),
+            limit: queue.waiting_max.into(),
+            retry_ms: queue.offer_timeout_ms,
+        })
+    }
+
+    /// The longest wait is over: whoever can take the chat now still gets it, else it is put off.
+    pub(crate) fn waited_enough(&mut self, id: &ChatId) {
+        self.settle();
+        if self.chats[id].phase == Phase::Waiting {
+            self.defer(id, "waited as long as the queue lets it");
+        }
+    }
+
+    /// What happened to a chat that nobody took, with who was weighed.
+    pub(crate) fn unserved(&self, id: &ChatId, what: What, detail: &str) -> Event {
+        Event {
+            candidates: self.weighed(id, None, &self.sun_order()),
+            ..self.event(what, None, detail)
+        }
+    }
+
+    /// Puts a chat off to the time it can be served again, or lets it expire.
+    pub(crate) fn defer(&mut self, id: &ChatId, detail: &str) {
+        let chat = &self.chats[id];
+        if self.meta.now - chat.arrived > CHAT_AGE_MS_MAX {
+            let event = self.unserved(id, What::Expired, detail);
+            self.edit_chat(id, |c| c.tell(event));
+            self.meta.totals.expired += 1;
+            return self.close(id, Closed::Expired);
+        }
+        let times = Millis::from((chat.deferrals + 1).min(DEFER_BUSY_TIMES_MAX));
+        let due = match self.due(id) {
+            Return::At(at) => at,
+            Return::Busy => self.meta.now + DEFER_BUSY_MS * times,
+            Return::Unknown => self.meta.now + DEFER_UNKNOWN_MS,
+        };
+        let event = self.unserved(id, What::Deferred, detail);
+        self.edit_chat(id, |c| {
+            c.phase = Phase::Deferred { due };
+            c.deferrals += 1;
+            c.refusals.clear();
+            c.tell(event);
+        });
+        self.meta.totals.deferrals += 1;
+    }
+
+    /// When a chat that cannot be served now comes back: at the next opening of its queue; where it is open,
+    /// at the next start of a shift of somebody who could serve it at the queue's last step.
+    fn due(&mut self, id: &ChatId) -> Return {
+        let Some(queue) = self.queues.get(&self.chats[id].queue) else {
+            return Return::Unknown;
+        };
+        let now = self.meta.now;
+        if self.open_queue(queue).is_none() {
+            let next = self.next_opening(queue);
+            return next.map_or(Return::Unknown, Return::At);
+        }
+        let Some((line, _)) = self.index.line_of(id) else {
+            return Return::Busy;
+        };
+        if let Some(known) = self.work.due.get(&line) {
+            return *known;
+        }
+        let fits = self.index.lines[line].fits.last();
+        let benches = fits.into_iter().flatten().map(|(_, b)| *b);
+        let schedules = benches.flat_map(|b| self.index.benches[b].schedules.keys());
+        let mut next = Return::Unknown;
+        for schedule in schedules {
+            let schedule = schedule.as_ref().map(|id| self.schedules.get(id));
+            let start = match schedule {
+                // Who follows no schedule may come at any time.
+                None => None,
+                Some(None) => continue,
+                Some(Some(s)) if s.contains(now) => None,
+                Some(Some(s)) => match s.next_start(now) {
+                    Some(at) => Some(at),
+                    None => continue,
+                },
+            };
+            next = match (next, start) {
+                (_, None) => Return::Busy,
+                (Return::At(before), Some(at)) => Return::At(before.min(at)),
+                (_, Some(at)) => Return::At(at),
+            };
+            if next == Return::Busy {
+                break;
+            }
+        }
+        self.work.due.insert(line, next);
+        next
+    }
+
+    /// A deferred chat comes back to the line with its arrival time; relaxation starts anew.
+    pub(crate) fn return_to_line(&mut self, id: &ChatId) {
+        let queue = self.queues.get(&self.chats[id].queue);
+        let Some(place) = queue.and_then(|q| self.open_queue(q)).map(|q| q.id.clone()) else {
+            return self.defer(id, CLOSED_NOW);
+        };
+        let event = self.event(What::Returned, None, "");
+        let now = self.meta.now;
+        self.edit_chat(id, |c| {
+            c.phase = Phase::Waiting;
+            c.since = now;
+            c.tell(event);
+        });
+        self.line_up(id, Some(place));
+    }
+
+    /// After a change of queues or schedules a chat put off may be due sooner.
+    pub(crate) fn bring_forward(&mut self) {
+        let now = self.meta.now;
+        let deferred = self.chats.values().filter_map(|c| match c.phase {
+            Phase::Deferred { due } => Some((c, due)),
+            _ => None,
+        });
+        let mut sooner = Vec::new();
+        for (chat, due) in deferred {
+            let Some(queue) = self.queues.get(&chat.queue) else {
+                continue;
+            };
+            let put_off_closed = chat.events.iter().rev().find(|e| e.what == What::Deferred);
+            let put_off_closed = put_off_closed.is_some_and(|e| e.detail == CLOSED_NOW);
+            let next = match self.open_queue(queue) {
+                Some(_) if put_off_closed => now,
+                Some(_) => continue,
+                None => match self.next_opening(queue) {
+                    Some(at) => at,
+                    None => continue,
+                },
+            };
+            if next < due {
+                sooner.push((chat.id.clone(), next));
+            }
+        }
+        for (id, due) in sooner {
+            self.edit_chat(&id, |c| c.phase = Phase::Deferred { due });
+        }
+    }
+}

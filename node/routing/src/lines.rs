@@ -1,0 +1,151 @@
+//! Lines: where chats that are alike wait, by stage, and which benches may take them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::fit::{Bench, Fit, Line, Stage};
+use crate::ids::*;
+use crate::index::{BenchId, Deadline, LineId, LineRows};
+use crate::limits::LINES_MAX;
+use crate::state::State;
+
+impl State {
+    /// Throws the lines away and derives them again with the places of all waiting chats; after a change of
+    /// what queues demand.
+    pub(crate) fn reline(&mut self) {
+        let waiting: Vec<ChatId> = self
+            .index
+            .chats
+            .iter()
+            .filter(|(_, row)| row.line.is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in &waiting {
+            self.unindex_chat(id);
+        }
+        let index = &mut self.index;
+        index.line_ids.clear();
+        index.lines.clear();
+        index.lines_free.clear();
+        index.heavy.clear();
+        for bench in &mut index.benches {
+            bench.lines.clear();
+        }
+        self.work.lines.clear();
+        for id in &waiting {
+            self.index_chat(id);
+        }
+    }
+
+    /// Puts a waiting chat in its line at the stage its waiting time has come to, with the deadlines of one
+    /// who waits.
+    pub(crate) fn join_line(
+        &mut self,
+        id: &ChatId,
+        deadlines: &mut Vec<(Millis, Deadline)>,
+    ) -> (LineId, usize, i64, Millis) {
+        let (now, chat) = (self.meta.now, &self.chats[id]);
+        let (since, arrived, order) = (chat.since, chat.arrived, self.order_of(chat));
+        let (queue, key) = (chat.queue.clone(), Line::of(chat));
+        let refused = chat.refusals.iter().filter(|(_, until)| *until > now);
+        deadlines.extend(refused.map(|(_, until)| (*until, Deadline::Refusal(id.clone()))));
+        let wait_max = self.queues.get(&queue).map_or(0, |q| q.wait_ms_max);
+        deadlines.push((
+            since + Millis::from(wait_max),
+            Deadline::WaitMax(id.clone()),
+        ));
+        let at = self.line(key);
+        let index = &mut self.index;
+        let rows = &mut index.lines[at];
+        let passed = |s: &Stage| s.after <= now - since;
+        let stage = rows.stages.iter().rposition(passed).unwrap_or(0);
+        if let Some(next) = rows.stages.get(stage + 1) {
+            deadlines.push((since + next.after, Deadline::Stage(id.clone())));
+        }
+        if rows.waiting[stage].is_empty() {
+            for (_, bench) in &rows.fits[stage] {
+                index.benches[*bench].lines.insert((at, stage));
+            }
+            if rows.key.weight > 1 {
+                index.heavy.insert((at, stage));
+            }
+        }
+        rows.waiting[stage].insert((order, id.clone()));
+        let order_of_queue = index.order.entry(queue.clone()).or_default();
+        order_of_queue.insert((order, id.clone()));
+        let arrivals = index.arrivals.entry(queue).or_default();
+        arrivals.insert((arrived, id.clone()));
+        self.work.lines.insert((at, stage));
+        (at, stage, order, arrived)
+    }
+
+    /// Takes a chat out of its line. Lines of kinds nobody waits in are let go once they are many.
+    pub(crate) fn leave_line(&mut self, line: LineId, stage: usize, key: &(i64, ChatId)) {
+        let index = &mut self.index;
+        let rows = &mut index.lines[line];
+        rows.waiting[stage].remove(key);
+        if rows.key.weight > 1 {
+            // Agents may have kept room for it.
+            let ready = |b: &&(Fit, BenchId)| !index.benches[b.1].ready.is_empty();
+            let fits = rows.fits[stage].iter().filter(ready);
+            self.work.benches.extend(fits.map(|(_, bench)| *bench));
+        }
+        if !rows.waiting[stage].is_empty() {
+            return;
+        }
+        for (_, bench) in &rows.fits[stage] {
+            index.benches[*bench].lines.remove(&(line, stage));
+        }
+        index.heavy.remove(&(line, stage));
+        if index.line_ids.len() > LINES_MAX && rows.waiting.iter().all(BTreeSet::is_empty) {
+            index.line_ids.remove(&rows.key);
+            (rows.stages, rows.fits, rows.waiting) = Default::default();
+            index.lines_free.push(line);
+        }
+    }
+
+    /// The line of a kind of chat, made with its fits when it is the first of its kind.
+    fn line(&mut self, key: Line) -> LineId {
+        if let Some(id) = self.index.line_ids.get(&key) {
+            return *id;
+        }
+        let stages = self
+            .queues
+            .get(&key.queue)
+            .map(|q| self.stages(q))
+            .unwrap_or_default();
+        let mut fits = Vec::new();
+        for stage in &stages {
+            let reach = stage
+                .reach
+                .iter()
+                .filter_map(|q| self.index.queue_benches.get(q))
+                .flatten();
+            let benches: BTreeSet<_> = reach.collect();
+            let fit = |(b, id): &(Arc<Bench>, BenchId)| Some((self.fit(&key, stage, b).ok()?, *id));
+            let mut fitting: Vec<_> = benches.into_iter().filter_map(fit).collect();
+            // Stable, so those of one fit stay ordered by what they are.
+            fitting.sort_by_key(|(fit, _)| *fit);
+            fits.push(fitting);
+        }
+        let rows = LineRows {
+            waiting: vec![BTreeSet::new(); stages.len()],
+            key: key.clone(),
+            stages,
+            fits,
+        };
+        let index = &mut self.index;
+        let id = match index.lines_free.pop() {
+            Some(id) => {
+                index.lines[id] = rows;
+                id
+            }
+            None => {
+                index.lines.push(rows);
+                index.lines.len() - 1
+            }
+        };
+        index.line_ids.insert(key, id);
+        id
+    }
+}
