@@ -21,8 +21,11 @@ use tracing::Instrument as _;
 use crate::convert::{command, entity};
 use crate::delivery::Delivery;
 use crate::env::Environment;
+use crate::leader_time::LeaderTime;
 use crate::machine::{Progress, Shared};
-use crate::raft::{Group, MemberError, Node, NodeId as Peer, PeerHandler, ProposeError, ReadError};
+use crate::raft::{
+    Group, MemberError, Node, NodeId as Peer, PeerHandler, ProposeError, ReadError, Role,
+};
 use crate::telemetry;
 
 /// Longest time a write is tried, leader changes included.
@@ -73,6 +76,7 @@ pub struct Driver {
     writes: Semaphore,
     stop: watch::Sender<bool>,
     ready: watch::Sender<bool>,
+    time: LeaderTime,
 }
 
 impl Driver {
@@ -94,6 +98,7 @@ impl Driver {
             writes: Semaphore::new(WRITES_MAX),
             stop: watch::channel(false).0,
             ready: watch::channel(false).0,
+            time: LeaderTime::default(),
         })
     }
 
@@ -133,9 +138,11 @@ impl Driver {
     pub fn new_id(&self) -> String {
         self.env.id()
     }
-    /// The environment's time.
+    /// The time this node would stamp if it leads: deadlines fall due by it.
     pub fn now(&self) -> Millis {
-        self.env.clock.now()
+        let (wall, state) = (self.env.clock.now(), self.progress.borrow().now);
+        let term = self.group.get().map_or(0, |g| g.watch().borrow().term);
+        self.time.now(term, Instant::now(), wall, state)
     }
     /// Returns when the node stops; streams end then.
     pub async fn stopped(&self) {
@@ -153,6 +160,11 @@ impl Driver {
     /// Writes in hand.
     pub fn writes_in_hand(&self) -> usize {
         WRITES_MAX - self.writes.available_permits()
+    }
+    /// Says that this node can serve nobody any more, and tells every stream to end.
+    pub fn fail(&self) {
+        self.ready.send_replace(false);
+        self.stop();
     }
     /// Tells every stream to end.
     pub fn stop(&self) {
@@ -218,13 +230,8 @@ impl Driver {
     /// # Errors
     /// [`DriveError`].
     pub async fn propose_here(&self, command: Command) -> Result<Written, DriveError> {
-        let bytes = command::encode(
-            0,
-            &self.new_id(),
-            &format!("node:{}", self.node),
-            "",
-            &command,
-        );
+        // Without a request id: it is never repeated, so nobody need remember it.
+        let bytes = command::encode(0, "", &format!("node:{}", self.node), "", &command);
         let done = self
             .propose(&bytes)
             .await
@@ -379,7 +386,11 @@ impl Driver {
             let mut status = self.group()?.watch();
             tokio::select! {
                 () = sleep_until(next) => {}
-                _ = status.wait_for(|s| s.leader.is_some() && s.leader != leader) => {}
+                changed = status.wait_for(|s| s.role == Role::Stopped || s.leader.is_some() && s.leader != leader) => {
+                    if changed.is_err() || changed.is_ok_and(|s| s.role == Role::Stopped) {
+                        return Err(DriveError::Unavailable("this node stops".into()));
+                    }
+                }
             }
             pause = (pause * 2).min(RETRY.1);
         }

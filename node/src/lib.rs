@@ -6,6 +6,7 @@ pub mod delivery;
 pub mod driver;
 pub mod env;
 pub mod language;
+pub mod leader_time;
 pub mod machine;
 pub mod metrics;
 pub mod node;

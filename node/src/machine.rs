@@ -34,6 +34,8 @@ pub struct Progress {
     pub index: u64,
     /// When the earliest deadline falls due.
     pub next_deadline: Option<i64>,
+    /// Largest time stamped so far.
+    pub now: i64,
 }
 
 impl RoutingMachine {
@@ -69,6 +71,7 @@ impl RoutingMachine {
         let now = Progress {
             index: state.meta().index,
             next_deadline: state.next_deadline(),
+            now: state.meta().now,
         };
         drop(state);
         self.progress

@@ -42,12 +42,19 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
     );
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+    let failure = tokio::select! {
+        _ = term.recv() => None,
+        _ = int.recv() => None,
+        why = node.failed() => Some(why),
+    };
+    if let Some(why) = &failure {
+        tracing::error!(why, "this node cannot go on");
     }
     tracing::info!("stopping");
     node.stop().await;
     telemetry.stop();
-    Ok(())
+    match failure {
+        None => Ok(()),
+        Some(why) => Err(anyhow!("the node stopped by itself: {why}")),
+    }
 }

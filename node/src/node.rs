@@ -19,7 +19,7 @@ use crate::env::{Connections, Environment, Network};
 use crate::machine::RoutingMachine;
 use crate::metrics;
 use crate::raft::{
-    Connector, Group, GroupConfig, Node as Member, NodeId, StartError, Timing, TimingError,
+    Connector, Group, GroupConfig, Node as Member, NodeId, Role, StartError, Timing, TimingError,
 };
 use crate::services::{admin, agent, supervisor, visitor};
 use crate::settings::Settings;
@@ -172,6 +172,17 @@ impl Node {
     /// The way in, for whoever runs the node in its own process.
     pub fn driver(&self) -> &Arc<Driver> {
         &self.driver
+    }
+
+    /// Returns, with the reason, when Raft has ended by itself: the disk failed, or a fault of this program. The
+    /// node serves nobody any more and must be stopped.
+    pub async fn failed(&self) -> String {
+        let mut status = self.group.watch();
+        let stopped = status.wait_for(|s| s.role == Role::Stopped).await;
+        let why = stopped.ok().and_then(|s| s.failure.clone());
+        // Agents and visitors go to other nodes at once.
+        self.driver.fail();
+        why.unwrap_or_else(|| "Raft has ended".to_owned())
     }
 
     /// Stops in order: streams are told to go elsewhere, leadership is handed on, Raft stops.

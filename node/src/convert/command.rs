@@ -34,9 +34,11 @@ pub fn encode(
 /// Puts the leader's time on an encoded command.
 ///
 /// # Errors
-/// The bytes are not a command.
+/// The bytes are not a command this version knows in full. What is committed must be applied by every node,
+/// so nothing else may be proposed.
 pub fn stamp(bytes: &[u8], at: Millis) -> Result<Vec<u8>, Corrupt> {
     let mut stamped = message(bytes)?;
+    read(stamped.command.clone().ok_or(Corrupt::Missing("command"))?)?;
     stamped.at = at;
     Ok(stamped.encode_to_vec())
 }
