@@ -26,6 +26,7 @@ use crate::machine::{Progress, Shared};
 use crate::raft::{
     Group, MemberError, Node, NodeId as Peer, PeerHandler, ProposeError, ReadError, Role,
 };
+use crate::sessions::Sessions;
 use crate::telemetry;
 
 /// Longest time a write is tried, leader changes included.
@@ -77,6 +78,7 @@ pub struct Driver {
     stop: watch::Sender<bool>,
     ready: watch::Sender<bool>,
     time: LeaderTime,
+    sessions: Arc<Sessions>,
 }
 
 impl Driver {
@@ -99,6 +101,7 @@ impl Driver {
             stop: watch::channel(false).0,
             ready: watch::channel(false).0,
             time: LeaderTime::default(),
+            sessions: Arc::default(),
         })
     }
 
@@ -129,6 +132,10 @@ impl Driver {
     /// Who watches what on this node.
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
+    }
+    /// Agents' sessions with a stream on this node.
+    pub fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
     }
     /// How far the state has come.
     pub fn progress(&self) -> watch::Receiver<Progress> {
@@ -161,10 +168,19 @@ impl Driver {
     pub fn writes_in_hand(&self) -> usize {
         WRITES_MAX - self.writes.available_permits()
     }
-    /// Says that this node can serve nobody any more, and tells every stream to end.
-    pub fn fail(&self) {
+    /// Says that this node takes no agents now; their streams end, visitors stay.
+    pub fn cut_off(&self) {
         self.ready.send_replace(false);
-        self.stop();
+    }
+    /// Returns when this node takes no agents any more; their streams end then.
+    pub async fn agents_must_go(&self) {
+        let mut ready = self.ready.subscribe();
+        drop(ready.wait_for(|ready| !*ready).await);
+    }
+    /// Returns when no write is in hand any more.
+    pub async fn idle(&self) {
+        // Closed never happens: nobody closes it.
+        drop(self.writes.acquire_many(WRITES_MAX as u32).await);
     }
     /// Tells every stream to end.
     pub fn stop(&self) {
@@ -175,7 +191,7 @@ impl Driver {
     /// under the caller's request id, which the replicated state recognises.
     ///
     /// # Errors
-    /// [`DriveError`].
+    /// [`DriveError`]; nothing oversized is proposed.
     pub async fn write(
         &self,
         request_id: String,
@@ -196,6 +212,7 @@ impl Driver {
         actor: &str,
         command: &Command,
     ) -> Result<Written, DriveError> {
+        command.check().map_err(DriveError::Rejected)?;
         let _permit = self.writes.try_acquire().map_err(|_| DriveError::Busy)?;
         // The entry carries the context of this span, so that every replica's part of the work joins it.
         let traceparent = telemetry::traceparent(&tracing::Span::current());
@@ -292,14 +309,7 @@ impl Driver {
                     return self.take(handed).await;
                 }
                 let group = self.group().map_err(later)?;
-                let to = group
-                    .status()
-                    .members
-                    .get(&leader)
-                    .map(|m| (leader, m.node.clone()));
-                let to = to.ok_or_else(|| {
-                    Missed::Later(format!("node {leader} leads but is no member known here"))
-                })?;
+                let to = self.member(leader)?;
                 let bytes = peer::Handed {
                     request: Some(handed),
                 }
@@ -315,31 +325,47 @@ impl Driver {
         .await
     }
 
+    /// Whether whoever leads, as far as this node knows, confirms at once that a majority follows it.
+    pub async fn confirm_leader(&self) -> bool {
+        let Ok(group) = self.group() else {
+            return false;
+        };
+        let leader = group.watch().borrow().leader;
+        match leader {
+            Some(leader) => self.read_index(leader).await.is_ok(),
+            None => false,
+        }
+    }
+
+    async fn read_index(&self, leader: Peer) -> Result<u64, Missed> {
+        let group = self.group().map_err(later)?;
+        if leader == self.node {
+            return Ok(group.read_index().await?);
+        }
+        let to = self.member(leader)?;
+        let index = group.remote_read_index(&to).await;
+        index.map_err(|status| Missed::from_status(&status))
+    }
+
+    fn member(&self, id: Peer) -> Result<(Peer, Node), Missed> {
+        let group = self.group().map_err(later)?;
+        let known = group
+            .watch()
+            .borrow()
+            .members
+            .get(&id)
+            .map(|m| m.node.clone());
+        known
+            .map(|node| (id, node))
+            .ok_or_else(|| Missed::Later(format!("node {id} leads but is no member known here")))
+    }
+
     /// Waits until this replica holds every write answered before the call.
     ///
     /// # Errors
     /// [`DriveError::Unavailable`] when no leader confirms in time.
     pub async fn fresh(&self) -> Result<(), DriveError> {
-        let index = self
-            .until_leader(|leader| async move {
-                let group = self.group().map_err(later)?;
-                if leader == self.node {
-                    return Ok(group.read_index().await?);
-                }
-                let to = group
-                    .status()
-                    .members
-                    .get(&leader)
-                    .map(|m| (leader, m.node.clone()));
-                let to = to.ok_or_else(|| {
-                    Missed::Later(format!("node {leader} leads but is no member known here"))
-                })?;
-                group
-                    .remote_read_index(&to)
-                    .await
-                    .map_err(|status| Missed::from_status(&status))
-            })
-            .await?;
+        let index = self.until_leader(|leader| self.read_index(leader)).await?;
         let group = self.group()?;
         tokio::time::timeout(WRITE_TIMEOUT, group.wait_applied(index))
             .await
@@ -359,7 +385,7 @@ impl Driver {
         loop {
             let leader = match hint.take() {
                 Some(leader) => Some(leader),
-                None => self.group()?.status().leader,
+                None => self.group()?.watch().borrow().leader,
             };
             if let Some(leader) = leader {
                 match timeout_at(until, attempt(leader)).await {
@@ -373,9 +399,13 @@ impl Driver {
                         }
                     }
                     Ok(Err(Missed::Later(text))) => why = text,
+                    Ok(Err(Missed::Busy)) => return Err(DriveError::Busy),
                     Ok(Err(Missed::Never(text))) => return Err(DriveError::Refused(text)),
                     Ok(Err(Missed::Fault(text))) => return Err(DriveError::Internal(text)),
-                    Err(_) => return Err(DriveError::Unavailable(why)),
+                    Err(_) => {
+                        let why = format!("node {leader} leads and did not answer in time");
+                        return Err(DriveError::Unavailable(why));
+                    }
                 }
             }
             let next = Instant::now() + pause;
@@ -430,6 +460,8 @@ enum Missed {
     Elsewhere(Option<Peer>),
     /// Worth another try.
     Later(String),
+    /// The leader has too much in hand; the caller is to wait, not this node.
+    Busy,
     /// Refused; asking again would not help.
     Never(String),
     /// Something is broken.
@@ -448,9 +480,8 @@ impl From<ProposeError> for Missed {
                 Self::Elsewhere(leader.map(|(id, _)| id))
             }
             ProposeError::TooLarge { .. } => Self::Never(error.to_string()),
-            ProposeError::Busy { .. } | ProposeError::NoQuorum | ProposeError::Stopped(_) => {
-                Self::Later(error.to_string())
-            }
+            ProposeError::Busy { .. } => Self::Busy,
+            ProposeError::NoQuorum | ProposeError::Stopped(_) => Self::Later(error.to_string()),
         }
     }
 }
@@ -487,9 +518,14 @@ impl Missed {
                     .and_then(|v| v.to_str().ok()?.parse().ok());
                 Self::Elsewhere(leader)
             }
-            tonic::Code::Internal
-            | tonic::Code::InvalidArgument
-            | tonic::Code::PermissionDenied => Self::Fault(status.message().to_owned()),
+            tonic::Code::ResourceExhausted => Self::Busy,
+            tonic::Code::InvalidArgument | tonic::Code::PermissionDenied => {
+                Self::Fault(status.message().to_owned())
+            }
+            // A connection that breaks is told as an internal error too; only what a node marks is one.
+            tonic::Code::Internal if status.metadata().get(FAULT).is_some() => {
+                Self::Fault(status.message().to_owned())
+            }
             _ => Self::Later(status.message().to_owned()),
         }
     }
@@ -499,6 +535,8 @@ impl Missed {
 const LEADER: &str = "meridian-leader";
 /// Metadata that marks a refusal for good.
 const REFUSED: &str = "meridian-refused";
+/// Metadata that marks a fault of the node that answered.
+const FAULT: &str = "meridian-fault";
 
 /// Answers the peers' calls that are not Raft's own. One hop: what is forwarded here is proposed here or not
 /// at all.
@@ -524,6 +562,12 @@ impl PeerHandler for Forwarded {
     }
 }
 
+fn marked(mut status: Status, mark: &'static str) -> Status {
+    let one = tonic::metadata::MetadataValue::from_static("1");
+    status.metadata_mut().insert(mark, one);
+    status
+}
+
 fn status(missed: Missed) -> Status {
     match missed {
         Missed::Elsewhere(leader) => {
@@ -534,13 +578,8 @@ fn status(missed: Missed) -> Status {
             status
         }
         Missed::Later(text) => Status::unavailable(text),
-        Missed::Never(text) => {
-            let mut status = Status::failed_precondition(text);
-            status
-                .metadata_mut()
-                .insert(REFUSED, tonic::metadata::MetadataValue::from_static("1"));
-            status
-        }
-        Missed::Fault(text) => Status::internal(text),
+        Missed::Busy => Status::resource_exhausted("the leader has too many writes in hand"),
+        Missed::Never(text) => marked(Status::failed_precondition(text), REFUSED),
+        Missed::Fault(text) => marked(Status::internal(text), FAULT),
     }
 }

@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod node;
 pub mod raft;
 pub mod services;
+pub mod sessions;
 pub mod settings;
 pub mod storage;
 pub mod telemetry;

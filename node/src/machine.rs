@@ -25,6 +25,7 @@ pub struct RoutingMachine {
     hashes: HashMap<Vec<u8>, u64>,
     hash: u64,
     pending: Vec<Effect>,
+    check_invariants: bool,
 }
 
 /// How far the state has come.
@@ -39,8 +40,11 @@ pub struct Progress {
 }
 
 impl RoutingMachine {
-    /// An empty state; [`Machine::restore`] fills it.
-    pub fn new(delivery: Arc<Delivery>) -> (Self, Shared, watch::Receiver<Progress>) {
+    /// An empty state; [`Machine::restore`] fills it. `check_invariants` checks all of them after every command.
+    pub fn new(
+        delivery: Arc<Delivery>,
+        check_invariants: bool,
+    ) -> (Self, Shared, watch::Receiver<Progress>) {
         let shared = Shared::default();
         let (progress, seen) = watch::channel(Progress::default());
         let machine = Self {
@@ -50,6 +54,7 @@ impl RoutingMachine {
             hashes: HashMap::new(),
             hash: 0,
             pending: Vec::new(),
+            check_invariants,
         };
         (machine, shared, seen)
     }
@@ -105,6 +110,12 @@ impl Machine for RoutingMachine {
         let _entered = span.enter();
         let mut state = self.shared.write();
         let outcome = state.apply(&stamped);
+        if self.check_invariants
+            && let Err(broken) = meridian_routing::invariants::check(&state)
+        {
+            tracing::error!(index, command = ?stamped.command, broken, "an invariant is broken; this node must not go on");
+            std::process::abort();
+        }
         let writes: Vec<_> = outcome
             .dirty
             .iter()

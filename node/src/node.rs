@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use meridian_proto::livechat::v1::admin_service_server::AdminServiceServer;
 use meridian_proto::livechat::v1::agent_service_server::AgentServiceServer;
@@ -19,14 +20,20 @@ use crate::env::{Connections, Environment, Network};
 use crate::machine::RoutingMachine;
 use crate::metrics;
 use crate::raft::{
-    Connector, Group, GroupConfig, Node as Member, NodeId, Role, StartError, Timing, TimingError,
+    Connector, Group, GroupConfig, Member as Peer, Node as Member, NodeId, Role, StartError,
+    Timing, TimingError,
 };
 use crate::services::{admin, agent, supervisor, visitor};
+use crate::sessions;
 use crate::settings::Settings;
 use crate::timers;
 
 /// Streams one connection of a client may carry.
 const STREAMS_MAX: u32 = 10_000;
+/// A node is not declared lost sooner than this: a busy machine may be silent for a second or two.
+const SILENCE_FLOOR: Duration = Duration::from_secs(3);
+/// How long a node that stops waits for its agents' sessions and its writes to be brought to an end.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Largest message of a client: a configuration of a whole organisation.
 const CLIENT_BYTES_MAX: usize = 32 << 20;
 
@@ -110,7 +117,8 @@ impl Node {
         };
 
         let delivery = Arc::new(Delivery::default());
-        let (machine, shared, progress) = RoutingMachine::new(delivery.clone());
+        let (machine, shared, progress) =
+            RoutingMachine::new(delivery.clone(), settings.check_invariants);
         let driver = Driver::new(settings.node_id, env, shared, progress, delivery);
         let mut config = GroupConfig::new(
             settings.data.clone(),
@@ -131,13 +139,9 @@ impl Node {
         let peer_server = Server::builder()
             .http2_keepalive_interval(Some(timing.election_min()))
             .add_service(group.peer_service(Arc::new(Forwarded(driver.clone()))));
-        let stop = driver.clone();
+        // It goes on until it is aborted, after Raft has stopped: peers' writes in hand are finished first.
         tasks.push(tokio::spawn(async move {
-            let stopped = async move { stop.stopped().await };
-            if let Err(e) = peer_server
-                .serve_with_incoming_shutdown(peers, stopped)
-                .await
-            {
+            if let Err(e) = peer_server.serve_with_incoming(peers).await {
                 tracing::error!(error = %e, "the peer server failed");
             }
         }));
@@ -152,11 +156,14 @@ impl Node {
         }
         tasks.push(tokio::spawn(timers::ticks(driver.clone())));
         // Two elections' worth of silence: a leader that merely hears late does not empty a region.
-        tasks.push(tokio::spawn(timers::lost_nodes(
-            driver.clone(),
-            timing.election_max() * 2,
-        )));
+        let silence = (timing.election_max() * 2).max(SILENCE_FLOOR);
+        tasks.push(tokio::spawn(timers::lost_nodes(driver.clone(), silence)));
         tasks.push(tokio::spawn(timers::schedules(driver.clone())));
+        tasks.push(tokio::spawn(sessions::lose_orphans(driver.clone())));
+        tasks.push(tokio::spawn(sessions::keep_contact(
+            driver.clone(),
+            silence,
+        )));
         tasks.push(tokio::spawn(begin(driver.clone())));
         tracing::info!(node = settings.node_id, region = %settings.region, listen = %client_address, peers = %peer_address, failover_ms_max = timing.failover_bound().as_millis() as u64, "node started");
         Ok(Self {
@@ -181,17 +188,21 @@ impl Node {
         let stopped = status.wait_for(|s| s.role == Role::Stopped).await;
         let why = stopped.ok().and_then(|s| s.failure.clone());
         // Agents and visitors go to other nodes at once.
-        self.driver.fail();
+        self.driver.cut_off();
+        self.driver.stop();
         why.unwrap_or_else(|| "Raft has ended".to_owned())
     }
 
-    /// Stops in order: streams are told to go elsewhere, leadership is handed on, Raft stops.
+    /// Stops in order: no new agents are let in, leadership is handed on, agents are sent to other nodes and
+    /// their sessions recorded as lost, writes in hand are finished, then Raft and the servers stop.
     pub async fn stop(self) {
+        self.driver.cut_off();
         let status = self.group.status();
+        let heard = |m: &Peer| m.heard.is_some_and(|h| h < SILENCE_FLOOR);
         let heir = status
             .members
             .iter()
-            .filter(|(id, m)| **id != status.node_id && m.voter)
+            .filter(|(id, m)| **id != status.node_id && m.voter && heard(m))
             .max_by_key(|(_, m)| m.matched);
         if status.leader == Some(status.node_id)
             && let Some((heir, _)) = heir
@@ -200,6 +211,15 @@ impl Node {
             tracing::warn!(error = %e, "leadership was not handed on");
         }
         self.driver.stop();
+        let mut sessions = self.driver.sessions().count();
+        let ended = async {
+            // Its sender lives as long as the driver.
+            let _ = sessions.wait_for(|n| *n == 0).await;
+            self.driver.idle().await;
+        };
+        if tokio::time::timeout(STOP_WITHIN, ended).await.is_err() {
+            tracing::warn!("sessions or writes in hand were cut off; other nodes find them");
+        }
         self.group.shutdown().await;
         for task in self.tasks {
             // A stream of a client that does not read may keep its server for long; it is cut.

@@ -44,6 +44,9 @@ pub struct Settings {
     /// OTLP collector for traces and metrics, such as http://127.0.0.1:4317; left out = none.
     #[arg(long, env = "MERIDIAN_OTLP", default_value = "")]
     pub otlp: String,
+    /// Check every invariant after every command and stop at the first broken one; slow, for tests.
+    #[arg(long, env = "MERIDIAN_CHECK_INVARIANTS", hide = true)]
+    pub check_invariants: bool,
     /// Write logs as one JSON object a line.
     #[arg(long, env = "MERIDIAN_LOG_JSON")]
     pub log_json: bool,

@@ -1,14 +1,16 @@
-//! Three real node processes under load, any one of them killed with SIGKILL at a random moment, twenty times:
-//! no acknowledged command is lost, no chat has two owners, and all replicas end with the same state.
+//! Three real node processes under load, any one of them killed with SIGKILL at a random moment, twenty times.
+//! Every node checks every invariant after every command. At the end nothing acknowledged is lost, nothing
+//! was done that nobody asked for, no chat had two owners, and all replicas have the same state.
 
-use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+#[allow(dead_code)] // each test uses its part
+mod cluster;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use cluster::{Process, persist, start, until};
 use meridian_node::env::{Random as _, SeededRandom};
 use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
 use meridian_proto::livechat::v1::agent_message::Action;
@@ -17,145 +19,17 @@ use meridian_proto::livechat::v1::server_message::Event;
 use meridian_proto::livechat::v1::supervisor_service_client::SupervisorServiceClient;
 use meridian_proto::livechat::v1::visitor_service_client::VisitorServiceClient;
 use meridian_proto::livechat::v1::*;
-use tokio::sync::{Mutex, mpsc};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Code;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 const KILLS: u64 = 20;
 const AGENTS: u64 = 12;
 const CAPACITY: u32 = 3;
 const VISITORS: u64 = 8;
-
-struct Process {
-    id: u64,
-    arguments: Vec<String>,
-    log: PathBuf,
-    child: Child,
-    channel: Channel,
-}
-
-impl Process {
-    fn spawn(arguments: &[String], log: &Path) -> Child {
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .expect("log file");
-        Command::new(env!("CARGO_BIN_EXE_meridian-node"))
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the node starts")
-    }
-
-    fn kill(&mut self) {
-        self.child
-            .kill()
-            .and_then(|()| self.child.wait())
-            .expect("SIGKILL");
-    }
-
-    fn restart(&mut self) {
-        self.child = Self::spawn(&self.arguments, &self.log);
-    }
-
-    async fn status(&self) -> Option<ClusterStatusResponse> {
-        let mut admin = AdminServiceClient::new(self.channel.clone());
-        let asked = timeout(
-            Duration::from_secs(2),
-            admin.cluster_status(ClusterStatusRequest {}),
-        )
-        .await;
-        Some(asked.ok()?.ok()?.into_inner())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may be dead already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_ports(count: usize) -> Vec<SocketAddr> {
-    let held: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"))
-        .collect();
-    held.iter()
-        .map(|l| l.local_addr().expect("its address"))
-        .collect()
-}
-
-async fn start(dir: &Path) -> Vec<Process> {
-    let ports = free_ports(6);
-    let mut nodes = Vec::new();
-    for id in 1..=3_u64 {
-        let at = id as usize - 1;
-        let data = dir.join(id.to_string());
-        let pairs = [
-            ("--node-id", id.to_string()),
-            ("--region", format!("r{id}")),
-            ("--data", data.display().to_string()),
-            ("--listen", ports[at].to_string()),
-            ("--peer-listen", ports[at + 3].to_string()),
-            // Small, so that restarts also meet snapshots and a purged log.
-            ("--snapshot-every", "300".to_owned()),
-        ];
-        let arguments: Vec<String> = pairs
-            .into_iter()
-            .flat_map(|(flag, value)| [flag.to_owned(), value])
-            .collect();
-        let log = dir.join(format!("{id}.log"));
-        let child = Process::spawn(&arguments, &log);
-        let endpoint = Endpoint::from_shared(format!("http://{}", ports[at])).expect("an address");
-        let channel = endpoint
-            .connect_timeout(Duration::from_millis(500))
-            .connect_lazy();
-        nodes.push(Process {
-            id,
-            arguments,
-            log,
-            child,
-            channel,
-        });
-    }
-    let members: Vec<Member> = (0..3)
-        .map(|at| Member {
-            node_id: at as u64 + 1,
-            region_id: format!("r{}", at + 1),
-            peer_address: ports[at + 3].to_string(),
-            ..Default::default()
-        })
-        .collect();
-    until("the cluster forms", async || {
-        let mut admin = AdminServiceClient::new(nodes[0].channel.clone());
-        admin
-            .initialize_cluster(InitializeClusterRequest {
-                members: members.clone(),
-            })
-            .await
-            .is_ok()
-    })
-    .await;
-    nodes
-}
-
-async fn until(what: &str, ask: impl AsyncFn() -> bool) {
-    let asked = async {
-        while !ask().await {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(Duration::from_secs(60), asked)
-        .await
-        .unwrap_or_else(|_| panic!("waited a minute in vain: {what}"));
-}
 
 fn world() -> Configuration {
     let day = Schedule {
@@ -163,7 +37,7 @@ fn world() -> Configuration {
         zone: "Etc/UTC".into(),
         spans: vec![UtcSpan {
             from_ms: 0,
-            to_ms: 1 << 50,
+            to_ms: 1 << 47,
         }],
         ..Default::default()
     };
@@ -201,35 +75,46 @@ fn world() -> Configuration {
     }
 }
 
-/// Calls until some node answers, with the same request id throughout.
-async fn persist<T>(
-    nodes: &[Channel],
-    first: usize,
-    ask: impl AsyncFn(Channel) -> Result<T, tonic::Status>,
-) -> Result<T, tonic::Status> {
-    for way in nodes.iter().cycle().skip(first) {
-        match timeout(Duration::from_secs(20), ask(way.clone())).await {
-            Ok(Err(s))
-                if matches!(
-                    s.code(),
-                    Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded
-                ) => {}
-            Ok(answer) => return answer,
-            Err(_) => {}
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    unreachable!("the ways never end")
+/// One thing a client was told is done.
+#[derive(Clone, Debug)]
+struct Told {
+    /// As the chat's story names it.
+    what: &'static str,
+    /// By whom; empty for a visitor.
+    agent: String,
+    /// At this log index at the latest: a repeat is told a later one.
+    by_index: u64,
 }
 
-/// What was acknowledged.
+/// Everything that was acknowledged, by chat.
 #[derive(Default)]
-struct Acknowledged {
-    chats: Mutex<Vec<String>>,
-    ended: AtomicU64,
+struct Acknowledged(Mutex<BTreeMap<String, Vec<Told>>>);
+
+impl Acknowledged {
+    fn started(&self, chat: &str) {
+        self.0.lock().entry(chat.to_owned()).or_default();
+    }
+    fn told(&self, chat: &str, what: &'static str, agent: &str, by_index: u64) {
+        self.0
+            .lock()
+            .entry(chat.to_owned())
+            .or_default()
+            .push(Told {
+                what,
+                agent: agent.to_owned(),
+                by_index,
+            });
+    }
+    fn chats(&self) -> usize {
+        self.0.lock().len()
+    }
+    fn count(&self, what: &str) -> usize {
+        let all = self.0.lock();
+        all.values().flatten().filter(|t| t.what == what).count()
+    }
 }
 
-/// Starts chats one after the other; every third visitor leaves at once.
+/// Starts chats one after the other; every third visitor leaves at once, every fourth rates the chat.
 async fn visitor(
     number: u64,
     nodes: Vec<Channel>,
@@ -256,26 +141,44 @@ async fn visitor(
             VisitorServiceClient::new(way).start_chat(ask.clone()).await
         })
         .await;
-        let chat = chat
-            .expect("a chat is taken in")
-            .into_inner()
-            .chat
-            .expect("and named");
+        let chat = chat.expect("a chat is taken in").into_inner();
+        let id = chat.chat.expect("and named").chat_id;
+        acked.started(&id);
         if n % 3 == 2 {
             let leave = LeaveChatRequest {
-                request_id: format!("l{number}-{n}"),
-                chat_id: chat.chat_id.clone(),
+                request_id: "leave".into(),
+                chat_id: id.clone(),
             };
-            persist(&nodes, from, async |way| {
+            let left = persist(&nodes, from, async |way| {
                 VisitorServiceClient::new(way)
                     .leave_chat(leave.clone())
                     .await
             })
-            .await
-            .expect("leaving an accepted chat");
+            .await;
+            let left = left.expect("leaving an accepted chat").into_inner();
+            acked.told(&id, "left", "", left.chat.map_or(0, |c| c.log_index));
+        } else if n % 4 == 0 {
+            rate(&nodes, from, &id, &acked).await;
         }
-        acked.chats.lock().await.push(chat.chat_id);
         sleep(Duration::from_millis(30)).await;
+    }
+}
+
+/// Rates a chat if it has been answered and ended by now.
+async fn rate(nodes: &[Channel], from: usize, id: &str, acked: &Acknowledged) {
+    sleep(Duration::from_millis(300)).await;
+    let rate = RateChatRequest {
+        request_id: "rate".into(),
+        chat_id: id.to_owned(),
+        stars: 4,
+        comment: "thanks".into(),
+    };
+    let rated = persist(nodes, from, async |way| {
+        VisitorServiceClient::new(way).rate_chat(rate.clone()).await
+    })
+    .await;
+    if rated.is_ok() {
+        acked.told(id, "rated", "", u64::MAX);
     }
 }
 
@@ -299,82 +202,109 @@ async fn work(
     stop: &AtomicBool,
     acked: &Acknowledged,
 ) -> Option<()> {
+    let name = format!("a{number}");
     let (send, receive) = mpsc::channel(64);
+    // What each message that awaits its reply would do to which chat.
+    let mut asked: BTreeMap<String, (&'static str, String)> = BTreeMap::new();
     let mut sent = 0;
-    let mut message = |action| {
+    let mut message = |what: &'static str, chat: &str, action| {
         sent += 1;
+        let request_id = if what == "hello" {
+            format!("hello-{turn}")
+        } else {
+            sent.to_string()
+        };
+        asked.insert(request_id.clone(), (what, chat.to_owned()));
         AgentMessage {
-            request_id: format!("t{turn}-{sent}"),
+            request_id,
             action: Some(action),
         }
     };
     let hello = Hello {
-        agent_id: format!("a{number}"),
+        agent_id: name.clone(),
         resume_epoch: *epoch,
         grace_ms: 3_000,
     };
-    send.send(message(Action::Hello(hello))).await.ok()?;
+    let hello = message("hello", "", Action::Hello(hello));
+    send.send(hello).await.ok()?;
     let opened = timeout(
         Duration::from_secs(20),
         AgentServiceClient::new(way.clone()).work(ReceiverStream::new(receive)),
     )
     .await;
     let mut events = opened.ok()?.ok()?.into_inner();
+    let mut replies = Vec::new();
     loop {
         let event = match timeout(Duration::from_millis(500), events.message()).await {
-            Err(_) if stop.load(Ordering::Relaxed) => return None,
+            Err(_) if stop.load(Ordering::Relaxed) => break,
             Err(_) => continue,
-            Ok(event) => event.ok()??.event?,
+            Ok(event) => match event {
+                Ok(Some(event)) => event.event?,
+                Ok(None) | Err(_) => break,
+            },
         };
-        match event {
+        let next = match event {
             Event::Welcome(welcome) => {
                 *epoch = welcome.epoch;
-                send.send(message(Action::SetPresence(SetPresence {
+                let ready = SetPresence {
                     presence: Presence::Available.into(),
                     ..Default::default()
-                })))
-                .await
-                .ok()?;
+                };
+                let mut next = vec![message("present", "", Action::SetPresence(ready))];
                 for chat in welcome.chats {
-                    send.send(message(Action::EndChat(EndChat {
-                        chat_id: chat.chat_id,
-                    })))
-                    .await
-                    .ok()?;
+                    next.push(end(&mut message, chat.chat_id));
                 }
+                next
             }
             Event::Offer(offer) => {
                 let chat_id = offer.chat?.chat_id;
-                send.send(message(Action::AcceptOffer(AcceptOffer {
-                    chat_id,
+                let accept = AcceptOffer {
+                    chat_id: chat_id.clone(),
                     assignment: offer.assignment,
-                })))
-                .await
-                .ok()?;
+                };
+                vec![message("accepted", &chat_id, Action::AcceptOffer(accept))]
             }
             Event::Chat(chat)
-                if chat.phase == i32::from(ChatPhase::Active)
-                    && chat.agent_id == format!("a{number}") =>
+                if chat.phase == i32::from(ChatPhase::Active) && chat.agent_id == name =>
             {
-                send.send(message(Action::EndChat(EndChat {
-                    chat_id: chat.chat_id,
-                })))
-                .await
-                .ok()?;
+                vec![end(&mut message, chat.chat_id)]
             }
-            Event::Chat(chat) if chat.phase == i32::from(ChatPhase::Closed) => {
-                let _ = acked.ended.fetch_add(1, Ordering::Relaxed);
+            Event::State(state) => {
+                assert!(
+                    state.load <= state.capacity,
+                    "agent {name} carries {} of {}",
+                    state.load,
+                    state.capacity
+                );
+                vec![]
             }
-            Event::State(state) => assert!(
-                state.load <= state.capacity,
-                "agent a{number} carries {} of {}",
-                state.load,
-                state.capacity
-            ),
-            Event::Fenced(_) => return None,
-            _ => {}
+            Event::Reply(reply) => {
+                replies.push(reply);
+                vec![]
+            }
+            Event::Fenced(_) => break,
+            _ => vec![],
+        };
+        for message in next {
+            if send.send(message).await.is_err() {
+                break;
+            }
         }
     }
+    for reply in replies.into_iter().filter(|r| r.code == 0) {
+        if let Some((what @ ("accepted" | "ended"), chat)) = asked.get(&reply.request_id) {
+            acked.told(chat, what, &name, reply.log_index);
+        }
+    }
+    None
+}
+
+fn end(
+    message: &mut impl FnMut(&'static str, &str, Action) -> AgentMessage,
+    chat_id: String,
+) -> AgentMessage {
+    let chat = chat_id.clone();
+    message("ended", &chat, Action::EndChat(EndChat { chat_id }))
 }
 
 #[tokio::test]
@@ -425,22 +355,26 @@ async fn kill_twenty_times() {
     for kill in 0..KILLS {
         sleep(Duration::from_millis(200 + random.next() % 800)).await;
         let victim = (random.next() % 3) as usize;
-        let before = acked.chats.lock().await.len();
+        let before = acked.chats();
         nodes[victim].kill();
         // The two that are left go on alone.
         until(
             &format!("commits after kill {kill} of node {}", nodes[victim].id),
-            async || acked.chats.lock().await.len() > before + 3,
+            async || acked.chats() > before + 3,
         )
         .await;
         nodes[victim].restart();
+        // Back to carry load before the next kill, or a majority might be catching up.
         until(
             &format!("node {} is back after kill {kill}", nodes[victim].id),
             async || {
-                nodes[victim]
-                    .status()
-                    .await
-                    .is_some_and(|s| s.leader_id != 0)
+                let (back, other) = (
+                    nodes[victim].status().await,
+                    nodes[(victim + 1) % 3].status().await,
+                );
+                back.zip(other).is_some_and(|(back, other)| {
+                    back.leader_id != 0 && back.applied_index + 50 >= other.applied_index
+                })
             },
         )
         .await;
@@ -453,44 +387,93 @@ async fn kill_twenty_times() {
     while let Some(ended) = agents.join_next().await {
         ended.expect("no agent carries more than the capacity");
     }
-
-    let chats = acked.chats.lock().await.clone();
-    eprintln!(
-        "{} chats acknowledged, {} ended by agents",
-        chats.len(),
-        acked.ended.load(Ordering::Relaxed)
-    );
-    assert!(
-        chats.len() as u64 > KILLS * 4 && acked.ended.load(Ordering::Relaxed) > 20,
-        "there was load"
-    );
-    let distinct: std::collections::BTreeSet<_> = chats.iter().collect();
-    assert_eq!(
-        distinct.len(),
-        chats.len(),
-        "a retry never starts a second chat"
-    );
-    for node in &nodes {
-        let mut supervisor = SupervisorServiceClient::new(node.channel.clone());
-        for id in &chats {
-            let ask = ExplainChatRequest {
-                consistency: Consistency::Linearizable.into(),
-                chat_id: id.clone(),
-            };
-            let told = persist(std::slice::from_ref(&node.channel), 0, async |_| {
-                supervisor.clone().explain_chat(ask.clone()).await
-            })
-            .await;
-            let told = told
-                .unwrap_or_else(|e| panic!("node {} lost chat {id}: {e}", node.id))
-                .into_inner();
-            one_owner_at_a_time(id, &told.events);
-        }
-        let _ = &mut supervisor;
+    for node in &mut nodes {
+        node.assert_alive();
     }
+    eprintln!(
+        "acknowledged: {} chats, {} accepted, {} ended, {} left, {} rated",
+        acked.chats(),
+        acked.count("accepted"),
+        acked.count("ended"),
+        acked.count("left"),
+        acked.count("rated")
+    );
+    for what in ["accepted", "ended", "left", "rated"] {
+        assert!(acked.count(what) > 10, "there was load: {what}");
+    }
+    for node in &nodes {
+        nothing_lost(node, &acked).await;
+    }
+    same_state(&nodes).await;
+    for node in &mut nodes {
+        node.assert_alive();
+    }
+}
+
+/// Everything acknowledged stands in the stories this node tells, and no chat is there that nobody asked for.
+async fn nothing_lost(node: &Process, acked: &Acknowledged) {
+    let way = std::slice::from_ref(&node.channel);
+    let mut known = BTreeSet::new();
+    let mut page_token = String::new();
+    loop {
+        let ask = ListChatsRequest {
+            consistency: Consistency::Linearizable.into(),
+            page_size: 1_000,
+            page_token,
+            ..Default::default()
+        };
+        let page = persist(way, 0, async |way| {
+            SupervisorServiceClient::new(way)
+                .list_chats(ask.clone())
+                .await
+        })
+        .await
+        .expect("a page of chats")
+        .into_inner();
+        known.extend(page.chats.into_iter().map(|c| c.chat_id));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let all = acked.0.lock().clone();
+    for id in &known {
+        assert!(all.contains_key(id), "chat {id} was asked for by nobody");
+    }
+    for (id, told) in &all {
+        let ask = ExplainChatRequest {
+            consistency: Consistency::Local.into(),
+            chat_id: id.clone(),
+        };
+        let story = persist(way, 0, async |way| {
+            SupervisorServiceClient::new(way)
+                .explain_chat(ask.clone())
+                .await
+        })
+        .await;
+        let story = story.unwrap_or_else(|e| panic!("node {} lost chat {id}: {e}", node.id));
+        let events = story.into_inner().events;
+        assert!(events.len() < 64, "the story of {id} is whole");
+        one_owner_at_a_time(id, &events);
+        for told in told {
+            let stands = events.iter().any(|e| match told.what {
+                // Leaving ends a talk, abandons a chat, or comes after its end.
+                "left" => ["abandoned", "ended"].contains(&e.what.as_str()),
+                what => e.what == what && e.agent_id == told.agent && e.log_index <= told.by_index,
+            });
+            assert!(
+                stands,
+                "node {} forgot of chat {id} that {told:?}: {events:?}",
+                node.id
+            );
+        }
+    }
+}
+
+async fn same_state(nodes: &[Process]) {
     until("all replicas at one index with one state", async || {
         let mut seen = BTreeMap::new();
-        for node in &nodes {
+        for node in nodes {
             if let Some(s) = node.status().await {
                 seen.insert(node.id, (s.applied_index, s.state_hash));
             }

@@ -44,8 +44,8 @@ impl State {
 
     fn carry_out(&mut self, stamped: &Stamped) -> Result<Answer, Reject> {
         bytes("request_id", &stamped.request_id, 0, REQUEST_ID_BYTES_MAX)?;
-        bytes("actor", &stamped.actor, 0, NAME_BYTES_MAX)?;
-        stamped.command.check_ids()?;
+        bytes("actor", &stamped.actor, 0, ACTOR_BYTES_MAX)?;
+        stamped.command.check()?;
         match &stamped.command {
             Command::Configure(changes) => self.configure(changes),
             Command::StartChat(new) => self.start_chat(new),

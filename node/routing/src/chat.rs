@@ -1,13 +1,11 @@
 //! A chat's life but for its offers: start, leave, defer, return, end, wrap-up, transfer, rating.
 
-use crate::checks::{check_id, check_once};
 use crate::command::{NewChat, TransferTo};
 use crate::effect::{Answer, Reject};
 use crate::explain::{Candidate, Rule, What};
 use crate::ids::*;
 use crate::limits::*;
 use crate::model::*;
-use crate::offer::{bounds, bytes};
 use crate::state::{Chat, Key, LastAgent, State};
 
 impl State {
@@ -25,7 +23,6 @@ impl State {
     }
 
     pub(crate) fn start_chat(&mut self, new: &NewChat) -> Result<Answer, Reject> {
-        bytes("chat_id", &new.chat.0, 1, ID_BYTES_MAX)?;
         if self.chats.contains_key(&new.chat) {
             return Err(Reject::Conflict(format!(
                 "chat '{}' exists already; choose another id",
@@ -36,40 +33,11 @@ impl State {
             .queues
             .get(&new.queue)
             .ok_or_else(|| unknown("queue_id", "queue", &new.queue.0))?;
-        bounds(
-            "languages",
-            new.languages.len() as u64,
-            1,
-            CHAT_LANGUAGES_MAX as u64,
-        )?;
-        for (i, language) in new.languages.iter().enumerate() {
-            bytes(
-                &format!("languages[{i}]"),
-                &language.0,
-                2,
-                LANGUAGE_BYTES_MAX,
-            )?;
-        }
         if let Some(region) = &new.region {
             self.regions
                 .get(region)
                 .ok_or_else(|| unknown("region_id", "region", &region.0))?;
         }
-        bytes("visitor_id", &new.visitor, 0, NAME_BYTES_MAX)?;
-        bounds("skills", new.skills.len() as u64, 0, CHAT_SKILLS_MAX as u64)?;
-        for (i, skill) in new.skills.iter().enumerate() {
-            check_id(&format!("skills[{i}].skill"), &skill.skill.0)?;
-            bounds(
-                &format!("skills[{i}].level"),
-                skill.level.into(),
-                1,
-                SKILL_LEVEL_MAX.into(),
-            )?;
-        }
-        check_once("skills", ".skill", new.skills.iter().map(|s| &s.skill))?;
-        bounds("priority", new.priority.into(), 0, PRIORITY_MAX.into())?;
-        bounds("weight", new.weight.into(), 1, WEIGHT_MAX.into())?;
-        bytes("topic", &new.topic, 0, TEXT_BYTES_MAX)?;
         self.check_weight(queue, new.weight)?;
         let place = self.open_queue(queue);
         self.check_full(place.unwrap_or(queue))?;
@@ -284,7 +252,6 @@ impl State {
         to: &TransferTo,
         note: &str,
     ) -> Result<Answer, Reject> {
-        bytes("note", note, 0, TEXT_BYTES_MAX)?;
         self.owned(
             agent,
             epoch,
@@ -354,8 +321,6 @@ impl State {
         stars: u32,
         comment: &str,
     ) -> Result<Answer, Reject> {
-        bounds("stars", stars.into(), 1, 5)?;
-        bytes("comment", comment, 0, TEXT_BYTES_MAX)?;
         let chat = self.chat(id)?;
         if !matches!(
             chat.phase,

@@ -1,10 +1,11 @@
 //! Everything that can change the state: one closed enum, imperative names.
 
+use crate::checks::{check_id, check_once};
 use crate::effect::Reject;
 use crate::ids::*;
-use crate::limits::ID_BYTES_MAX;
+use crate::limits::*;
 use crate::model::*;
-use crate::offer::bytes;
+use crate::offer::{bounds, bytes};
 
 /// One committed command with what the leader stamped on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,10 +14,11 @@ pub struct Stamped {
     pub index: u64,
     /// Leader's time. The state uses the largest value seen, so time never runs backwards.
     pub at: Millis,
-    /// Client request id, 1..=64 bytes, or empty for internal commands. A repeat within the window of
-    /// the last [`crate::limits::REQUEST_WINDOW`] requests is answered with the first answer and acts once.
+    /// Client request id, 1..=64 bytes, or empty for commands that are never repeated. A repeat within
+    /// [`crate::limits::REQUEST_KEPT_MS`] is answered with the first answer and acts once.
     pub request_id: String,
-    /// Who asked: agent id, visitor, operator name or node; kept for audit, at most 128 bytes.
+    /// Who asked: agent and session, visitor, chat, operator name or node; kept for audit, at most
+    /// [`crate::limits::ACTOR_BYTES_MAX`] bytes. Request ids count per actor.
     pub actor: String,
     /// What to do.
     pub command: Command,
@@ -214,38 +216,103 @@ impl Command {
         }
     }
 
-    /// Refuses ids that are too long before they are looked up, told or remembered.
-    pub(crate) fn check_ids(&self) -> Result<(), Reject> {
+    /// Checks all that needs no state: lengths, counts and bounds. Nodes call it before they propose, so that
+    /// nothing oversized travels; the core calls it again, since it trusts nobody.
+    ///
+    /// # Errors
+    /// [`Reject::Invalid`] with the first field at fault.
+    pub fn check(&self) -> Result<(), Reject> {
         let id = |field: &str, id: &str| bytes(field, id, 1, ID_BYTES_MAX);
         match self {
-            Self::StartChat(new) => {
-                id("queue_id", &new.queue.0)?;
-                new.region.iter().try_for_each(|r| id("region_id", &r.0))
+            Self::StartChat(new) => new.check(),
+            Self::LeaveChat { chat } => id("chat_id", &chat.0),
+            Self::RateChat {
+                chat,
+                stars,
+                comment,
+            } => {
+                id("chat_id", &chat.0)?;
+                bounds("stars", (*stars).into(), 1, 5)?;
+                bytes("comment", comment, 0, TEXT_BYTES_MAX)
             }
-            Self::LeaveChat { chat } | Self::RateChat { chat, .. } => id("chat_id", &chat.0),
-            Self::OpenSession { agent, .. }
-            | Self::LoseSession { agent, .. }
+            Self::OpenSession {
+                agent,
+                node,
+                grace_ms,
+                ..
+            } => {
+                id("agent_id", &agent.0)?;
+                bounds("node", *node, 1, u64::MAX)?;
+                let (least, most) = GRACE_MS;
+                bounds("grace_ms", (*grace_ms).into(), least.into(), most.into())
+            }
+            Self::LoseSession { agent, .. }
             | Self::CloseSession { agent, .. }
             | Self::SetPresence { agent, .. } => id("agent_id", &agent.0),
             Self::AcceptOffer { agent, chat, .. }
-            | Self::DeclineOffer { agent, chat, .. }
             | Self::EndChat { agent, chat, .. }
             | Self::FinishWrapUp { agent, chat, .. } => {
                 id("agent_id", &agent.0)?;
                 id("chat_id", &chat.0)
             }
+            Self::DeclineOffer {
+                agent,
+                chat,
+                reason,
+                ..
+            } => {
+                id("agent_id", &agent.0)?;
+                id("chat_id", &chat.0)?;
+                bytes("reason", reason, 0, REASON_BYTES_MAX)
+            }
             Self::TransferChat {
-                agent, chat, to, ..
+                agent,
+                chat,
+                to,
+                note,
+                ..
             } => {
                 id("agent_id", &agent.0)?;
                 id("chat_id", &chat.0)?;
                 match to {
-                    TransferTo::Queue(queue) => id("to.queue_id", &queue.0),
-                    TransferTo::Agent(other) => id("to.agent_id", &other.0),
+                    TransferTo::Queue(queue) => id("to.queue_id", &queue.0)?,
+                    TransferTo::Agent(other) => id("to.agent_id", &other.0)?,
                 }
+                bytes("note", note, 0, TEXT_BYTES_MAX)
             }
-            Self::Configure(_) | Self::NodeLost { .. } | Self::Tick => Ok(()),
+            Self::Configure(changes) => {
+                bounds("changes", changes.len() as u64, 0, CHANGES_MAX as u64)
+            }
+            Self::NodeLost { .. } | Self::Tick => Ok(()),
         }
+    }
+}
+
+impl NewChat {
+    fn check(&self) -> Result<(), Reject> {
+        bytes("chat_id", &self.chat.0, 1, ID_BYTES_MAX)?;
+        bytes("queue_id", &self.queue.0, 1, ID_BYTES_MAX)?;
+        let count = self.languages.len() as u64;
+        bounds("languages", count, 1, CHAT_LANGUAGES_MAX as u64)?;
+        for (i, language) in self.languages.iter().enumerate() {
+            let field = format!("languages[{i}]");
+            bytes(&field, &language.0, 2, LANGUAGE_BYTES_MAX)?;
+        }
+        if let Some(region) = &self.region {
+            bytes("region_id", &region.0, 1, ID_BYTES_MAX)?;
+        }
+        bytes("visitor_id", &self.visitor, 0, NAME_BYTES_MAX)?;
+        let count = self.skills.len() as u64;
+        bounds("skills", count, 0, CHAT_SKILLS_MAX as u64)?;
+        for (i, skill) in self.skills.iter().enumerate() {
+            check_id(&format!("skills[{i}].skill"), &skill.skill.0)?;
+            let field = format!("skills[{i}].level");
+            bounds(&field, skill.level.into(), 1, SKILL_LEVEL_MAX.into())?;
+        }
+        check_once("skills", ".skill", self.skills.iter().map(|s| &s.skill))?;
+        bounds("priority", self.priority.into(), 0, PRIORITY_MAX.into())?;
+        bounds("weight", self.weight.into(), 1, WEIGHT_MAX.into())?;
+        bytes("topic", &self.topic, 0, TEXT_BYTES_MAX)
     }
 }
 

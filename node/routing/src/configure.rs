@@ -5,14 +5,11 @@ use crate::command::ConfigChange;
 use crate::effect::{Answer, Effect, Reject};
 use crate::explain::What;
 use crate::ids::*;
-use crate::limits::CHANGES_MAX;
 use crate::model::*;
-use crate::offer::bounds;
 use crate::state::{AgentState, Key, State};
 
 impl State {
     pub(crate) fn configure(&mut self, changes: &[ConfigChange]) -> Result<Answer, Reject> {
-        bounds("changes", changes.len() as u64, 0, CHANGES_MAX as u64)?;
         self.check(changes)?;
         for change in changes {
             self.put_in_force(change);

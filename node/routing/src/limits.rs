@@ -13,6 +13,8 @@ pub const REQUEST_ID_BYTES_MAX: usize = 64;
 pub const ID_BYTES_MAX: usize = 64;
 /// Longest name, visitor or actor, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
+/// Longest actor, in bytes: a kind before the longest name.
+pub const ACTOR_BYTES_MAX: usize = 192;
 /// Longest topic, note or comment, in bytes.
 pub const TEXT_BYTES_MAX: usize = 4_096;
 /// Longest reason for declining, in bytes.

@@ -163,7 +163,6 @@ impl State {
         assignment: u64,
         reason: &str,
     ) -> Result<Answer, Reject> {
-        bytes("reason", reason, 0, REASON_BYTES_MAX)?;
         self.offered(agent, epoch, chat, assignment)?;
         self.withdraw(chat, What::Declined, reason, true);
         let now = self.meta.now;

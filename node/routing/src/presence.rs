@@ -5,9 +5,7 @@ use crate::chat::unknown;
 use crate::effect::{Answer, Effect, Reject};
 use crate::explain::What;
 use crate::ids::*;
-use crate::limits::GRACE_MS;
 use crate::model::*;
-use crate::offer::bounds;
 use crate::state::{AgentState, State};
 
 impl State {
@@ -38,13 +36,6 @@ impl State {
         resume: Epoch,
         grace_ms: u32,
     ) -> Result<Answer, Reject> {
-        bounds(
-            "grace_ms",
-            grace_ms.into(),
-            GRACE_MS.0.into(),
-            GRACE_MS.1.into(),
-        )?;
-        bounds("node", node, 1, u64::MAX)?;
         let agent = self.agent(id)?;
         let resumed = resume != 0 && resume == agent.epoch;
         let presence = match agent.presence {

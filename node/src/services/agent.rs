@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use meridian_proto::livechat::v1::agent_message::Action;
 use meridian_proto::livechat::v1::agent_service_server::AgentService;
 use meridian_proto::livechat::v1::server_message::Event;
 use meridian_proto::livechat::v1::*;
 use meridian_routing::command::{Command, TransferTo};
-use meridian_routing::effect::{Answer, Reject};
+use meridian_routing::effect::Answer;
 use meridian_routing::ids::*;
 use meridian_routing::model::{Phase, Presence as Chosen};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use tonic_types::StatusExt as _;
 
-use super::status::{failed, invalid};
+use super::status::{ended, failed, invalid};
 use super::{actor, request_id, traced};
 use crate::convert::view;
 use crate::delivery::Wake;
@@ -23,6 +25,8 @@ use crate::driver::{DriveError, Driver};
 
 /// Grace of a session that names none, in ms.
 const GRACE_MS: u32 = 15_000;
+/// How long a stream may be silent before its hello.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Messages a slow desktop may be behind before the stream waits for it.
 const OUTBOX: usize = 64;
 
@@ -55,46 +59,87 @@ impl AgentService for Agents {
             )));
         }
         let mut messages = request.into_inner();
-        let first = messages
-            .message()
-            .await?
+        let first = tokio::time::timeout(HELLO_WITHIN, messages.message());
+        let first = first
+            .await
+            .map_err(|_| invalid("hello", "did not come in time; send it at once"))??
             .ok_or_else(|| invalid("hello", "the stream ended before the first message"))?;
         let Some(Action::Hello(hello)) = first.action else {
             return Err(invalid("action", "the first message must be hello"));
         };
         let id = request_id(&first.request_id)?;
-        let agent = AgentId(hello.agent_id);
-        let wake = self.driver.delivery().agent(agent.clone());
-        let open = Command::OpenSession {
-            agent: agent.clone(),
-            node: self.driver.node_id(),
-            resume: hello.resume_epoch,
-            grace_ms: if hello.grace_ms == 0 {
-                GRACE_MS
-            } else {
-                hello.grace_ms
-            },
-        };
-        let written = self
-            .driver
-            .write(id, actor("agent", &agent.0), parent, open)
-            .await
-            .map_err(|e| failed(&e))?;
-        let Answer::Session { epoch } = written.answer else {
-            return Err(Status::internal("a session was opened without an epoch"));
-        };
         let (out, receive) = mpsc::channel(OUTBOX);
-        let session = Session {
-            driver: self.driver.clone(),
-            agent,
-            epoch,
-            out,
-            wake,
-            shown: Shown::default(),
-        };
-        tokio::spawn(session.run(messages));
+        let (opened, answer) = oneshot::channel();
+        // A task of its own: whoever hangs up while the session is being opened must not leave one without a
+        // stream behind.
+        tokio::spawn(open(
+            self.driver.clone(),
+            Opening {
+                id,
+                hello,
+                parent,
+                messages,
+                out,
+                opened,
+            },
+        ));
+        answer
+            .await
+            .map_err(|_| Status::internal("the session's task ended early"))??;
         Ok(Response::new(ReceiverStream::new(receive)))
     }
+}
+
+/// A session to be opened, and where it is told.
+struct Opening {
+    id: String,
+    hello: Hello,
+    parent: String,
+    messages: Streaming<AgentMessage>,
+    out: Out,
+    opened: oneshot::Sender<Result<(), Status>>,
+}
+
+/// Opens a session and plays it to its end.
+async fn open(driver: Arc<Driver>, opening: Opening) {
+    let Hello {
+        agent_id,
+        resume_epoch,
+        grace_ms,
+    } = opening.hello;
+    let agent = AgentId(agent_id);
+    let wake = driver.delivery().agent(agent.clone());
+    let command = Command::OpenSession {
+        agent: agent.clone(),
+        node: driver.node_id(),
+        resume: resume_epoch,
+        grace_ms: if grace_ms == 0 { GRACE_MS } else { grace_ms },
+    };
+    let who = actor("agent", &agent.0);
+    let written = driver.write(opening.id, who, opening.parent, command).await;
+    let epoch = match written.map(|w| w.answer) {
+        Ok(Answer::Session { epoch }) => epoch,
+        Ok(_) => {
+            let fault = Status::internal("a session was opened without an epoch");
+            return drop(opening.opened.send(Err(fault)));
+        }
+        // One whose outcome is open and that opens after all is found to have no stream, and lost.
+        Err(e) => return drop(opening.opened.send(Err(failed(&e)))),
+    };
+    let held = driver.sessions().hold(agent.clone(), epoch);
+    // When nobody listens any more the session finds its stream closed.
+    let _ = opening.opened.send(Ok(()));
+    let session = Session {
+        driver,
+        agent,
+        epoch,
+        out: opening.out,
+        wake,
+        shown: Shown::default(),
+        leaving: false,
+    };
+    session.run(opening.messages).await;
+    drop(held);
 }
 
 /// One stream.
@@ -105,6 +150,8 @@ struct Session {
     out: Out,
     wake: Wake,
     shown: Shown,
+    /// Whether the agent signs off: that the session is over then is no news.
+    leaving: bool,
 }
 
 /// What the desktop was last told.
@@ -119,7 +166,7 @@ struct Shown {
 enum End {
     /// The stream broke: the grace begins.
     Lost,
-    /// Signed off, or fenced by a newer session: nothing to report.
+    /// Signed off, fenced by a newer session, or lost already: nothing to report.
     Over,
 }
 
@@ -127,10 +174,11 @@ impl Session {
     async fn run(mut self, mut messages: Streaming<AgentMessage>) {
         let (done, mut replies) = mpsc::channel(OUTBOX);
         let (orders, todo) = mpsc::channel(OUTBOX);
-        // One after the other, so that a desktop may send "accept" and "end" without waiting in between.
+        // One after the other, so that a desktop may send "accept" and "end" without waiting in between. Ids
+        // count per session: a desktop may number its messages anew.
         tokio::spawn(carry_out(
             self.driver.clone(),
-            actor("agent", &self.agent.0),
+            actor("agent", &format!("{}/{}", self.agent, self.epoch)),
             todo,
             done,
         ));
@@ -140,22 +188,30 @@ impl Session {
             Some(End::Lost)
         };
         while end.is_none() {
+            // The next message is taken only when there is room for its order, and replies go first: so a
+            // desktop that sends without end is slowed down, and nobody waits for one another.
+            let next = async {
+                let room = orders.reserve().await;
+                (room, messages.message().await)
+            };
             tokio::select! {
-                message = messages.message() => end = match message {
-                    Ok(Some(message)) => self.act(message, &orders).await,
-                    // Closed or broken without a sign-off.
-                    Ok(None) | Err(_) => Some(End::Lost),
-                },
+                biased;
+                () = self.out.closed() => end = Some(End::Lost),
+                () = self.driver.stopped() => end = self.send_away("the node stops").await,
+                () = self.driver.agents_must_go() => {
+                    end = self.send_away("the node has lost the cluster").await;
+                }
                 Some(reply) = replies.recv() => end = match reply {
                     Some(reply) => self.tell(Event::Reply(reply)).await,
                     None => Some(End::Over),
                 },
                 () = self.wake.notified() => end = self.show().await,
-                () = self.out.closed() => end = Some(End::Lost),
-                () = self.driver.stopped() => {
-                    let _ = self.out.send(Err(Status::unavailable("the node stops; resume the session on another"))).await;
-                    end = Some(End::Lost);
-                }
+                (room, message) = next => end = match (room, message) {
+                    (Ok(room), Ok(Some(message))) => self.act(message, room).await,
+                    (Err(_), _) => Some(End::Over),
+                    // Closed or broken without a sign-off.
+                    (_, Ok(None) | Err(_)) => Some(End::Lost),
+                },
             }
         }
         if let Some(End::Lost) = end {
@@ -163,11 +219,19 @@ impl Session {
                 agent: self.agent.clone(),
                 epoch: self.epoch,
             };
-            // Refused when a newer session took over meanwhile, which is as it should be.
+            // Refused when a newer session took over meanwhile, which is as it should be. Not recorded where
+            // no leader is to be had: then it is found to have no stream, see `sessions`.
             if let Err(e) = self.driver.write_own(lose).await {
                 tracing::debug!(agent = %self.agent, epoch = self.epoch, error = %e, "a lost session was not recorded");
             }
         }
+    }
+
+    /// Tells the desktop to resume the session on another node.
+    async fn send_away(&mut self, why: &str) -> Option<End> {
+        let gone = ended(&format!("{why}; resume the session on another"));
+        let _ = self.out.send(Err(gone)).await;
+        Some(End::Lost)
     }
 
     async fn tell(&mut self, event: Event) -> Option<End> {
@@ -204,12 +268,16 @@ impl Session {
     /// Tells the desktop whatever differs from what it was told.
     async fn show(&mut self) -> Option<End> {
         let mut news = Vec::new();
-        let mut fenced = None;
+        let (mut fenced, mut lost) = (None, false);
         {
             let state = self.driver.state();
             match state.agents().get(&self.agent) {
                 None => fenced = Some(0),
                 Some(a) if a.epoch != self.epoch => fenced = Some(a.epoch),
+                // The others took this node for lost. Within its grace the session can be resumed.
+                Some(a) if matches!(a.presence, Chosen::Lost | Chosen::Offline) => {
+                    lost = !self.leaving;
+                }
                 Some(a) => {
                     let mut now = view::agent(&state, a);
                     now.log_index = 0;
@@ -240,8 +308,17 @@ impl Session {
                         }
                     }
                     for (chat, assignment) in &self.shown.offers {
-                        let taken = chats.contains_key(chat);
-                        if offers.get(chat) != Some(assignment) && !taken {
+                        if offers.get(chat) == Some(assignment) || chats.contains_key(chat) {
+                            continue;
+                        }
+                        // Accepted and ended while this stream slept: the chat tells more than its offer.
+                        let mine = |c: &&meridian_routing::state::Chat| {
+                            c.assignment == *assignment
+                                && c.answered_by.as_ref() == Some(&self.agent)
+                        };
+                        if let Some(past) = state.chats().get(chat).filter(mine) {
+                            news.push(Event::Chat(view::chat(&state, past)));
+                        } else {
                             news.insert(
                                 0,
                                 Event::OfferWithdrawn(OfferWithdrawn {
@@ -274,6 +351,11 @@ impl Session {
             let _ = self.tell(Event::Fenced(Fenced { epoch })).await;
             return Some(End::Over);
         }
+        if lost {
+            let gone = ended("the session was lost for a while; resume it");
+            let _ = self.out.send(Err(gone)).await;
+            return Some(End::Over);
+        }
         None
     }
 
@@ -281,11 +363,15 @@ impl Session {
     async fn act(
         &mut self,
         message: AgentMessage,
-        orders: &mpsc::Sender<(String, Command)>,
+        room: mpsc::Permit<'_, (String, Command)>,
     ) -> Option<End> {
         match request_id(&message.request_id).and_then(|id| Ok((id, self.command(message.action)?)))
         {
-            Ok(order) => orders.send(order).await.is_err().then_some(End::Over),
+            Ok(order) => {
+                self.leaving |= matches!(order.1, Command::CloseSession { .. });
+                room.send(order);
+                None
+            }
             Err(status) => {
                 self.tell(Event::Reply(refusal(message.request_id, &status)))
                     .await
@@ -383,16 +469,7 @@ async fn carry_out(
                 log_index: written.index,
                 ..Default::default()
             },
-            Err(e) => {
-                let mut reply = refusal(id, &failed(&e));
-                if let DriveError::Rejected(
-                    Reject::Invalid { field, .. } | Reject::Unknown { field, .. },
-                ) = e
-                {
-                    reply.field = field;
-                }
-                reply
-            }
+            Err(e) => refusal(id, &failed(&e)),
         };
         if done.send(Some(reply)).await.is_err() {
             return;
@@ -406,11 +483,20 @@ async fn carry_out(
 }
 
 fn refusal(request_id: String, status: &Status) -> ActionReply {
+    let details = status.get_error_details();
+    let field = details
+        .bad_request()
+        .and_then(|b| b.field_violations.first())
+        .map(|v| v.field.clone());
+    let reason = details.error_info().map(|i| i.reason.clone());
+    let retry = details.retry_info().and_then(|r| r.retry_delay);
     ActionReply {
         request_id,
         code: status.code().into(),
         message: status.message().to_owned(),
-        field: String::new(),
+        field: field.unwrap_or_default(),
         log_index: 0,
+        reason: reason.unwrap_or_default(),
+        retry_ms: retry.map_or(0, |d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX)),
     }
 }

@@ -7,7 +7,7 @@ mod status;
 pub mod supervisor;
 pub mod visitor;
 
-use meridian_routing::limits::{NAME_BYTES_MAX, REQUEST_ID_BYTES_MAX};
+use meridian_routing::limits::REQUEST_ID_BYTES_MAX;
 use tonic::{Request, Status};
 
 /// Checks a caller's request id.
@@ -26,15 +26,11 @@ fn request_id(id: &str) -> Result<String, Status> {
 
 /// Who asks, for the audit: a kind and a name. Request ids count per actor.
 fn actor(kind: &str, name: &str) -> String {
-    let mut text = if name.is_empty() {
+    if name.is_empty() {
         kind.to_owned()
     } else {
         format!("{kind}:{name}")
-    };
-    while text.len() > NAME_BYTES_MAX {
-        text.pop();
     }
-    text
 }
 
 /// The caller's W3C trace context, empty when there is none.

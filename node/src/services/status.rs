@@ -85,6 +85,13 @@ pub(crate) fn failed(error: &DriveError) -> Status {
     }
 }
 
+/// A stream that ends though its caller wanted more; begun again elsewhere it goes on.
+pub(crate) fn ended(why: &str) -> Status {
+    with(Code::Unavailable, why, "STREAM_ENDED", |d| {
+        d.set_retry_info(Some(Duration::from_millis(100)));
+    })
+}
+
 /// A conflict with what is.
 pub(crate) fn conflict(message: impl Into<String>) -> Status {
     with(Code::FailedPrecondition, message, "CONFLICT", |_| {})

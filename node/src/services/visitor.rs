@@ -8,10 +8,11 @@ use meridian_proto::livechat::v1::*;
 use meridian_routing::command::{Command, NewChat};
 use meridian_routing::effect::Answer;
 use meridian_routing::ids::*;
+use meridian_routing::limits::CHAT_LANGUAGES_MAX;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::status::{failed, not_found, rejected};
+use super::status::{ended, failed, invalid, not_found, rejected};
 use super::{actor, request_id, traced};
 use crate::convert::{api, view};
 use crate::driver::Driver;
@@ -53,6 +54,14 @@ impl VisitorService for Visitors {
         let parent = traced(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
+        // Before each is made canonical.
+        if ask.languages.len() > CHAT_LANGUAGES_MAX {
+            let problem = format!(
+                "{} given; give 1 to {CHAT_LANGUAGES_MAX}",
+                ask.languages.len()
+            );
+            return Err(invalid("languages", &problem));
+        }
         let new = NewChat {
             chat: ChatId(self.driver.new_id()),
             queue: QueueId(ask.queue_id),
@@ -110,7 +119,7 @@ impl VisitorService for Visitors {
                     () = tokio::time::sleep(PLACE_EVERY), if waits => {}
                     () = send.closed() => return,
                     () = driver.stopped() => {
-                        let _ = send.send(Err(Status::unavailable("the node stops; watch the chat on another"))).await;
+                        let _ = send.send(Err(ended("the node stops; watch the chat on another"))).await;
                         return;
                     }
                 }
@@ -151,7 +160,7 @@ impl VisitorService for Visitors {
         self.driver
             .write(
                 id,
-                "visitor".into(),
+                actor("chat", &chat.0),
                 parent,
                 Command::LeaveChat { chat: chat.clone() },
             )
@@ -169,13 +178,14 @@ impl VisitorService for Visitors {
         let parent = traced(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
+        let who = actor("chat", &ask.chat_id);
         let command = Command::RateChat {
             chat: ChatId(ask.chat_id),
             stars: ask.stars,
             comment: ask.comment,
         };
         self.driver
-            .write(id, "visitor".into(), parent, command)
+            .write(id, who, parent, command)
             .await
             .map_err(|e| failed(&e))?;
         Ok(Response::new(RateChatResponse {}))
