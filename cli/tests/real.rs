@@ -29,7 +29,7 @@ async fn a_file_is_applied_shown_and_refused_and_a_chat_is_explained() {
     let changes = json(&out(&first));
     assert_eq!(
         (&changes["added"], &changes["removed"]),
-        (&8.into(), &0.into()),
+        (&9.into(), &0.into()),
         "{changes}"
     );
     assert!(changes["log_index"].as_u64() > Some(0), "{changes}");
