@@ -20,10 +20,10 @@ pub fn report(r: &Report, regions: &[String]) -> String {
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(
             out,
-            "  failover    {} ({led}) killed; {}\n              caught up {} ms after its restart",
+            "  failover    {} ({led}) killed; caught up {} ms after its restart\n              {}",
             f.region,
-            f.told(),
-            f.back_ms
+            f.back_ms,
+            f.told()
         );
     }
     sun(&mut out, r, regions);
@@ -72,7 +72,7 @@ fn figures(out: &mut String, r: &Report) {
     );
     let _ = writeln!(
         out,
-        "  language    {:.1} % answered in a language the visitor listed, {:.1} % in the first; {:.1} % translated",
+        "  language    {:.1} % answered in a language the visitor listed, {:.1} % in the first;\n              {:.1} % through machine translation",
         r.language_match_share * 100.0,
         r.first_language_share * 100.0,
         r.machine_translated_share * 100.0
