@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use meridian_proto::livechat::v1 as api;
 use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::agent::Agent;
 use super::audit::{self, Facts, Person};
@@ -26,6 +26,8 @@ use crate::time::now_ms;
 const EVENING: Duration = Duration::from_secs(8);
 /// How long what they leave behind may take to settle.
 const SETTLE: Duration = Duration::from_secs(25);
+/// Pause between two looks at where things stand.
+const LOOK: Duration = Duration::from_millis(250);
 /// Longest time for everybody to stop when told to.
 const STOP: Duration = Duration::from_secs(10);
 
@@ -94,7 +96,7 @@ impl Day<'_> {
             Ok::<_, DemoError>(Some(lost))
         };
         let going = async {
-            let mut look = tokio::time::interval(Duration::from_millis(250));
+            let mut look = tokio::time::interval(LOOK);
             while Instant::now() < over {
                 look.tick().await;
                 live.show(self.stage, &ledger, self.regions);
@@ -104,14 +106,16 @@ impl Day<'_> {
         let failure = failure?;
         nodes.watch()?;
 
-        // Talks go on past midnight; nobody new comes.
+        // Talks go on past midnight; nobody new comes. Who was told to come back later is not waited for.
         sleep_until(over).await;
-        while ledger.unsettled() > 0 && Instant::now() < home + SETTLE {
+        while visitors.len() > ledger.put_off() && Instant::now() < home + SETTLE {
             live.show(self.stage, &ledger, self.regions);
-            sleep(Duration::from_millis(200)).await;
+            let mut gone = timeout(LOOK, visitors.join_next()).await.ok().flatten();
+            while let Some(ended) = gone {
+                note("visitor", ended, &ledger);
+                gone = visitors.try_join_next();
+            }
         }
-        // The last answers may still be under way to who asked.
-        sleep(Duration::from_millis(300)).await;
         stop.send_replace(true);
         for (who, tasks) in [("visitor", &mut visitors), ("agent", &mut agents)] {
             join(who, tasks, &ledger).await;
@@ -197,13 +201,17 @@ fn ways(nodes: &Nodes, region: &str, number: usize) -> Ways {
     Ways(all.map(|n| n.channel(number)).collect())
 }
 
+fn note(who: &str, ended: Result<(), JoinError>, ledger: &Ledger) {
+    if let Err(error) = ended {
+        ledger.mishap(format!("a simulated {who} failed: {error}"));
+    }
+}
+
 /// Waits until everybody has stopped; who panicked or does not stop is noted.
 async fn join(who: &str, tasks: &mut JoinSet<()>, ledger: &Ledger) {
     let all = async {
         while let Some(ended) = tasks.join_next().await {
-            if let Err(error) = ended {
-                ledger.mishap(format!("a simulated {who} failed: {error}"));
-            }
+            note(who, ended, ledger);
         }
     };
     if timeout(STOP, all).await.is_err() {

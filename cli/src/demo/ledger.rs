@@ -251,16 +251,11 @@ impl Ledger {
         let entries = self.entries.lock();
         entries.visits.get(chat).map_or(TALK_MS, |v| v.talk_ms)
     }
-    /// Chats that wait, are on offer or are talked in.
-    pub fn unsettled(&self) -> usize {
+    /// Chats that are put off to a later time.
+    pub fn put_off(&self) -> usize {
         let entries = self.entries.lock();
-        let settled = |v: &&Visit| {
-            matches!(
-                v.last.phase(),
-                api::ChatPhase::Closed | api::ChatPhase::Deferred
-            )
-        };
-        entries.visits.len() - entries.visits.values().filter(settled).count()
+        let put_off = |v: &&Visit| v.last.phase() == api::ChatPhase::Deferred;
+        entries.visits.values().filter(put_off).count()
     }
     /// All that was told.
     pub fn entries(&self) -> Entries {
@@ -403,6 +398,11 @@ mod tests {
         };
         assert_eq!(standing.regions["eu"], counts);
         assert_eq!(standing.languages, [("en".to_owned(), counts)]);
-        assert_eq!(ledger.unsettled(), 2);
+        assert_eq!(ledger.put_off(), 0);
+        let mut entries = ledger.entries();
+        let later = visit(&chat(5, api::ChatPhase::Deferred));
+        entries.visits.insert("d".into(), later);
+        *ledger.entries.lock() = entries;
+        assert_eq!(ledger.put_off(), 1);
     }
 }
