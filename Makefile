@@ -18,13 +18,14 @@ demo: setup ## play a day round the world on three nodes, lose a region, audit e
 test: setup ## format check, lints, all tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo build --locked -p meridian-node -p meridian-cli
 	cargo test --workspace --locked
 	@$(MAKE) --no-print-directory pure deny
 
 pure: ## the routing core's dependencies hold no runtime, clock or randomness
-	@! cargo tree --locked -e normal -p meridian-routing --prefix none \
-	  | grep -E '^(tokio|mio|rand[a-z_]*|getrandom|chrono|time|jiff|rocksdb|tonic|openraft) ' \
-	  || { echo "the routing core must stay pure" >&2; exit 1; }
+	@tree=$$(cargo tree --locked -e normal -p meridian-routing --prefix none) || exit 1; \
+	if grep -E '^(tokio|mio|rand[a-z_]*|getrandom|chrono|time|jiff|rocksdb|tonic|openraft) ' <<<"$$tree"; \
+	then echo "the routing core must stay pure" >&2; exit 1; fi
 
 fmt: ## format the sources
 	cargo fmt --all
@@ -32,6 +33,9 @@ fmt: ## format the sources
 lint: setup ## clippy with warnings as errors
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-deny: ## check licences, sources and duplicate versions, where cargo-deny is installed
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; \
-	else echo "cargo-deny is not installed: skipped (cargo install cargo-deny --locked)"; fi
+deny: ## check licences, sources, versions and advisories, where cargo-deny is installed
+	@if ! cargo deny --version >/dev/null 2>&1; \
+	then echo "cargo-deny is not installed: skipped (cargo install cargo-deny --locked)"; exit 0; fi; \
+	cargo deny check bans licenses sources || exit 1; \
+	if cargo deny fetch db >/dev/null 2>&1; then cargo deny check --disable-fetch advisories; \
+	else echo "the advisory database cannot be reached: advisories are skipped"; fi

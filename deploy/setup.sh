@@ -5,15 +5,27 @@ set -euo pipefail
 need=()
 command -v c++ >/dev/null || need+=(g++)
 command -v make >/dev/null || need+=(make)
-# RocksDB's bindings are generated with libclang and its own headers.
-compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' | grep -v cpp >/dev/null || need+=(libclang-dev)
+# RocksDB's bindings are generated with libclang and clang's own headers, which are two packages.
+{ compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' || true; } | grep -v cpp >/dev/null \
+  && compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stddef.h' >/dev/null \
+  || need+=(libclang-dev)
 
 if [ ${#need[@]} -gt 0 ]; then
-  echo "setup: installing Debian packages: ${need[*]}"
   as_root=()
-  [ "$(id -u)" = 0 ] || as_root=(sudo)
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || {
+      echo "setup: neither root nor sudo; as root, run: apt-get install -y ${need[*]}" >&2
+      exit 1
+    }
+    as_root=(sudo)
+  fi
+  command -v apt-get >/dev/null || {
+    echo "setup: no apt-get here; install what these Debian packages hold: ${need[*]}" >&2
+    exit 1
+  }
+  echo "setup: installing Debian packages: ${need[*]}"
   "${as_root[@]}" apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq "${need[@]}" >/dev/null
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${need[@]}" >/dev/null
 fi
 
 command -v cargo >/dev/null || {

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::{agent_work, agents, apply, chats, cluster, completion, config, queues};
 use crate::failure::exit;
 use crate::output::{Format, When};
-use crate::time::parse_duration;
+use crate::time::parse_timeout;
 
 const AFTER_HELP: &str = "\
 Where settings come from, the first that is given: option, environment variable, default.
@@ -40,8 +40,8 @@ pub struct Global {
     )]
     #[arg(value_delimiter = ',', default_value = "http://127.0.0.1:7001")]
     pub endpoints: Vec<String>,
-    /// Longest time for one question, over all endpoints
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    /// Longest time for one question, over all endpoints; 1ms to 1h
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_timeout)]
     #[arg(global = true)]
     pub timeout: Duration,
     /// How results are written

@@ -29,6 +29,8 @@ pub struct Cluster {
     nodes: Vec<Node>,
     timeout: Duration,
     verbose: bool,
+    /// Whether a node that cannot be connected may just be starting.
+    patient: bool,
 }
 
 /// An answer and the endpoint it came from.
@@ -44,7 +46,7 @@ impl Cluster {
     /// Checks the addresses; nothing is connected yet.
     ///
     /// # Errors
-    /// [`Failure::Usage`] for a URL that cannot be used or a timeout of 0.
+    /// [`Failure::Usage`] for a URL that cannot be used, or when there is none.
     pub fn new(urls: &[String], timeout: Duration, verbose: bool) -> Result<Self, Failure> {
         let urls = urls.iter().map(|u| u.trim()).filter(|u| !u.is_empty());
         let nodes: Vec<Node> = urls.map(node).collect::<Result<_, _>>()?;
@@ -53,15 +55,11 @@ impl Cluster {
                 "no endpoint is given; name one with --endpoint".to_owned(),
             ));
         }
-        if timeout.is_zero() {
-            return Err(Failure::Usage(
-                "--timeout: 0s is out of bounds; give 1ms or more".to_owned(),
-            ));
-        }
         Ok(Self {
             nodes,
             timeout,
             verbose,
+            patient: false,
         })
     }
 
@@ -72,6 +70,14 @@ impl Cluster {
             ..self.clone()
         };
         self.nodes.iter().map(|n| (n.url.clone(), one(n))).collect()
+    }
+
+    /// The same nodes, for a caller who waits until the deadline for one that can be connected.
+    pub fn patient(&self) -> Cluster {
+        Cluster {
+            patient: true,
+            ..self.clone()
+        }
     }
 
     /// Calls the first node that is able to answer.
@@ -150,12 +156,14 @@ impl Cluster {
                 tried.push((node.url.clone(), why));
             }
             let left = self.timeout.saturating_sub(started.elapsed());
-            let Some(spoke) = spoke else {
-                return Err(Failure::Unreachable { tried });
-            };
-            let wait = spoke.retry_after.unwrap_or(pause);
-            if left <= wait {
-                return Err(Failure::Server(Box::new(spoke)));
+            let wait = spoke.as_ref().and_then(|s| s.retry_after);
+            let wait = wait.unwrap_or(pause);
+            match spoke {
+                None if !self.patient || left <= wait => {
+                    return Err(Failure::Unreachable { tried });
+                }
+                Some(spoke) if left <= wait => return Err(Failure::Server(Box::new(spoke))),
+                _ => {}
             }
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(PAUSE.1);

@@ -35,7 +35,8 @@ Exit codes:
   3  no endpoint answered in time
   4  refused: bad input, or the state does not allow it
   5  what was named does not exist
-  6  a limit is reached; try again later";
+  6  a limit is reached; try again later
+  129, 130, 143  stopped by SIGHUP, SIGINT or SIGTERM";
 }
 
 /// A field and what is wrong with it.
@@ -98,6 +99,9 @@ pub enum Failure {
     /// The operation failed here.
     #[error("{0}")]
     Failed(String),
+    /// A signal ended it; its number.
+    #[error("stopped by a signal")]
+    Stopped(i32),
     /// Whoever read our output went away, which is no fault.
     #[error("the output was closed")]
     OutputClosed,
@@ -203,6 +207,8 @@ impl Failure {
             Failure::Unreachable { .. } => exit::UNREACHABLE,
             Failure::Invalid { .. } => exit::REFUSED,
             Failure::Failed(_) => exit::FAILED,
+            // As a shell tells of a process that a signal ended.
+            Failure::Stopped(signal) => u8::try_from(128 + signal).unwrap_or(exit::FAILED),
             Failure::OutputClosed => exit::OK,
             Failure::Server(error) => code_exit(error.code),
         }
@@ -232,7 +238,7 @@ impl Failure {
         };
         match self {
             Failure::Usage(_) => report.code = "usage",
-            Failure::Failed(_) | Failure::OutputClosed => {}
+            Failure::Failed(_) | Failure::Stopped(_) | Failure::OutputClosed => {}
             Failure::Unreachable { tried, .. } => {
                 report.code = "unreachable";
                 let tried = tried

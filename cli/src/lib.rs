@@ -33,7 +33,7 @@ pub fn main() -> ExitCode {
     let Err(failure) = outcome else {
         return ExitCode::from(failure::exit::OK);
     };
-    if !matches!(failure, Failure::OutputClosed) {
+    if !matches!(failure, Failure::OutputClosed | Failure::Stopped(_)) {
         // Without a stderr the exit code must do.
         let _ = std::io::stderr().write_all(failure.render(format, paint).as_bytes());
     }

@@ -20,6 +20,9 @@ pub enum DurationError {
     /// It does not follow the grammar.
     #[error("'{0}' is not a duration; write it like 500ms, 20s, 2m40s or 1h")]
     Malformed(String),
+    /// It is no time to wait for an answer.
+    #[error("{0} is out of bounds; give 1ms to 1h")]
+    OutOfBounds(String),
     /// It does not fit 64 bits of milliseconds.
     #[error("'{0}' is too long a duration")]
     TooLong(String),
@@ -75,6 +78,20 @@ fn split(text: &str, keep: impl Fn(char) -> bool) -> (&str, &str) {
 /// See [`DurationError`].
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     parse_millis(text).map(Duration::from_millis)
+}
+
+/// As [`parse_duration`], for how long to wait for an answer: 1 ms to an hour.
+///
+/// # Errors
+/// See [`DurationError`].
+pub fn parse_timeout(text: &str) -> Result<Duration, DurationError> {
+    let timeout = parse_duration(text)?;
+    let bounds = Duration::from_millis(1)..=Duration::from_hours(1);
+    if bounds.contains(&timeout) {
+        Ok(timeout)
+    } else {
+        Err(DurationError::OutOfBounds(text.to_owned()))
+    }
 }
 
 /// The shortest text [`parse_millis`] reads back as the same number.
@@ -197,6 +214,17 @@ mod tests {
     }
 
     #[test]
+    fn timeouts_are_bounded() {
+        for text in ["1ms", "10s", "1h"] {
+            assert!(parse_timeout(text).is_ok(), "{text}");
+        }
+        for text in ["0", "0s", "1h1ms", "99d"] {
+            let refused = format!("{text} is out of bounds; give 1ms to 1h");
+            assert_eq!(parse_timeout(text).unwrap_err().to_string(), refused);
+        }
+    }
+
+    #[test]
     fn written_durations_read_back() {
         for millis in [
             0, 1, 999, 1_000, 1_500, 59_999, 60_000, 160_000, 3_600_000, 90_061_001,
@@ -213,7 +241,8 @@ mod tests {
         assert_eq!(relative(10_800_000, 0), "in 3h");
         assert_eq!(relative(5, 900), "now");
         assert_eq!(relative(0, 446_400_000 + 59_000), "5d4h ago");
-        let zone = TimeZone::get("America/Sao_Paulo").unwrap();
+        let zones = jiff::tz::TimeZoneDatabase::bundled();
+        let zone = zones.get("America/Sao_Paulo").unwrap();
         assert_eq!(local(1_767_225_600_000, &zone), "2025-12-31T21:00:00-03:00");
         assert_eq!(local(0, &zone), "-");
         assert_eq!(

@@ -70,7 +70,7 @@ async fn removing_asks_first() {
     let (file, url) = (world_file(), node.url());
     let output = meridian(&["apply", "-f", &file, "--prune", "--endpoint", &url]).await;
     assert_eq!(output.status.code(), Some(2));
-    assert!(err(&output).contains("Remove 1 objects? Nobody can be asked here; give --yes"));
+    assert!(err(&output).contains("Remove 1 object? Nobody can be asked here; give --yes"));
     assert!(node.script().applied.iter().all(|a| a.dry_run));
     let output = meridian(&["apply", "-f", &file, "--prune", "--yes", "--endpoint", &url]).await;
     assert_eq!(output.status.code(), Some(0));

@@ -165,6 +165,7 @@ async fn wrong_command_lines_are_exit_2() {
         &["agents", "--endpoint", "https://a:1"][..],
         &["agents", "--timeout", "10"],
         &["agents", "--timeout", "0s"],
+        &["agents", "--timeout", "2h"],
         &["nonsense"],
         &["apply", "-f", "/nowhere/world.yaml"],
         &["cluster", "members", "remove", "3"],
@@ -342,4 +343,75 @@ async fn a_watched_list_is_a_line_a_change_away_from_a_terminal() {
     assert_eq!(json(&out(&output))["agent_id"], "a0001");
     let table = meridian(&["agents", "--watch", "--endpoint", &url]).await;
     assert_eq!(out(&table).lines().count(), 3);
+}
+
+/// Starts `chats watch` on one stand-in, stops it, and waits until the watch has tried it in vain.
+async fn watch_in_vain() -> (std::process::Child, std::net::SocketAddr) {
+    let waiting = Chat {
+        chat_id: "c".to_owned(),
+        phase: ChatPhase::Waiting as i32,
+        log_index: 1,
+        ..Default::default()
+    };
+    let node = Node::start(Script {
+        watch: vec![waiting],
+        watch_end: Some(Status::unavailable("shutting down")),
+        ..Default::default()
+    })
+    .await;
+    let args = ["chats", "watch", "c", "-o", "json", "--endpoint"];
+    let mut child = command(&[&args[..], &[&node.url()]].concat())
+        .spawn()
+        .unwrap();
+    while node.script().questions == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let address = node.stop().await;
+    let stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    tokio::task::spawn_blocking(move || {
+        let mut lines = std::io::BufRead::lines(stderr).map(|l| l.unwrap());
+        assert!(
+            lines
+                .next()
+                .unwrap()
+                .contains("opening it again until Ctrl-C")
+        );
+        assert!(lines.any(|l| l.ends_with("trying again")));
+    })
+    .await
+    .unwrap();
+    (child, address)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_survives_the_restart_of_its_only_node_and_repeats_nothing() {
+    let (child, address) = watch_in_vain().await;
+    let chat = |log_index, phase: ChatPhase| Chat {
+        chat_id: "c".to_owned(),
+        phase: phase as i32,
+        log_index,
+        ..Default::default()
+    };
+    let again = Script {
+        watch: vec![chat(1, ChatPhase::Waiting), chat(2, ChatPhase::Closed)],
+        ..Default::default()
+    };
+    let _again = Node::start_at(again, address).await;
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+    let output = output.await.unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let text = out(&output);
+    let phases: Vec<_> = text.lines().map(|l| json(l)["phase"].clone()).collect();
+    assert_eq!(phases, ["waiting", "closed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_a_watch_that_looks_for_its_node() {
+    let (mut child, _) = watch_in_vain().await;
+    let interrupted = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(interrupted.unwrap().success());
+    let status = tokio::task::spawn_blocking(move || child.wait().unwrap());
+    assert_eq!(status.await.unwrap().code(), Some(130));
 }

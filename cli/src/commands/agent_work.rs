@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Streaming};
 
 use super::{Context, live, request_id};
+use crate::client::Answer;
 use crate::failure::{Failure, ServerError};
 use crate::output::Clock;
 use crate::time::parse_duration;
@@ -181,29 +182,45 @@ pub async fn run(context: &Context, command: AgentCommand) -> Result<(), Failure
         talk: work.talk,
         ..Desk::default()
     };
+    let mut answer = open(context, &work, grace_ms, desk.epoch).await?;
     loop {
-        let hello = api::Hello {
-            agent_id: work.agent.clone(),
-            resume_epoch: desk.epoch,
-            grace_ms,
-        };
-        let open = context.cluster.open(hello, async |channel, request| {
-            let (send, receive) = mpsc::channel(64);
-            // There is room: the channel is new.
-            let _ = send
-                .send(message(Action::Hello(request.into_inner())))
-                .await;
-            let mut client = AgentServiceClient::new(channel);
-            let stream = client.work(ReceiverStream::new(receive)).await?;
-            Ok(Response::new((send, stream.into_inner())))
-        });
-        let answer = open.await?;
         let (send, stream) = answer.value;
         match session(context, &mut desk, &send, stream, &answer.endpoint).await? {
             End::SignedOff => return Ok(()),
-            End::Broken(why) => live::pause(context, &answer.endpoint, &why).await,
+            End::Broken(why) => {
+                let again = async || open(context, &work, grace_ms, desk.epoch).await;
+                let opened = live::reopen(context, (&answer.endpoint, &why), again);
+                // Without a session there is nothing to sign off from: its grace ends it.
+                answer = live::until_interrupted(opened).await?;
+            }
         }
     }
+}
+
+type Opened = Answer<(Outgoing, Streaming<api::ServerMessage>)>;
+
+async fn open(
+    context: &Context,
+    work: &Work,
+    grace_ms: u32,
+    resume_epoch: u64,
+) -> Result<Opened, Failure> {
+    let hello = api::Hello {
+        agent_id: work.agent.clone(),
+        resume_epoch,
+        grace_ms,
+    };
+    let open = context.cluster.open(hello, async |channel, request| {
+        let (send, receive) = mpsc::channel(64);
+        // There is room: the channel is new.
+        let _ = send
+            .send(message(Action::Hello(request.into_inner())))
+            .await;
+        let mut client = AgentServiceClient::new(channel);
+        let stream = client.work(ReceiverStream::new(receive)).await?;
+        Ok(Response::new((send, stream.into_inner())))
+    });
+    open.await
 }
 
 enum End {
@@ -320,10 +337,11 @@ fn print(context: &Context, told: &Told) -> Result<(), Failure> {
                 session_epoch,
                 chats,
             } => {
-                format!(
-                    "signed on, session {session_epoch}, {} open chats",
-                    chats.len()
-                )
+                let chats = match chats.len() {
+                    1 => "1 open chat".to_owned(),
+                    n => format!("{n} open chats"),
+                };
+                format!("signed on, session {session_epoch}, {chats}")
             }
             Told::Offer(offer) => offer.line(&clock),
             Told::OfferWithdrawn { chat_id, .. } => format!("offer of {chat_id} withdrawn"),

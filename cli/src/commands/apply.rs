@@ -58,7 +58,7 @@ pub async fn run(context: &Context, command: ApplyCommand) -> Result<(), Failure
         let plan = send(context, &command, &file, true).await?;
         if plan.removed > 0 {
             output.note(plan.diff(output.paint_err).trim_end());
-            confirm::confirm(&format!("Remove {} objects?", plan.removed), false)?;
+            confirm::confirm(&format!("Remove {}?", plan.removed_words()), false)?;
         }
     }
     let changes = send(context, &command, &file, command.dry_run).await?;

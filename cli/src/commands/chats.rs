@@ -232,18 +232,25 @@ async fn explain(context: &Context, one: One) -> Result<(), Failure> {
 }
 
 async fn watch(context: &Context, chat_id: String) -> Result<(), Failure> {
+    live::until_interrupted(watch_on(context, chat_id)).await
+}
+
+async fn watch_on(context: &Context, chat_id: String) -> Result<(), Failure> {
     let request = api::WatchChatRequest { chat_id };
-    let mut newest = 0;
-    loop {
-        let open = context
+    let open = async || {
+        let call = context
             .cluster
             .open(request.clone(), async |channel, request| {
                 VisitorServiceClient::new(channel).watch_chat(request).await
             });
-        let answer = open.await?;
+        call.await
+    };
+    let mut last: Option<api::Chat> = None;
+    let mut answer = open().await?;
+    loop {
         let (mut stream, endpoint) = (answer.value, answer.endpoint);
         let why = loop {
-            match stream.message().await {
+            let chat = match stream.message().await {
                 Ok(None) => break "the node closed it".to_owned(),
                 Err(status) if live::may_reopen(&status) => break status.message().to_owned(),
                 Err(status) => {
@@ -251,22 +258,24 @@ async fn watch(context: &Context, chat_id: String) -> Result<(), Failure> {
                         &status, &endpoint,
                     ))));
                 }
-                // A stream opened again begins with what is known already, or with what is older at a
-                // replica that lags.
-                Ok(Some(chat)) if chat.log_index < newest => {}
-                Ok(Some(chat)) => {
-                    newest = chat.log_index;
-                    let view = Chat::from(chat);
-                    context
-                        .output
-                        .event(&view, || view.line(&Clock::system()))?;
-                    if view.is_closed() {
-                        return Ok(());
-                    }
-                }
+                Ok(Some(chat)) => chat,
+            };
+            // A stream opened again begins with what is known already, or with what is older at a replica
+            // that lags.
+            let old = |last: &api::Chat| chat.log_index < last.log_index || chat == *last;
+            if last.as_ref().is_some_and(old) {
+                continue;
+            }
+            last = Some(chat.clone());
+            let view = Chat::from(chat);
+            context
+                .output
+                .event(&view, || view.line(&Clock::system()))?;
+            if view.is_closed() {
+                return Ok(());
             }
         };
-        live::pause(context, &endpoint, &why).await;
+        answer = live::reopen(context, (&endpoint, &why), &open).await?;
     }
 }
 

@@ -8,7 +8,7 @@ use tonic::transport::Channel;
 
 use super::{Context, confirm};
 use crate::failure::Failure;
-use crate::view::{Member, NodeStatus, Status};
+use crate::view::{Answered, Member, Status};
 
 /// The cluster: its health, members, leader and snapshots.
 #[derive(Debug, Subcommand)]
@@ -160,35 +160,25 @@ async fn status(context: &Context) -> Result<(), Failure> {
     let mut answers = answers.join_all().await;
     answers.sort_by_key(|(order, ..)| *order);
 
-    let mut nodes = Vec::new();
-    let mut newest: Option<api::ClusterStatusResponse> = None;
-    let mut tried = Vec::new();
-    for (_, endpoint, answer) in answers {
-        match answer {
-            Ok(answer) => {
-                nodes.push(NodeStatus::reached(endpoint, &answer.value));
-                let of =
-                    |s: &api::ClusterStatusResponse| (s.term, s.leader_id != 0, s.applied_index);
-                if newest.as_ref().is_none_or(|n| of(n) < of(&answer.value)) {
-                    newest = Some(answer.value);
-                }
+    let said = |(_, endpoint, answer): (usize, String, Result<_, Failure>)| {
+        let answer = answer.map(|a: crate::client::Answer<_>| a.value);
+        let why = |failure: Failure| match &failure {
+            Failure::Unreachable { tried } => {
+                tried.first().map_or_else(String::new, |t| t.1.clone())
             }
-            Err(failure) => {
-                let why = match &failure {
-                    Failure::Unreachable { tried, .. } => tried
-                        .first()
-                        .map_or_else(String::new, |(_, why)| why.clone()),
-                    other => other.to_string(),
-                };
-                tried.push((endpoint.clone(), why.clone()));
-                nodes.push(NodeStatus::silent(endpoint, why));
-            }
-        }
-    }
-    let Some(newest) = newest else {
+            other => other.to_string(),
+        };
+        (endpoint, answer.map_err(why))
+    };
+    let answers: Vec<Answered> = answers.into_iter().map(said).collect();
+    let silent = |(endpoint, answer): &Answered| {
+        let why = answer.as_ref().err()?;
+        Some((endpoint.clone(), why.clone()))
+    };
+    let tried = answers.iter().filter_map(silent).collect();
+    let Some(status) = Status::new(answers) else {
         return Err(Failure::Unreachable { tried });
     };
-    let status = Status::new(nodes, newest);
     context
         .output
         .document(&status, || status.page(&context.output))?;
@@ -243,7 +233,9 @@ async fn init(context: &Context, members: Vec<NewMember>) -> Result<(), Failure>
     let request = api::InitializeClusterRequest {
         members: members.clone(),
     };
-    let call = context.cluster.call(request, async |channel, request| {
+    // Whoever forms a cluster has just started its nodes.
+    let cluster = context.cluster.patient();
+    let call = cluster.call(request, async |channel, request| {
         admin(channel).initialize_cluster(request).await
     });
     let endpoint = call.await?.endpoint;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tonic::{Code, Status, Streaming};
 
 use super::Context;
@@ -14,8 +15,8 @@ use crate::output::{Clock, Format, Tabular, printable};
 const TICK: Duration = Duration::from_millis(250);
 /// Ticks after which it is redrawn anyway, because "ago" moves on.
 const TICKS_MAX: u32 = 4;
-/// Pause before a broken stream is opened again.
-const REOPEN: Duration = Duration::from_millis(500);
+/// First and longest pause before a broken stream is opened again.
+const REOPEN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
 
 /// Whether a stream that ended so may go on at another node.
@@ -27,19 +28,73 @@ pub fn may_reopen(status: &Status) -> bool {
     )
 }
 
-/// Waits, tells, and lets the caller open the stream again.
-pub async fn pause(context: &Context, endpoint: &str, why: &str) {
-    context.output.note(&format!(
-        "{endpoint}: the stream ended ({why}); opening it again"
+/// Opens a stream that broke again, for as long as no node can be reached: a node that restarts comes back.
+///
+/// # Errors
+/// What a node refuses it with.
+pub async fn reopen<T>(
+    context: &Context,
+    (endpoint, why): (&str, &str),
+    open: impl AsyncFn() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let output = &context.output;
+    output.note(&format!(
+        "{endpoint}: the stream ended ({why}); opening it again until Ctrl-C"
     ));
-    tokio::time::sleep(REOPEN).await;
+    let mut pause = REOPEN.0;
+    let mut told = String::new();
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(REOPEN.1);
+        let failure = match open().await {
+            Ok(opened) => return Ok(opened),
+            Err(failure) => failure,
+        };
+        match &failure {
+            Failure::Unreachable { .. } => {}
+            Failure::Server(error) if error.code == Code::Unavailable => {}
+            _ => return Err(failure),
+        }
+        let now = failure.to_string();
+        if now != told {
+            output.note(&format!("{now}; trying again"));
+            told = now;
+        }
+    }
+}
+
+/// Lets Ctrl-C end what would go on for ever.
+///
+/// # Errors
+/// What the work fails with, or [`Failure::Stopped`].
+pub async fn until_interrupted<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let interrupt = SignalKind::interrupt();
+    let mut interrupted = signal(interrupt)?;
+    tokio::select! {
+        done = work => done,
+        _ = interrupted.recv() => Err(Failure::Stopped(interrupt.as_raw_value())),
+    }
 }
 
 /// Follows until the user stops it. What `keep` refuses is left out.
 ///
 /// # Errors
-/// When no node can be reached any more, or the output is closed.
+/// When no node can be reached at first, or the output is closed.
 pub async fn follow<M, V, O>(
+    context: &Context,
+    open: O,
+    keep: impl Fn(&V) -> bool,
+) -> Result<(), Failure>
+where
+    V: Tabular + From<M>,
+    O: AsyncFn() -> Result<Answer<Streaming<M>>, Failure>,
+{
+    until_interrupted(follow_on(context, open, keep)).await
+}
+
+async fn follow_on<M, V, O>(
     context: &Context,
     open: O,
     keep: impl Fn(&V) -> bool,
@@ -52,11 +107,14 @@ where
     let redraw = output.terminal && output.format == Format::Table && !output.quiet;
     let mut rows: BTreeMap<String, V> = BTreeMap::new();
     let mut tick = tokio::time::interval(TICK);
+    let mut answer = open().await?;
     loop {
         let Answer {
             value: mut stream,
             endpoint,
-        } = open().await?;
+        } = answer;
+        // What went while nobody told stays away; the new stream begins with all there is.
+        rows.clear();
         let (mut dirty, mut ticks) = (true, 0);
         let why = loop {
             let message = tokio::select! {
@@ -92,7 +150,7 @@ where
                 }
             }
         };
-        pause(context, &endpoint, &why).await;
+        answer = reopen(context, (&endpoint, &why), &open).await?;
     }
 }
 

@@ -1,110 +1,42 @@
-//! The demo on the terminal: a live table while the day goes, and the report with the sun's path.
+//! The report in words and bars, with the sun's path.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use super::report::{Percentiles, Report};
 
-use super::plan::Stage;
-use super::score::{Report, Score, wall};
+/// Faults printed; the rest are counted.
+const FAULTS: usize = 20;
 
-/// Languages shown in the live table.
-const LANGUAGES: usize = 8;
-
-/// The live table. On a terminal it is redrawn in place; elsewhere only the notes are printed.
-pub struct Live {
-    bar: ProgressBar,
-    quiet: bool,
-}
-
-impl Live {
-    /// Shows nothing when `quiet`.
-    pub fn new(quiet: bool) -> Self {
-        let draws = !quiet && std::io::stderr().is_terminal();
-        let bar = ProgressBar::with_draw_target(
-            Some(1440),
-            if draws {
-                ProgressDrawTarget::stderr()
-            } else {
-                ProgressDrawTarget::hidden()
-            },
-        );
-        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:48.yellow}] {msg}") {
-            bar.set_style(style.progress_chars("█▓░"));
-        }
-        Self { bar, quiet }
-    }
-
-    /// A line that stays.
-    pub fn note(&self, text: &str) {
-        if self.quiet {
-            return;
-        }
-        if self.bar.is_hidden() {
-            println!("  {text}");
-        } else {
-            self.bar.println(format!("  {text}"));
-        }
-    }
-
-    /// Draws where things stand.
-    pub fn show(&self, stage: &Stage, score: &Score, regions: &[String], text: &str) {
-        if self.bar.is_hidden() {
-            return;
-        }
-        let minute =
-            ((wall() - stage.began()) * 1440 / (stage.ends() - stage.began())).clamp(0, 1440);
-        let standing = score.standing();
-        let mut table = format!(
-            "{} asked, {} accepted {text}\n",
-            standing.offered, standing.accepted
-        );
-        let _ = writeln!(
-            table,
-            "  {:<8}{:>9}{:>9}{:>10}{:>11}{:>10}",
-            "region", "waiting", "talking", "answered", "abandoned", "deferred"
-        );
-        for region in regions {
-            let [waiting, talking, answered, abandoned, deferred] =
-                standing.regions.get(region).copied().unwrap_or_default();
-            let _ = writeln!(
-                table,
-                "  {region:<8}{waiting:>9}{talking:>9}{answered:>10}{abandoned:>11}{deferred:>10}"
-            );
-        }
-        let languages = standing
-            .languages
-            .iter()
-            .take(LANGUAGES)
-            .map(|(language, asked, answered)| format!("{language} {answered}/{asked}"));
-        let _ = write!(
-            table,
-            "  answered by language: {}",
-            languages.collect::<Vec<_>>().join("  ")
-        );
-        self.bar
-            .set_prefix(format!("{:02}:{:02} UTC", minute / 60 % 24, minute % 60));
-        self.bar.set_position(minute.unsigned_abs());
-        self.bar.set_message(table);
-    }
-
-    /// Takes the table away.
-    pub fn done(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-/// The report in words and bars.
+/// The report for people.
 pub fn report(r: &Report, regions: &[String]) -> String {
     let mut out = String::new();
-    let share = |n: u64| {
-        if r.accepted == 0 {
-            0.0
+    figures(&mut out, r);
+    if let Some(f) = &r.failure {
+        let led = if f.led {
+            "the leader's region"
         } else {
-            n as f64 * 100.0 / r.accepted as f64
-        }
+            "not the leader's region"
+        };
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(
+            out,
+            "  failover    {} ({led}) killed; caught up {} ms after its restart\n              {}",
+            f.region,
+            f.back_ms,
+            f.told()
+        );
+    }
+    sun(&mut out, r, regions);
+    audit(&mut out, r);
+    out
+}
+
+fn figures(out: &mut String, r: &Report) {
+    let share = |n: u64, of: u64| match of {
+        0 => 0.0,
+        of => n as f64 * 100.0 / of as f64,
     };
-    let _ = writeln!(out, "\nThe day in figures");
+    let _ = writeln!(out, "The day in figures");
     let _ = writeln!(out, "  asked for   {:>6}", r.offered);
     for (name, count) in [
         ("accepted", r.accepted),
@@ -114,80 +46,127 @@ pub fn report(r: &Report, regions: &[String]) -> String {
         ("expired", r.expired),
         ("open", r.open),
     ] {
-        let _ = writeln!(out, "  {name:<11} {count:>6}  {:>5.1} %", share(count));
+        let _ = writeln!(
+            out,
+            "  {name:<11} {count:>6}  {:>5.1} %",
+            share(count, r.accepted)
+        );
     }
     for (why, count) in &r.refused {
         let _ = writeln!(out, "  refused     {count:>6}  {why}");
     }
-    let _ = writeln!(
-        out,
-        "  wait        p50 {} ms, p90 {} ms, p99 {} ms, longest {} ms (people act {} times as fast as in life)",
-        r.wait_ms.p50, r.wait_ms.p90, r.wait_ms.p99, r.wait_ms.max, r.human_speed
-    );
-    let _ = writeln!(
-        out,
-        "  language    {:.1} % answered in a language the visitor listed",
-        r.language_match_share * 100.0
-    );
-    if let Some(f) = &r.failure {
-        let led = if f.led {
-            "the leader's region"
-        } else {
-            "not the leader's region"
-        };
-        let _ = writeln!(
-            out,
-            "  failover    {} ({led}) killed; first new commit after {} ms; caught up {} ms after its restart",
-            f.region, f.failover_ms, f.back_ms
-        );
+    if r.unknown > 0 {
+        let _ = writeln!(out, "  unknown     {:>6}  no answer in time", r.unknown);
     }
-    out.push_str(&sun(r, regions));
+    for (name, p) in [
+        ("wait", &r.wait_ms),
+        ("as felt", &r.felt_wait_ms),
+        ("abandoned", &r.abandoned_wait_ms),
+    ] {
+        let _ = writeln!(out, "  {name:<11} {}", waits(p));
+    }
+    let _ = writeln!(
+        out,
+        "              (people act {} times as fast as in life)",
+        r.human_speed
+    );
+    let _ = writeln!(
+        out,
+        "  language    {:.1} % answered in a language the visitor listed, {:.1} % in the first;\n              {:.1} % through machine translation",
+        r.language_match_share * 100.0,
+        r.first_language_share * 100.0,
+        r.machine_translated_share * 100.0
+    );
+}
+
+fn waits(p: &Percentiles) -> String {
+    format!(
+        "p50 {} ms, p90 {} ms, p99 {} ms, longest {} ms, of {}",
+        p.p50, p.p90, p.p99, p.max, p.count
+    )
+}
+
+fn audit(out: &mut String, r: &Report) {
     let _ = writeln!(out, "\nAudit");
     let _ = writeln!(
         out,
         "  lost {}, with two owners {}, agents over capacity {}",
         r.lost, r.double_assigned, r.over_capacity
     );
+    match r.ghosts {
+        Some(ghosts) => {
+            let _ = writeln!(out, "  chats nobody asked for {ghosts}");
+        }
+        None => {
+            let _ = writeln!(
+                out,
+                "  chats nobody asked for: not looked for, as closed chats leave the list during so long a day"
+            );
+        }
+    }
     if r.faults.is_empty() {
         let _ = writeln!(
             out,
-            "  every accepted chat is accounted for; all replicas have the same state"
+            "  all {} acknowledgements stand in the chats' stories; every accepted chat is accounted for;\n  all replicas have the same state",
+            r.acknowledgements
         );
     }
-    for fault in r.faults.iter().take(20) {
+    for fault in r.faults.iter().take(FAULTS) {
         let _ = writeln!(out, "  FAULT: {fault}");
     }
-    out
+    if r.faults.len() > FAULTS {
+        let _ = writeln!(out, "  and {} faults more", r.faults.len() - FAULTS);
+    }
 }
 
 /// Chats answered by the agents of each region, hour by hour: the sun's path.
-fn sun(r: &Report, regions: &[String]) -> String {
+fn sun(out: &mut String, r: &Report, regions: &[String]) {
     const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let most = r
-        .by_hour
-        .values()
-        .flatten()
-        .copied()
-        .max()
-        .unwrap_or(0)
-        .max(1);
-    let mut out =
-        String::from("\nThe sun's path: chats answered per hour by the agents' region (UTC)\n");
+    let most = r.by_hour.values().flatten().copied().max().unwrap_or(0);
+    let most = most.max(1);
+    let _ = writeln!(
+        out,
+        "\nThe sun's path: chats answered per hour by the agents' region (UTC)"
+    );
     let mut rows: Vec<&String> = regions.iter().collect();
     rows.extend(r.by_hour.keys().filter(|k| !regions.contains(k)));
     for region in rows {
-        let hours = r
-            .by_hour
-            .get(region)
-            .cloned()
-            .unwrap_or_else(|| vec![0; 24]);
-        let bars: String = hours
-            .iter()
-            .flat_map(|n| [BARS[(n * 8).div_ceil(most) as usize]; 2])
-            .collect();
+        let none = vec![0; 24];
+        let hours = r.by_hour.get(region).unwrap_or(&none);
+        let bar = |n: &u64| [BARS[(n * 8).div_ceil(most) as usize]; 2];
+        let bars: String = hours.iter().flat_map(bar).collect();
         let _ = writeln!(out, "  {region:<4} {bars} {}", hours.iter().sum::<u64>());
     }
     let scale: String = (0..24).step_by(3).map(|h| format!("{h:02}    ")).collect();
     let _ = writeln!(out, "       {}", scale.trim_end());
-    out
+    if r.after_midnight > 0 {
+        let _ = writeln!(out, "       and {} after midnight", r.after_midnight);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_tells_of_faults_and_of_what_was_not_looked_for() {
+        let report = |r: &Report| super::report(r, &["eu".to_owned()]);
+        let mut day = Report {
+            acknowledgements: 7,
+            ghosts: Some(0),
+            ..Default::default()
+        };
+        day.by_hour.insert("eu".into(), vec![1; 24]);
+        let clean = report(&day);
+        assert!(clean.contains("all 7 acknowledgements"), "{clean}");
+        assert!(clean.contains("  eu   ████"), "{clean}");
+        day.ghosts = None;
+        day.faults = (0..25).map(|i| format!("number {i}")).collect();
+        let faulty = report(&day);
+        assert!(faulty.contains("not looked for"), "{faulty}");
+        assert!(
+            faulty.contains("FAULT: number 19\n  and 5 faults more"),
+            "{faulty}"
+        );
+    }
 }

@@ -1,17 +1,28 @@
 //! The cluster that is played on: one process a region on this machine, with distance in between.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use meridian_proto::livechat::v1 as api;
 use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
-use meridian_wan::{Geography, LinkId, Place, Wan};
+use meridian_wan::{Geography, Place};
 use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
+
+use super::error::DemoError;
+use super::network::Network;
 
 /// Connections kept to each node, so that no one of them carries all streams.
 const CHANNELS: usize = 8;
+/// Longest time for the cluster to come up.
+const START: Duration = Duration::from_secs(30);
+/// Pause between two looks.
+const LOOK: Duration = Duration::from_millis(50);
+/// Longest time for one node's status.
+const STATUS: Duration = Duration::from_secs(2);
 
 /// One region's node.
 pub struct Node {
@@ -21,9 +32,11 @@ pub struct Node {
     pub region: String,
     /// Where clients connect.
     pub client: String,
+    peer: std::net::SocketAddr,
     channels: Vec<Channel>,
     arguments: Vec<String>,
     log: PathBuf,
+    /// Killed when dropped.
     child: Option<Child>,
 }
 
@@ -33,7 +46,7 @@ pub struct Nodes {
     pub nodes: Vec<Node>,
     binary: PathBuf,
     // Kept: the links end with it.
-    _wan: Wan,
+    _network: Network,
 }
 
 async fn free_ports(count: usize) -> std::io::Result<Vec<std::net::SocketAddr>> {
@@ -46,205 +59,207 @@ async fn free_ports(count: usize) -> std::io::Result<Vec<std::net::SocketAddr>> 
 }
 
 impl Nodes {
-    /// Starts a node a region under `dir` and forms a cluster of them.
+    /// Lays out a node a region under `dir`, and the network between them; nothing runs yet.
     ///
     /// # Errors
-    /// In words: the binary is missing, a node does not start, or the cluster does not form.
-    pub async fn start(
+    /// There is no port, or no way between two regions.
+    pub async fn lay_out(
         binary: PathBuf,
         dir: &Path,
         regions: &[String],
         geography: &Geography,
         seed: u64,
-    ) -> Result<Self, String> {
-        let ports = free_ports(regions.len() * 2)
-            .await
-            .map_err(|e| e.to_string())?;
+    ) -> Result<Self, DemoError> {
+        let ports = free_ports(regions.len() * 2).await;
+        let ports = ports.map_err(DemoError::io("a port on 127.0.0.1"))?;
         let (clients, peers) = ports.split_at(regions.len());
-        let places: Vec<Place> = regions
-            .iter()
-            .zip(peers)
-            .map(|(region, address)| Place {
-                node: region.clone(),
-                region: region.clone(),
-                address: *address,
-            })
-            .collect();
-        let links = geography.links(&places).map_err(|e| e.to_string())?;
-        let wan = Wan::start(links, seed).await.map_err(|e| e.to_string())?;
-        let mut worst = Duration::ZERO;
-        for one in regions {
-            for other in regions {
-                worst = worst.max(
-                    geography
-                        .round_trip(one, other)
-                        .map_err(|e| e.to_string())?,
-                );
-            }
-        }
+        let place = |(region, address): (&String, &std::net::SocketAddr)| Place {
+            node: region.clone(),
+            region: region.clone(),
+            address: *address,
+        };
+        let places: Vec<Place> = regions.iter().zip(peers).map(place).collect();
+        let unknown = |e: meridian_wan::GeographyError| DemoError::Network(e.to_string());
+        let links = geography.links(&places).map_err(unknown)?;
+        let farthest = links.iter().map(|l| l.shape.delay * 2).max();
         // Jitter comes on top.
-        let worst_ms = worst.as_millis() + worst.as_millis() / 20;
+        let worst = farthest.unwrap_or_default().mul_f64(1.05);
+        let network = Network::start(links, seed).await?;
         let mut nodes = Vec::new();
         for (i, region) in regions.iter().enumerate() {
             let id = i as u64 + 1;
-            let mut arguments: Vec<String> =
-                ["--cluster", "demo", "--node-id"].map(String::from).into();
-            arguments.push(id.to_string());
-            let data = dir.join(region);
+            let mut arguments = Vec::new();
             for (flag, value) in [
+                ("--cluster", "demo".to_owned()),
+                ("--node-id", id.to_string()),
                 ("--region", region.clone()),
-                ("--data", data.display().to_string()),
+                ("--data", dir.join(region).display().to_string()),
                 ("--listen", clients[i].to_string()),
                 ("--peer-listen", peers[i].to_string()),
-                ("--round-trip-ms", worst_ms.to_string()),
+                ("--round-trip-ms", worst.as_millis().to_string()),
             ] {
                 arguments.extend([flag.to_owned(), value]);
             }
             for (j, other) in regions.iter().enumerate().filter(|(j, _)| *j != i) {
-                let through = wan
-                    .address(&LinkId::new(region, other))
-                    .map_err(|e| e.to_string())?;
+                let through = network.address(region, other)?;
                 arguments.extend(["--dial".to_owned(), format!("{}={through}", j + 1)]);
             }
             let client = format!("http://{}", clients[i]);
-            let channels = (0..CHANNELS)
-                .map(|_| channel(&client))
-                .collect::<Result<_, _>>()?;
+            let channels = (0..CHANNELS).map(|_| channel(&client));
             nodes.push(Node {
                 id,
                 region: region.clone(),
+                channels: channels.collect::<Result<_, _>>()?,
                 client,
-                channels,
+                peer: peers[i],
                 arguments,
                 log: dir.join(format!("{region}.log")),
                 child: None,
             });
         }
-        let mut all = Self {
+        Ok(Self {
             nodes,
             binary,
-            _wan: wan,
-        };
-        for i in 0..all.nodes.len() {
-            all.launch(i)?;
+            _network: network,
+        })
+    }
+
+    /// Starts every node and forms a cluster of them.
+    ///
+    /// # Errors
+    /// A node does not start or ends, or the cluster does not form.
+    pub async fn start(&mut self) -> Result<(), DemoError> {
+        for i in 0..self.nodes.len() {
+            self.launch(i)?;
         }
-        let members = all.nodes.iter().zip(peers).map(|(n, peer)| api::Member {
+        let member = |n: &Node| api::Member {
             node_id: n.id,
             region_id: n.region.clone(),
-            peer_address: peer.to_string(),
+            peer_address: n.peer.to_string(),
             ..Default::default()
-        });
-        let members: Vec<_> = members.collect();
-        all.until(
-            "the cluster to form",
-            Duration::from_secs(30),
-            async |nodes| {
-                let mut admin = AdminServiceClient::new(nodes.nodes[0].channel(0));
-                admin
-                    .initialize_cluster(api::InitializeClusterRequest {
-                        members: members.clone(),
-                    })
-                    .await
-                    .is_ok()
-            },
-        )
-        .await?;
-        all.until("a leader", Duration::from_secs(30), async |nodes| {
-            nodes.leader().await.is_some()
+        };
+        let members: Vec<_> = self.nodes.iter().map(member).collect();
+        self.until("the cluster to form", START, async |nodes| {
+            let mut admin = AdminServiceClient::new(nodes[0].channel(0));
+            let members = members.clone();
+            let asked = admin.initialize_cluster(api::InitializeClusterRequest { members });
+            asked.await.map(drop).map_err(|s| s.message().to_owned())
         })
         .await?;
-        Ok(all)
+        self.until("a leader", START, async |nodes| {
+            let status = nodes[0].status().await?;
+            let leads = status.leader_id != 0;
+            leads.then_some(()).ok_or("no leader is known".to_owned())
+        })
+        .await
     }
 
     /// Starts a node's process, anew where it was killed.
     ///
     /// # Errors
-    /// In words.
-    pub fn launch(&mut self, i: usize) -> Result<(), String> {
+    /// [`DemoError::Io`].
+    pub fn launch(&mut self, i: usize) -> Result<(), DemoError> {
         let node = &mut self.nodes[i];
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(&node.log)
-            .map_err(|e| format!("{}: {e}", node.log.display()))?;
+            .map_err(DemoError::io(node.log.display().to_string()))?;
         let child = Command::new(&self.binary)
             .args(&node.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
+            .kill_on_drop(true)
             .spawn()
-            .map_err(|e| {
-                format!(
-                    "{}: {e}; build it with `cargo build` or name it with --node-binary",
-                    self.binary.display()
-                )
-            })?;
+            .map_err(DemoError::io(self.binary.display().to_string()))?;
         node.child = Some(child);
         Ok(())
     }
 
-    /// Kills a node's process with SIGKILL and waits until it is gone.
+    /// Sends a node's process SIGKILL; gives the instant before, and returns once it is gone.
     ///
     /// # Errors
-    /// In words.
-    pub fn kill(&mut self, i: usize) -> Result<(), String> {
-        let Some(mut child) = self.nodes[i].child.take() else {
-            return Ok(());
-        };
-        child
-            .kill()
-            .and_then(|()| child.wait())
-            .map(drop)
-            .map_err(|e| e.to_string())
+    /// [`DemoError::Io`].
+    pub async fn kill(&mut self, i: usize) -> Result<Instant, DemoError> {
+        let node = &mut self.nodes[i];
+        let before = Instant::now();
+        if let Some(mut child) = node.child.take() {
+            let killed = child.kill().await;
+            killed.map_err(DemoError::io(format!("killing node {}", node.id)))?;
+        }
+        Ok(before)
+    }
+
+    /// Kills all processes and waits until they are gone.
+    pub async fn stop(mut self) {
+        for i in 0..self.nodes.len() {
+            // Nothing can be done about one that will not die.
+            let _ = self.kill(i).await;
+        }
     }
 
     /// The leader as a running node sees it.
     pub async fn leader(&self) -> Option<u64> {
         for node in self.nodes.iter().filter(|n| n.child.is_some()) {
-            if let Some(status) = node.status().await
-                && status.leader_id != 0
-            {
-                return Some(status.leader_id);
+            let status = node.status().await;
+            if let Some(leader) = status.ok().map(|s| s.leader_id).filter(|id| *id != 0) {
+                return Some(leader);
             }
         }
         None
     }
 
+    /// Notices a node that ended by itself.
+    ///
+    /// # Errors
+    /// [`DemoError::Ended`] with the last line of its log.
+    pub fn watch(&mut self) -> Result<(), DemoError> {
+        for node in &mut self.nodes {
+            let Some(child) = &mut node.child else {
+                continue;
+            };
+            if let Ok(Some(status)) = child.try_wait() {
+                let text = std::fs::read_to_string(&node.log).unwrap_or_default();
+                let line = text.lines().rfind(|l| !l.trim().is_empty());
+                return Err(DemoError::Ended {
+                    node: node.id,
+                    region: node.region.clone(),
+                    status: status.to_string(),
+                    log: node.log.clone(),
+                    line: line.unwrap_or("(none)").to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Asks again every few milliseconds until the answer is yes.
     ///
     /// # Errors
-    /// What was waited for in vain, and where the logs are.
+    /// [`DemoError::Vain`] with the last answer, [`DemoError::Ended`] when a node ends meanwhile.
     pub async fn until(
-        &self,
+        &mut self,
         what: &str,
         patience: Duration,
-        ask: impl AsyncFn(&Self) -> bool,
-    ) -> Result<(), String> {
-        let asked = async {
-            while !ask(self).await {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+        ask: impl AsyncFn(&[Node]) -> Result<(), String>,
+    ) -> Result<(), DemoError> {
+        let began = Instant::now();
+        let mut last = "none".to_owned();
+        while began.elapsed() < patience {
+            self.watch()?;
+            match timeout(patience, ask(&self.nodes)).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(why)) => last = why,
+                Err(_) => last = "no answer".to_owned(),
             }
-        };
-        let logs = self.nodes[0]
-            .log
-            .parent()
-            .unwrap_or(Path::new("."))
-            .display();
-        tokio::time::timeout(patience, asked).await.map_err(|_| {
-            format!(
-                "waited {} s for {what} in vain; the nodes' logs are in {logs}",
-                patience.as_secs()
-            )
-        })
-    }
-}
-
-impl Drop for Nodes {
-    fn drop(&mut self) {
-        for i in 0..self.nodes.len() {
-            // Nothing can be done about one that will not die.
-            let _ = self.kill(i);
+            sleep(LOOK).await;
         }
+        Err(DemoError::Vain {
+            what: what.to_owned(),
+            seconds: patience.as_secs(),
+            last,
+        })
     }
 }
 
@@ -254,19 +269,50 @@ impl Node {
         self.channels[number % self.channels.len()].clone()
     }
 
-    /// What it says of the cluster, if it answers.
-    pub async fn status(&self) -> Option<api::ClusterStatusResponse> {
+    /// What it says of the cluster.
+    ///
+    /// # Errors
+    /// Why it does not answer, in words.
+    pub async fn status(&self) -> Result<api::ClusterStatusResponse, String> {
         let mut admin = AdminServiceClient::new(self.channel(0));
         let asked = admin.cluster_status(api::ClusterStatusRequest {});
-        let answered = tokio::time::timeout(Duration::from_secs(2), asked).await;
-        Some(answered.ok()?.ok()?.into_inner())
+        match timeout(STATUS, asked).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(format!("node {}: {}", self.id, status.message())),
+            Err(_) => Err(format!("node {} does not answer", self.id)),
+        }
     }
 }
 
-fn channel(uri: &str) -> Result<Channel, String> {
-    let endpoint = Endpoint::from_shared(uri.to_owned()).map_err(|e| e.to_string())?;
+fn channel(uri: &str) -> Result<Channel, DemoError> {
+    let endpoint = Endpoint::from_shared(uri.to_owned());
+    let endpoint = endpoint.map_err(|e| DemoError::Network(format!("{uri}: {e}")))?;
     Ok(endpoint
         .connect_timeout(Duration::from_secs(1))
         .tcp_nodelay(true)
         .connect_lazy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_ends_by_itself_is_noticed_with_its_last_word() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let binary = dir.path().join("node");
+        std::fs::write(&binary, "#!/bin/sh\necho no such flag >&2\nexit 3\n").expect("written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&binary, mode).expect("executable");
+        let regions = ["eu".to_owned(), "us".to_owned()];
+        let geography = Geography::default();
+        let nodes = Nodes::lay_out(binary, dir.path(), &regions, &geography, 1).await;
+        let started = nodes.expect("a network").start().await;
+        let error = started.expect_err("it ends").to_string();
+        assert!(
+            error.contains("ended by itself (exit status: 3)"),
+            "{error}"
+        );
+        assert!(error.ends_with("no such flag"), "{error}");
+    }
 }

@@ -4,6 +4,9 @@
 //! People (talking, patience, wrap-up) run [`HUMAN`] times as fast as in life, because nobody could talk
 //! with anybody in a day of a minute. The network runs at its true speed.
 
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZoneDatabase;
 use meridian_proto::livechat::v1 as api;
@@ -32,6 +35,7 @@ pub struct Plan {
     pub day: i64,
     /// How long the day takes to play, in ms.
     pub length_ms: i64,
+    holiday_years: RangeInclusive<i16>,
 }
 
 /// When a plan is played.
@@ -48,10 +52,12 @@ impl Stage {
         self.began
             + (i128::from(at - self.day) * i128::from(self.length_ms) / i128::from(DAY_MS)) as i64
     }
-    /// The hour of the day, 0 to 23, at a wall-clock time.
-    pub fn hour(&self, real: i64) -> usize {
-        let hours = (real - self.began) * 24 / self.length_ms;
-        hours.clamp(0, 23) as usize
+    /// The hour of the day, 0 to 23, at a wall-clock time; `None` outside the day.
+    pub fn hour(&self, real: i64) -> Option<usize> {
+        let into = real - self.began;
+        (0..self.length_ms)
+            .contains(&into)
+            .then(|| (into * 24 / self.length_ms) as usize)
     }
     /// When the day begins by the wall clock.
     pub fn began(&self) -> i64 {
@@ -85,12 +91,22 @@ impl Plan {
         let arrivals = Arrivals::new(&world, Parameters::day(seed, day, chats))
             .map_err(|e| e.to_string())?
             .collect();
+        let holidays = world.territories().iter().flat_map(|t| &t.holidays);
+        let years: BTreeSet<i16> = holidays.map(|date| date.year()).collect();
+        let holiday_years =
+            years.first().copied().unwrap_or(0)..=years.last().copied().unwrap_or(0);
         Ok(Self {
             organisation,
             arrivals,
             day,
             length_ms,
+            holiday_years,
         })
+    }
+
+    /// The years whose public holidays are known.
+    pub fn holiday_years(&self) -> RangeInclusive<i16> {
+        self.holiday_years.clone()
     }
 
     /// The plan on the wall clock, its day beginning at `began`.
@@ -243,5 +259,27 @@ fn level(level: Level) -> api::LanguageLevel {
         Level::Working => api::LanguageLevel::Working,
         Level::Fluent => api::LanguageLevel::Fluent,
         Level::Native => api::LanguageLevel::Native,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_of_the_day_only() {
+        let stage = Stage {
+            day: 0,
+            began: 1_000,
+            length_ms: 24_000,
+        };
+        let hours = [999, 1_000, 1_999, 2_000, 24_999, 25_000].map(|real| stage.hour(real));
+        assert_eq!(hours, [None, Some(0), Some(0), Some(1), Some(23), None]);
+    }
+
+    #[test]
+    fn the_holiday_years_are_those_of_the_data() {
+        let plan = Plan::make(1, 30, 1, 1_795_478_400_000, 60_000).expect("a plan");
+        assert_eq!(plan.holiday_years(), 2026..=2027);
     }
 }

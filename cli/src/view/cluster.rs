@@ -1,10 +1,9 @@
-//! The cluster, its members, and what applying a file changes.
+//! The cluster and its members, and whether all is well with them.
 
 use meridian_proto::livechat::v1 as api;
 use serde::Serialize;
 
-use super::change_word;
-use crate::output::{Clock, Field, Paint, Tabular, Tone, printable};
+use crate::output::{Clock, Field, Tabular, Tone, printable};
 
 /// A member.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -150,6 +149,9 @@ impl Tabular for NodeStatus {
     }
 }
 
+/// Entries a voter may be behind: more than are under way between regions, less than a snapshot.
+const LAG_MAX: u64 = 1_000;
+
 /// The cluster as its nodes see it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
@@ -162,39 +164,40 @@ pub struct Status {
     members: Vec<Member>,
 }
 
+/// What an endpoint said, or why it said nothing.
+pub type Answered = (String, Result<api::ClusterStatusResponse, String>);
+
 impl Status {
-    /// From what every endpoint said; `newest` is the answer with the highest term and index.
-    pub fn new(nodes: Vec<NodeStatus>, newest: api::ClusterStatusResponse) -> Self {
+    /// From what every endpoint said; `None` when none did.
+    pub fn new(answers: Vec<Answered>) -> Option<Self> {
+        let heard: Vec<_> = answers
+            .iter()
+            .filter_map(|(endpoint, answer)| Some((endpoint.as_str(), answer.as_ref().ok()?)))
+            .collect();
+        let freshness =
+            |s: &&api::ClusterStatusResponse| (s.term, s.leader_id != 0, s.applied_index);
+        let newest = heard.iter().map(|(_, s)| *s).max_by_key(freshness)?.clone();
         let mut problems = Vec::new();
-        for node in nodes.iter().filter(|n| !n.reachable) {
-            let why = node.error.as_deref().unwrap_or("no answer");
-            problems.push(format!("{} is unreachable: {why}", node.endpoint));
-        }
-        if newest.leader_id == 0 {
-            problems
-                .push("no leader is known: nothing can be changed until one is elected".to_owned());
-        }
-        for (i, a) in nodes.iter().enumerate().filter(|(_, n)| n.reachable) {
-            let differs = |b: &&NodeStatus| {
-                b.applied_index == a.applied_index && b.state_hash != a.state_hash
-            };
-            for b in nodes[i + 1..].iter().filter(differs) {
-                let index = a.applied_index.unwrap_or_default();
-                let (a, b) = (&a.endpoint, &b.endpoint);
-                problems.push(format!(
-                    "{a} and {b} hold different states at index {index}"
-                ));
+        for (endpoint, answer) in &answers {
+            if let Err(why) = answer {
+                problems.push(format!("{endpoint} is unreachable: {why}"));
             }
         }
-        Self {
+        problems.extend(disagreements(&heard, &newest));
+        problems.extend(voters(&heard, &newest));
+        let node = |(endpoint, answer): Answered| match answer {
+            Ok(status) => NodeStatus::reached(endpoint, &status),
+            Err(why) => NodeStatus::silent(endpoint, why),
+        };
+        Some(Self {
             cluster_id: newest.cluster_id,
             leader_id: (newest.leader_id != 0).then_some(newest.leader_id),
             failover_ms_max: newest.failover_ms_max,
             healthy: problems.is_empty(),
             problems,
-            nodes,
+            nodes: answers.into_iter().map(node).collect(),
             members: newest.members.into_iter().map(Member::from).collect(),
-        }
+        })
     }
 
     /// Whether nothing is wrong.
@@ -226,130 +229,169 @@ impl Status {
     }
 }
 
-/// One object's change.
-#[derive(Clone, Debug, Serialize)]
-pub struct Change {
-    kind: String,
-    id: Option<String>,
-    change: String,
-    fields: Vec<String>,
-}
-
-/// What applying changes.
-#[derive(Clone, Debug, Serialize)]
-pub struct Changes {
-    dry_run: bool,
-    added: usize,
-    changed: usize,
-    /// How many objects go.
-    pub removed: usize,
-    changes: Vec<Change>,
-    log_index: Option<u64>,
-}
-
-impl Changes {
-    /// From the answer.
-    pub fn new(dry_run: bool, response: api::ApplyResponse) -> Self {
-        let change = |c: api::ObjectChange| Change {
-            kind: c.kind,
-            id: super::given(c.id),
-            change: change_word(c.change),
-            fields: c.fields,
-        };
-        let changes: Vec<_> = response.changes.into_iter().map(change).collect();
-        let count = |word: &str| changes.iter().filter(|c| c.change == word).count();
-        Self {
-            dry_run,
-            added: count("added"),
-            changed: count("changed"),
-            removed: count("removed"),
-            changes,
-            log_index: (response.log_index != 0).then_some(response.log_index),
+/// What nodes that answered say against each other.
+fn disagreements(
+    heard: &[(&str, &api::ClusterStatusResponse)],
+    newest: &api::ClusterStatusResponse,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    if newest.leader_id == 0 {
+        found.push("no leader is known: nothing can be changed until one is elected".to_owned());
+    }
+    for (i, (a, one)) in heard.iter().enumerate() {
+        if one.cluster_id != newest.cluster_id {
+            let (own, other) = (printable(&one.cluster_id), printable(&newest.cluster_id));
+            found.push(format!("{a} belongs to cluster '{own}', not '{other}'"));
+            continue;
         }
-    }
-
-    /// The last line: `3 added, 1 changed, 0 removed`.
-    pub fn summary(&self) -> String {
-        let dry = if self.dry_run { " (dry run)" } else { "" };
-        format!(
-            "{} added, {} changed, {} removed{dry}",
-            self.added, self.changed, self.removed
-        )
-    }
-
-    /// A diff for people.
-    pub fn diff(&self, paint: Paint) -> String {
-        let mut text = String::new();
-        for change in &self.changes {
-            let id = change
-                .id
-                .as_deref()
-                .map_or(String::new(), |id| format!(" {id}"));
-            let head = |sign: &str| format!("{sign} {}{id}", change.kind);
-            text.push_str(&match change.change.as_str() {
-                "added" => paint.good(&head("+")),
-                "removed" => paint.error(&head("-")),
-                _ => paint.warn(&head("~")),
-            });
-            text.push('\n');
-            for field in &change.fields {
-                text.push_str(&format!("    {}\n", printable(field)));
+        match one.leader_id {
+            id if id == newest.leader_id => {}
+            0 => found.push(format!(
+                "{a} knows no leader; others follow node {}",
+                newest.leader_id
+            )),
+            id => found.push(format!(
+                "{a} follows node {id}; others follow node {}",
+                newest.leader_id
+            )),
+        }
+        for (b, other) in &heard[i + 1..] {
+            let index = one.applied_index;
+            let same = other.applied_index != index || other.state_hash == one.state_hash;
+            if !same && other.cluster_id == one.cluster_id {
+                found.push(format!(
+                    "{a} and {b} hold different states at index {index}"
+                ));
             }
         }
-        text + &self.summary() + "\n"
     }
+    found
+}
+
+/// Voters that are behind, or of whom nobody has heard.
+fn voters(
+    heard: &[(&str, &api::ClusterStatusResponse)],
+    newest: &api::ClusterStatusResponse,
+) -> Vec<String> {
+    let own = |(_, s): &&(&str, &api::ClusterStatusResponse)| s.cluster_id == newest.cluster_id;
+    let heard: Vec<_> = heard.iter().filter(own).map(|(_, s)| *s).collect();
+    // Only the leader knows what the others hold.
+    let leader = heard.iter().find(|s| s.node_id == newest.leader_id);
+    let committed = heard.iter().map(|s| s.committed_index).max().unwrap_or(0);
+    let mut found = Vec::new();
+    for voter in newest.members.iter().filter(|m| m.voter) {
+        let id = voter.node_id;
+        let known = leader.and_then(|l| l.members.iter().find(|m| m.node_id == id));
+        let holds = match heard.iter().find(|s| s.node_id == id) {
+            Some(own) => Some(own.applied_index),
+            None => known.map(|m| m.matched_index).filter(|index| *index > 0),
+        };
+        match holds {
+            None => found.push(format!(
+                "voter {id} did not answer; name its endpoint with --endpoint"
+            )),
+            Some(index) if index + LAG_MAX < committed => found.push(format!(
+                "voter {id} lags: it stands at index {index} of {committed}"
+            )),
+            Some(_) => {}
+        }
+    }
+    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn changes_read_like_a_diff() {
-        let change =
-            |kind: &str, id: &str, change: api::ChangeKind, fields: &[&str]| api::ObjectChange {
-                kind: kind.to_owned(),
-                id: id.to_owned(),
-                change: change as i32,
-                fields: fields.iter().map(|f| (*f).to_owned()).collect(),
-            };
-        let response = api::ApplyResponse {
-            changes: vec![
-                change("workspace", "", api::ChangeKind::Changed, &["name: A -> B"]),
-                change("agent", "ana", api::ChangeKind::Added, &[]),
-                change("queue", "old", api::ChangeKind::Removed, &[]),
-            ],
-            log_index: 0,
+    fn status(node_id: u64) -> api::ClusterStatusResponse {
+        let member = |node_id| api::Member {
+            node_id,
+            voter: true,
+            ..Default::default()
         };
-        let changes = Changes::new(true, response);
-        let paint = |when| Paint::new(when, false);
-        assert_eq!(
-            changes.diff(paint(crate::output::When::Never)),
-            "~ workspace\n    name: A -> B\n+ agent ana\n- queue old\n1 added, 1 changed, 1 removed (dry run)\n"
-        );
-        let coloured = changes.diff(paint(crate::output::When::Always));
-        assert!(
-            coloured.contains("\u{1b}[32m+ agent ana\u{1b}[0m"),
-            "{coloured}"
-        );
+        api::ClusterStatusResponse {
+            cluster_id: "c".to_owned(),
+            node_id,
+            leader_id: 1,
+            applied_index: 9,
+            committed_index: 9,
+            members: [1, 2, 3].map(member).into(),
+            ..Default::default()
+        }
+    }
+
+    /// What is wrong once three good answers are doctored.
+    fn problems(doctor: impl FnOnce(&mut Vec<Answered>)) -> Vec<String> {
+        let mut answers: Vec<Answered> = (1..=3)
+            .map(|id| (format!("n{id}"), Ok(status(id))))
+            .collect();
+        doctor(&mut answers);
+        let status = Status::new(answers).expect("one answered");
+        assert_eq!(status.is_healthy(), status.problems().is_empty());
+        status.problems().to_vec()
+    }
+
+    fn node(answers: &mut [Answered], i: usize) -> &mut api::ClusterStatusResponse {
+        answers[i].1.as_mut().expect("an answer")
+    }
+
+    #[test]
+    fn three_nodes_of_one_mind_are_healthy() {
+        assert_eq!(problems(|_| {}), Vec::<String>::new());
+        assert!(Status::new(vec![("n1".to_owned(), Err("refused".to_owned()))]).is_none());
     }
 
     #[test]
     fn replicas_that_differ_are_told() {
-        let status = |node_id, applied_index, state_hash| api::ClusterStatusResponse {
-            node_id,
-            leader_id: 1,
-            applied_index,
-            state_hash,
-            ..Default::default()
-        };
-        let node =
-            |n: &api::ClusterStatusResponse| NodeStatus::reached(format!("n{}", n.node_id), n);
-        let (a, b, c) = (status(1, 9, 7), status(2, 9, 8), status(3, 8, 5));
-        let seen = Status::new(vec![node(&a), node(&b), node(&c)], a);
+        let told = problems(|answers| {
+            node(answers, 1).state_hash = 8;
+            let third = node(answers, 2);
+            (third.applied_index, third.state_hash) = (8, 5);
+        });
+        assert_eq!(told, ["n1 and n2 hold different states at index 9"]);
+    }
+
+    #[test]
+    fn nodes_that_disagree_on_leader_or_cluster_are_told() {
+        let told = problems(|answers| node(answers, 2).leader_id = 2);
+        assert!(told[0].contains("follows node"), "{told:?}");
+        let told = problems(|answers| node(answers, 1).leader_id = 0);
+        assert_eq!(told, ["n2 knows no leader; others follow node 1"]);
+        let told = problems(|answers| {
+            let stranger = node(answers, 2);
+            (stranger.cluster_id, stranger.applied_index) = ("d".to_owned(), 1);
+        });
         assert_eq!(
-            seen.problems(),
-            ["n1 and n2 hold different states at index 9"]
+            told,
+            [
+                "n3 belongs to cluster 'd', not 'c'",
+                "voter 3 did not answer; name its endpoint with --endpoint"
+            ]
         );
+    }
+
+    #[test]
+    fn voters_that_lag_or_are_silent_are_told() {
+        let told = problems(|answers| answers[2].1 = Err("refused".to_owned()));
+        assert_eq!(
+            told,
+            [
+                "n3 is unreachable: refused",
+                "voter 3 did not answer; name its endpoint with --endpoint"
+            ]
+        );
+        // The leader speaks for a voter nobody asked.
+        let told = problems(|answers| {
+            answers.pop();
+            node(answers, 0).members[2].matched_index = 9;
+        });
+        assert_eq!(told, Vec::<String>::new());
+        let told = problems(|answers| {
+            for i in [0, 1] {
+                let ahead = node(answers, i);
+                (ahead.applied_index, ahead.committed_index) = (5_000, 5_000);
+            }
+        });
+        assert_eq!(told, ["voter 3 lags: it stands at index 9 of 5000"]);
     }
 }

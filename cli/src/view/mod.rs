@@ -1,11 +1,13 @@
 //! What commands print: shapes of our own with stable names, so that the wire may grow without them.
 
+mod changes;
 mod chat;
 mod cluster;
 mod state;
 
+pub use changes::{Change, Changes};
 pub use chat::{Chat, Explanation, Moment, OfferView, Weighed};
-pub use cluster::{Change, Changes, Member, NodeStatus, Status};
+pub use cluster::{Answered, Member, NodeStatus, Status};
 pub use state::{Agent, Queue};
 
 use meridian_proto::livechat::v1 as api;

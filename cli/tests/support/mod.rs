@@ -11,6 +11,7 @@ use meridian_proto::livechat::v1::*;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 
+pub mod real;
 mod services;
 
 /// What the stand-in says and what it heard.
@@ -47,20 +48,39 @@ pub struct Script {
 pub struct Node {
     script: Arc<Mutex<Script>>,
     address: SocketAddr,
+    serving: Arc<tokio::task::JoinHandle<()>>,
 }
 
 impl Node {
     /// Starts one on a free port of this machine.
     pub async fn start(script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(script, ([127, 0, 0, 1], 0).into()).await
+    }
+
+    /// Starts one where another was.
+    pub async fn start_at(script: Script, address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let node = Self {
-            script: Arc::new(Mutex::new(script)),
+        let script = Arc::new(Mutex::new(script));
+        let router = services::router(Play(script.clone()));
+        let serving = tokio::spawn(async move {
+            let incoming = TcpListenerStream::new(listener);
+            router.serve_with_incoming(incoming).await.unwrap();
+        });
+        Self {
+            script,
             address,
-        };
-        let router = services::router(node.clone());
-        tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(listener)));
-        node
+            serving: Arc::new(serving),
+        }
+    }
+
+    /// Closes its port, as a node that stops does; says where it was.
+    pub async fn stop(self) -> SocketAddr {
+        self.serving.abort();
+        while tokio::net::TcpStream::connect(self.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        self.address
     }
 
     /// Its endpoint.
@@ -71,6 +91,17 @@ impl Node {
     /// What it says and heard.
     pub fn script(&self) -> MutexGuard<'_, Script> {
         self.script.lock().unwrap()
+    }
+}
+
+/// What a stand-in's services play.
+#[derive(Clone)]
+pub struct Play(Arc<Mutex<Script>>);
+
+impl Play {
+    /// What it says and heard.
+    pub fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.lock().unwrap()
     }
 
     /// Counts a question, and answers UNAVAILABLE while the script says so.

@@ -17,13 +17,13 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Node;
+use super::Play;
 
 type Answer<T> = Result<Response<T>, Status>;
 type Flow<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// All services of one stand-in.
-pub fn router(node: Node) -> Router {
+pub fn router(node: Play) -> Router {
     tonic::transport::Server::builder()
         .add_service(AdminServiceServer::new(node.clone()))
         .add_service(SupervisorServiceServer::new(node.clone()))
@@ -36,7 +36,7 @@ fn absent<T>() -> Answer<T> {
 }
 
 #[tonic::async_trait]
-impl AdminService for Node {
+impl AdminService for Play {
     async fn apply(&self, request: Request<ApplyRequest>) -> Answer<ApplyResponse> {
         self.hear()?;
         let mut script = self.script();
@@ -125,7 +125,7 @@ impl AdminService for Node {
 }
 
 #[tonic::async_trait]
-impl SupervisorService for Node {
+impl SupervisorService for Play {
     type WatchAgentsStream = Flow<AgentState>;
     type WatchQueuesStream = Flow<QueueState>;
 
@@ -192,7 +192,7 @@ impl SupervisorService for Node {
 }
 
 #[tonic::async_trait]
-impl VisitorService for Node {
+impl VisitorService for Play {
     type WatchChatStream = Flow<Chat>;
 
     async fn start_chat(&self, request: Request<StartChatRequest>) -> Answer<StartChatResponse> {
@@ -229,7 +229,7 @@ impl VisitorService for Node {
 }
 
 #[tonic::async_trait]
-impl AgentService for Node {
+impl AgentService for Play {
     type WorkStream = Flow<ServerMessage>;
 
     /// Offers one chat once the agent is available, and plays its way to the end of the wrap-up.

@@ -18,8 +18,9 @@ use crate::world::{Territory, World};
 pub const AGENTS_MAX: u32 = 100_000;
 /// Most languages served: with those an agent speaks they stay within 32 on one agent.
 pub const LANGUAGES_MAX: u32 = 28;
-/// Every served language has this many agents at least: one each for the shifts
-/// that together leave no hour of the week open: early, late, night, weekend and weekend night.
+/// Every served language has this many agents at least: one each for the early, late, night, weekend and
+/// weekend night shift. In one zone and without holidays these leave no hour of the week open; a language's
+/// agents live in several zones, so the smaller ones have gaps, which [`crate::coverage`] counts.
 pub const AGENTS_PER_LANGUAGE_MIN: u32 = 5;
 
 /// What to generate.
@@ -159,7 +160,8 @@ enum LocalShift {
     WeekendNight,
 }
 
-/// The order in which a language's agents take shifts: the first five cover the whole week.
+/// The order in which a language's agents take shifts: the first five cover the whole week of one zone, but
+/// for its holidays.
 const SHIFTS: [LocalShift; 11] = [
     LocalShift::Early,
     LocalShift::Late,
@@ -448,4 +450,30 @@ fn queues() -> Vec<Queue> {
             )
         },
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coverage::is_open;
+
+    #[test]
+    fn the_first_five_shifts_leave_no_hour_of_a_week_open_but_for_holidays() {
+        let world = World::load().expect("the crate's data");
+        // Monday 2026-06-15 00:00 UTC, and half past each hour from then on: no clock changes that week.
+        let begin = 1_781_481_600_000;
+        for home in world.territories() {
+            let crew = SHIFTS[..5].iter().map(|shift| Schedule {
+                holidays: Vec::new(),
+                ..shift.schedule(home)
+            });
+            let crew: Vec<Schedule> = crew.collect();
+            for hour in 0..168 {
+                let at = jiff::Timestamp::from_millisecond(begin + hour * 3_600_000 + 1_800_000);
+                let at = at.expect("an instant");
+                let works = |s: &Schedule| is_open(s, &home.zone, at);
+                assert!(crew.iter().any(works), "{}: nobody at {at}", home.code);
+            }
+        }
+    }
 }

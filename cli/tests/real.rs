@@ -1,0 +1,103 @@
+//! The real binary against a real node.
+
+mod support;
+
+use serde_json::Value;
+use support::real::RealNode;
+use support::{err, meridian, out, world_file};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_applied_shown_and_refused_and_a_chat_is_explained() {
+    let node = RealNode::start();
+    let url = node.url();
+    let ask = async |args: &[&str]| {
+        let common = ["--endpoint", &url, "--timeout", "30s"];
+        meridian(&[args, &common].concat()).await
+    };
+    // The node may still be starting; this waits for it.
+    let member = format!("1=eu-west@{}", node.peer);
+    let formed = ask(&["cluster", "init", "--member", &member]).await;
+    assert_eq!(formed.status.code(), Some(0), "{}", err(&formed));
+
+    let file = world_file();
+    let first = ask(&["apply", "-f", &file, "-o", "json"]).await;
+    assert_eq!(first.status.code(), Some(0), "{}", err(&first));
+    let changes = json(&out(&first));
+    assert_eq!(
+        (&changes["added"], &changes["removed"]),
+        (&9.into(), &0.into()),
+        "{changes}"
+    );
+    assert!(changes["log_index"].as_u64() > Some(0), "{changes}");
+    let again = ask(&["apply", "-f", &file]).await;
+    assert_eq!(out(&again), "nothing to change\n", "{}", err(&again));
+
+    // What the node shows, it takes for the same.
+    let dir = tempfile::tempdir().unwrap();
+    let shown = dir.path().join("shown.yaml");
+    std::fs::write(&shown, out(&ask(&["config", "show"]).await)).unwrap();
+    let shown = shown.display().to_string();
+    let same = ask(&["apply", "-f", &shown, "--prune", "--yes"]).await;
+    assert_eq!(out(&same), "nothing to change\n", "{}", err(&same));
+
+    // The command line knows no languages; the node does, and the answer names line and column of the file.
+    let bad = dir.path().join("bad.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace("language: pt-PT", "language: qq");
+    let line = 1 + text.lines().position(|l| l.contains("qq")).unwrap();
+    std::fs::write(&bad, text).unwrap();
+    let bad = bad.display().to_string();
+    let refused = ask(&["apply", "-f", &bad]).await;
+    assert_eq!(refused.status.code(), Some(4), "{}", out(&refused));
+    let named = format!("  {bad}:{line}:");
+    let told = err(&refused);
+    assert!(told.contains(&named), "{told}");
+    assert!(told.contains("agents[0].languages[0]"), "{told}");
+    assert_eq!(
+        out(&ask(&["apply", "-f", &file]).await),
+        "nothing to change\n"
+    );
+
+    let ask_for = [
+        "chats",
+        "start",
+        "--queue",
+        "support",
+        "--language",
+        "pt-BR",
+        "-q",
+    ];
+    let started = ask(&ask_for).await;
+    let id = out(&started).trim().to_owned();
+    let explained = ask(&["chats", "explain", &id, "--fresh", "-o", "json"]).await;
+    assert_eq!(explained.status.code(), Some(0), "{}", err(&explained));
+    let story = json(&out(&explained));
+    let arrived = &story["events"][0];
+    assert_eq!(arrived["what"], "arrived", "{story}");
+    assert!(arrived["log_index"].as_u64() > Some(0), "{story}");
+    let weighed = story["candidates"].as_array().unwrap();
+    let bruno = weighed.iter().find(|c| c["agent_id"] == "bruno");
+    assert_eq!(bruno.unwrap()["rule"], "presence", "{story}");
+    let page = ask(&["chats", "explain", &id, "--fresh"]).await;
+    assert!(out(&page).contains("What happened"), "{}", out(&page));
+
+    let status = ask(&["cluster", "status", "-o", "json"]).await;
+    assert_eq!(status.status.code(), Some(0), "{}", out(&status));
+    assert_eq!(json(&out(&status))["leader_id"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forming_a_cluster_waits_no_longer_than_it_may() {
+    let dead = support::dead_url().await;
+    let init = ["cluster", "init", "--member", "1=eu@127.0.0.1:7101"];
+    let began = std::time::Instant::now();
+    let args = [&init[..], &["--endpoint", &dead, "--timeout", "700ms"]].concat();
+    let output = meridian(&args).await;
+    assert_eq!(output.status.code(), Some(3), "{}", err(&output));
+    // It tried for most of that time, and not at once only.
+    assert!(began.elapsed() >= std::time::Duration::from_millis(300));
+}
