@@ -160,9 +160,10 @@ impl Node {
         tasks.push(tokio::spawn(timers::lost_nodes(driver.clone(), silence)));
         tasks.push(tokio::spawn(timers::schedules(driver.clone())));
         tasks.push(tokio::spawn(sessions::lose_orphans(driver.clone())));
+        // Long enough that a leader's end sends nobody away.
         tasks.push(tokio::spawn(sessions::keep_contact(
             driver.clone(),
-            silence,
+            timing.failover_bound() + silence,
         )));
         tasks.push(tokio::spawn(begin(driver.clone())));
         tracing::info!(node = settings.node_id, region = %settings.region, listen = %client_address, peers = %peer_address, failover_ms_max = timing.failover_bound().as_millis() as u64, "node started");

@@ -44,6 +44,9 @@ pub struct Work {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
     #[arg(requires = "auto")]
     talk: Duration,
+    /// Take chats off shift too
+    #[arg(long)]
+    overtime: bool,
     /// How long chats wait when the stream breaks
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = parse_duration)]
     grace: Duration,
@@ -79,6 +82,7 @@ enum Told {
 #[derive(Debug, Default)]
 struct Desk {
     auto: bool,
+    overtime: bool,
     talk: Duration,
     epoch: u64,
     /// When the talk of each chat is over.
@@ -98,7 +102,7 @@ impl Desk {
                     let presence = api::Presence::Available as i32;
                     actions.push(Action::SetPresence(api::SetPresence {
                         presence,
-                        ..Default::default()
+                        overtime: self.overtime,
                     }));
                 }
                 let chats = welcome.chats.iter().filter_map(|c| self.look_at(c, now));
@@ -179,6 +183,7 @@ pub async fn run(context: &Context, command: AgentCommand) -> Result<(), Failure
     let grace_ms = u32::try_from(work.grace.as_millis()).unwrap_or(u32::MAX);
     let mut desk = Desk {
         auto: work.auto,
+        overtime: work.overtime,
         talk: work.talk,
         ..Desk::default()
     };

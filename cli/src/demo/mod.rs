@@ -18,6 +18,7 @@ mod report;
 mod visitor;
 mod ways;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use meridian_proto::livechat::v1 as api;
@@ -196,14 +197,17 @@ fn print(
     ))
 }
 
-/// A chat worth explaining: one that went through the most.
+/// A chat worth explaining: one that went through much and can still be told on a screen.
 fn eventful(evidence: &Evidence) -> Option<api::ExplainChatResponse> {
     let known = evidence.records.values().flatten();
     let answered = known.filter(|r| r.chat.answered_ms > 0);
     let record = answered.max_by_key(|r| {
+        let offers = r.events.iter().filter(|e| e.what == "offered").count();
         let lost = r.events.iter().any(|e| e.what == "agent lost");
-        let weighed: usize = r.events.iter().map(|e| e.candidates.len()).sum();
-        (lost, weighed)
+        let candidates = r.events.iter().flat_map(|e| &e.candidates);
+        let rules: BTreeSet<&str> = candidates.map(|c| c.rule.as_str()).collect();
+        // A story that fits a screen: few offers, and as many different reasons as can be.
+        (offers <= 2, lost, rules.len())
     })?;
     Some(api::ExplainChatResponse {
         chat: Some(record.chat.clone()),
