@@ -14,7 +14,7 @@ pub struct Applied {
 /// A pure state machine: the same commands in the same order give the same state, replies and
 /// writes on every node. It keeps its state in memory; this layer keeps it on disk.
 ///
-/// All methods are called under one lock, none of them may block.
+/// All methods are called one at a time; they may compute for long, but not wait.
 pub trait Machine: Send + 'static {
     /// Applies the command committed at `index`. A command that is refused is still applied: the
     /// refusal is its reply.
