@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::Stream;
 use meridian_proto::log::v1 as pb;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
-use openraft::{OptionalSend, RaftLogReader};
+use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use prost::Message;
 use rocksdb::WriteBatch;
 
@@ -30,6 +30,14 @@ const READ_BYTES_MAX: usize = 256 << 10;
 pub struct LogStore {
     db: Arc<Db>,
     group: u32,
+}
+
+/// What a whole log holds.
+pub struct Checked {
+    /// Where it ends, the entries deleted counted in.
+    pub last: Option<LogId>,
+    /// The last command that was applied, if it is still there.
+    pub command: Option<u64>,
 }
 
 impl LogStore {
@@ -91,12 +99,12 @@ impl LogStore {
     }
 
     /// Reads the whole log once: every entry since the last one deleted is there, whole and in
-    /// order, and fits the state, which stands at `applied`. Returns where the log ends. Found at
-    /// start, damage costs this node; found later it could cost the group an entry.
+    /// order, and fits the state, which stands at `applied`. Found at start, damage costs this node;
+    /// found later it could cost the group an entry.
     ///
     /// # Errors
     /// [`StorageError::Corrupt`] names what does not fit.
-    pub fn check(&self, applied: Option<LogId>) -> Result<Option<LogId>, StorageError> {
+    pub fn check(&self, applied: Option<LogId>) -> Result<Checked, StorageError> {
         let purged = self.purged()?;
         if let Some(purged) = purged
             && applied.is_none_or(|applied| applied.index < purged.index)
@@ -108,10 +116,12 @@ impl LogStore {
             )));
         }
         let mut last = purged;
+        let mut command = None;
         let end = keys::log_end(self.group);
         for item in self.db.range(keys::LOG, &keys::log(self.group, 0), &end) {
             let (key, value) = item?;
-            let id = self.entry(&key, &value)?.log_id;
+            let entry = self.entry(&key, &value)?;
+            let id = entry.log_id;
             let expected = last.map_or(0, |last| last.index + 1);
             if id.index != expected {
                 return Err(self.corrupt(format!(
@@ -132,8 +142,12 @@ impl LogStore {
                 )));
             }
             last = Some(id);
+            let is_command = matches!(entry.payload, EntryPayload::Normal(_));
+            if is_command && applied.is_some_and(|applied| id.index <= applied.index) {
+                command = Some(id.index);
+            }
         }
-        Ok(last)
+        Ok(Checked { last, command })
     }
 
     fn purged(&self) -> Result<Option<LogId>, StorageError> {

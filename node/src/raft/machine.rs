@@ -27,6 +27,12 @@ pub trait Machine: Send + 'static {
     /// A description of what is corrupt; the node then refuses to run.
     fn restore(&mut self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), String>;
 
+    /// The index of the last command the state has seen, if the state itself keeps it; at start it
+    /// is compared with the log, so that a state that lacks something is found out.
+    fn index(&self) -> Option<u64> {
+        None
+    }
+
     /// A hash of the state, equal on every node that has applied the same index.
     fn hash(&self) -> u64;
 

@@ -4,12 +4,17 @@
 //! synced record. A crash before the switch leaves the old state, a crash after it the new one; the
 //! generation that lost is deleted at the next start.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use meridian_proto::log::v1 as pb;
+use openraft::storage::RaftSnapshotBuilder;
 use rocksdb::{IteratorMode, ReadOptions, Snapshot, WriteBatch};
+use tokio::task::JoinHandle;
 
+use super::state_machine::StoredSnapshot;
+use super::types::{Config, SnapshotMeta};
 use crate::storage::keys::{self, Meta};
 use crate::storage::snapshot::{SnapshotFile, SnapshotWriter, TEMPORARY, Temporary};
 use crate::storage::{Db, StorageError, record};
@@ -254,4 +259,50 @@ fn delete_generations(db: &Db, group: u32, from: u64, to: u64) -> Result<(), Sto
         return Ok(());
     }
     db.write(batch)
+}
+
+/// A snapshot being written, from the view of the moment the builder was made.
+pub struct SnapshotBuilder {
+    file: Option<JoinHandle<Result<StoredSnapshot, StorageError>>>,
+    /// Whether there must be one; if not, a full disk only puts it off.
+    needed: bool,
+    dir: PathBuf,
+}
+
+impl SnapshotBuilder {
+    /// The builder of what `file` writes into `dir`.
+    pub fn new(
+        file: JoinHandle<Result<StoredSnapshot, StorageError>>,
+        needed: bool,
+        dir: PathBuf,
+    ) -> Self {
+        Self {
+            file: Some(file),
+            needed,
+            dir,
+        }
+    }
+}
+
+impl RaftSnapshotBuilder<Config> for SnapshotBuilder {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> io::Result<StoredSnapshot> {
+        let file = self
+            .file
+            .take()
+            .ok_or_else(|| io::Error::other("the snapshot was already taken"))?;
+        match file.await.map_err(io::Error::other)? {
+            // openraft takes one that covers nothing for no progress and asks again in due time; an
+            // error it would take for a broken store, and stop this node.
+            Err(error @ StorageError::Io { .. }) if !self.needed => {
+                tracing::error!(%error, "no snapshot was written, and so the log grows; another is tried after as many entries");
+                Ok(StoredSnapshot {
+                    meta: SnapshotMeta::default(),
+                    snapshot: SnapshotFile::none(&self.dir),
+                })
+            }
+            written => Ok(written?),
+        }
+    }
 }

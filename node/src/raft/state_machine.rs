@@ -6,9 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures::{FutureExt, Stream, StreamExt};
 use meridian_proto::log::v1 as pb;
-use openraft::storage::{
-    ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot,
-};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine, Snapshot};
 use openraft::{EntryPayload, OptionalSend};
 use parking_lot::Mutex;
 use rocksdb::WriteBatch;
@@ -18,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use super::convert::{self, Malformed};
 use super::log_store::LogStore;
 use super::machine::Machine;
-use super::snapshots::{self, SnapshotDir};
+use super::snapshots::{self, SnapshotBuilder, SnapshotDir};
 use super::types::{Config, Entry, LogId, Reply, SnapshotMeta, StoredMembership};
 use crate::storage::keys::{self, Meta};
 use crate::storage::snapshot::{SnapshotFile, Temporary};
@@ -142,7 +140,8 @@ impl StateMachine {
         let last_applied = convert::log_id_opt_in(applied.last_applied.as_ref());
         let dir = SnapshotDir::new(snapshot_dir, group);
         let current = dir.find()?;
-        let end = LogStore::new(db.clone(), group).check(last_applied)?;
+        let checked = LogStore::new(db.clone(), group).check(last_applied)?;
+        let end = checked.last;
         // Only right after an install is the state ahead of the log: until openraft has deleted
         // what the snapshot replaces.
         let installed = current.as_ref().map(|file| file.header().last_applied);
@@ -173,6 +172,7 @@ impl StateMachine {
         // What an install left behind when the node crashed before or after the switch.
         snapshots::delete_other_generations(&shared.db, group, generation)?;
         shared.restore(generation, last_applied, membership)?;
+        shared.check_state(checked.command)?;
         Ok(Self { shared, generation })
     }
 
@@ -184,14 +184,8 @@ impl StateMachine {
     /// Writes a batch and answers for it. A failure is final: the machine has applied what the disk
     /// has not, so nothing may be applied, answered or published any more.
     fn commit(&self, batch: &mut Batch) -> Result<(), StorageError> {
-        let shared = &self.shared;
-        if let Some(what) = shared.failure.get() {
-            return Err(StorageError::WriteFailed { what: what.clone() });
-        }
-        self.write(batch).inspect_err(|error| {
-            tracing::error!(%error, "the state cannot be written; this node stops");
-            let _ = shared.failure.set(error.to_string());
-        })?;
+        self.write(batch)
+            .inspect_err(|error| self.shared.fail(&error.to_string()))?;
         for (responder, reply) in batch.replies.drain(..) {
             responder.send(Reply(reply));
         }
@@ -238,11 +232,7 @@ impl StateMachine {
         });
         // An error here means that the thread failed, which the builder will report.
         let _ = view_taken.await;
-        SnapshotBuilder {
-            file: Some(file),
-            needed,
-            dir,
-        }
+        SnapshotBuilder::new(file, needed, dir)
     }
 
     fn apply_entry(&self, batch: &mut Batch, (entry, responder): EntryResponder<Config>) {
@@ -322,6 +312,30 @@ impl Shared {
         Ok(())
     }
 
+    /// A restored state has seen exactly the commands up to the index it is said to stand at.
+    /// `command` is the last of them that is still in the log.
+    fn check_state(&self, command: Option<u64>) -> Result<(), StorageError> {
+        let live = self.live.lock();
+        let Some(seen) = live.machine.index() else {
+            return Ok(());
+        };
+        let applied = live.last_applied.map_or(0, |id| id.index);
+        if seen <= applied && command.is_none_or(|command| command <= seen) {
+            return Ok(());
+        }
+        Err(StorageError::Corrupt {
+            place: format!("the state in {}", self.db.dir().display()),
+            what: format!("it is said to stand at {applied}, but its last command is {seen}"),
+        })
+    }
+
+    /// From here on nothing is applied any more.
+    fn fail(&self, what: &str) {
+        tracing::error!(what, "the state cannot be written; this node stops");
+        // The first failure is the one to tell of.
+        let _ = self.failure.set(what.to_owned());
+    }
+
     fn publish_position(&self, live: &Live) {
         let last_applied = live.last_applied;
         let hash = live.machine.hash();
@@ -399,6 +413,9 @@ impl RaftStateMachine<Config> for StateMachine {
     where
         Strm: Stream<Item = io::Result<EntryResponder<Config>>> + Unpin + OptionalSend,
     {
+        if let Some(what) = self.shared.failure.get() {
+            return Err(StorageError::WriteFailed { what: what.clone() }.into());
+        }
         let mut entries = entries.fuse();
         let mut batch = Batch::default();
         while let Some(first) = entries.next().await {
@@ -458,7 +475,8 @@ impl RaftStateMachine<Config> for StateMachine {
             shared.publish(&file);
             Ok(())
         })
-        .await?;
+        .await
+        .inspect_err(|error| self.shared.fail(&error.to_string()))?;
         self.generation = next;
         Ok(())
     }
@@ -466,36 +484,5 @@ impl RaftStateMachine<Config> for StateMachine {
     async fn get_current_snapshot(&mut self) -> io::Result<Option<StoredSnapshot>> {
         let current = self.shared.current.lock().clone();
         Ok(current.map(|file| self.shared.snapshot(file)).transpose()?)
-    }
-}
-
-/// A snapshot being written, from the view of the moment the builder was made.
-pub struct SnapshotBuilder {
-    file: Option<tokio::task::JoinHandle<Result<StoredSnapshot, StorageError>>>,
-    /// Whether there must be one; if not, a full disk only puts it off.
-    needed: bool,
-    dir: PathBuf,
-}
-
-impl RaftSnapshotBuilder<Config> for SnapshotBuilder {
-    type SnapshotData = SnapshotFile;
-
-    async fn build_snapshot(&mut self) -> io::Result<StoredSnapshot> {
-        let file = self
-            .file
-            .take()
-            .ok_or_else(|| io::Error::other("the snapshot was already taken"))?;
-        match file.await.map_err(io::Error::other)? {
-            // openraft takes one that covers nothing for no progress and asks again in due time; an
-            // error it would take for a broken store, and stop this node.
-            Err(error @ StorageError::Io { .. }) if !self.needed => {
-                tracing::error!(%error, "no snapshot was written, and so the log grows; another is tried after as many entries");
-                Ok(Snapshot {
-                    meta: SnapshotMeta::default(),
-                    snapshot: SnapshotFile::none(&self.dir),
-                })
-            }
-            written => Ok(written?),
-        }
     }
 }

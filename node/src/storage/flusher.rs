@@ -89,14 +89,18 @@ fn run(rocks: &rocksdb::DB, mut synced: Synced, jobs: &Receiver<Job>) {
             } else {
                 sync(rocks, &mut synced)
             };
-            failure = flushed.err();
+            failure = flushed
+                .inspect_err(|error| tracing::error!(%error, "the log cannot be written"))
+                .err();
         }
         for on_synced in waiting.drain(..) {
             on_synced(failure.as_deref().map_or(Ok(()), |what| Err(failed(what))));
         }
     }
-    if failure.is_none() {
-        let _ = sync(rocks, &mut synced);
+    if failure.is_none()
+        && let Err(error) = sync(rocks, &mut synced)
+    {
+        tracing::error!(%error, "the last sync failed");
     }
 }
 
@@ -104,10 +108,6 @@ fn run(rocks: &rocksdb::DB, mut synced: Synced, jobs: &Receiver<Job>) {
 fn sync(rocks: &rocksdb::DB, synced: &mut Synced) -> Result<(), String> {
     // Read first: what is written meanwhile may be left out of the sync.
     let number = rocks.latest_sequence_number();
-    let result = rocks.flush_wal(true).map_err(|error| error.to_string());
-    let result = result.and_then(|()| synced.reached(number).map_err(|error| error.to_string()));
-    if let Err(error) = &result {
-        tracing::error!(%error, "the write-ahead log cannot be synced");
-    }
-    result
+    rocks.flush_wal(true).map_err(|error| error.to_string())?;
+    synced.reached(number).map_err(|error| error.to_string())
 }

@@ -118,6 +118,48 @@ fn break_disk(db: &Db, dir: &std::path::Path) {
     db.write_out().unwrap_err();
 }
 
+/// A machine whose state says how far it has seen, as `says` has it.
+struct Knowing {
+    counter: Counter,
+    says: u64,
+}
+
+impl Machine for Knowing {
+    fn apply(&mut self, index: u64, command: &[u8]) -> Applied {
+        self.counter.apply(index, command)
+    }
+
+    fn restore(&mut self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), String> {
+        self.counter.restore(entries)
+    }
+
+    fn index(&self) -> Option<u64> {
+        Some(self.says)
+    }
+
+    fn hash(&self) -> u64 {
+        self.counter.hash()
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_does_not_stand_where_it_is_said_to_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let (db, mut machine) = open(dir.path());
+    apply(&db, &mut machine, 0..20, "a").await;
+    drop(machine);
+    let open_saying = |says| {
+        let counter = Counter::default();
+        let machine = Box::new(Knowing { counter, says });
+        StateMachine::open(db.clone(), 1, dir.path().join("snapshots"), machine)
+    };
+    for says in [0, 18, 20] {
+        let error = open_saying(says).err().unwrap().to_string();
+        assert!(error.contains("stand at 19"), "{error}");
+    }
+    open_saying(19).unwrap();
+}
+
 /// Says that it is at work, and then is until it is told to end.
 struct Slow {
     counter: Counter,

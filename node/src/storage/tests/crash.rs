@@ -1,7 +1,8 @@
 //! What was synced is there or is missed; what was not may be torn, and costs nothing.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rocksdb::WriteBatch;
@@ -21,6 +22,18 @@ fn votes(dir: &Path, terms: std::ops::RangeInclusive<u64>) {
         put_vote(&db, term);
         db.sync_blocking().unwrap();
     }
+}
+
+/// Runs the calling test once more, in a process of its own that works in `dir`.
+fn again(dir: &Path, stdout: Stdio) -> Child {
+    let name = std::thread::current().name().unwrap().to_owned();
+    Command::new(std::env::current_exe().unwrap())
+        .args([&name, "--exact", "--nocapture"])
+        .env(ROLE, dir)
+        .stdin(Stdio::piped())
+        .stdout(stdout)
+        .spawn()
+        .unwrap()
 }
 
 fn log_of(dir: &Path) -> (std::path::PathBuf, Vec<u8>) {
@@ -124,6 +137,36 @@ fn what_was_written_out_of_the_log_is_not_missed() {
 }
 
 #[test]
+fn what_was_acknowledged_survives_a_kill_at_any_moment() {
+    if let Some(dir) = std::env::var_os(ROLE) {
+        let db = Db::open(Path::new(&dir)).unwrap();
+        for next in term(&db).unwrap_or(0) + 1.. {
+            put_vote(&db, next);
+            db.sync_blocking().unwrap();
+            // Past the test's own capture of what is printed.
+            writeln!(std::io::stdout().lock(), "\nacknowledged {next}").unwrap();
+            if next % 40 == 0 {
+                db.write_out().unwrap();
+            }
+        }
+    }
+    let dir = TempDir::new().unwrap();
+    for lines in [1, 30, 45, 90, 160] {
+        let mut process = again(dir.path(), Stdio::piped());
+        let out = BufReader::new(process.stdout.take().unwrap());
+        let acknowledged = out.lines().filter_map(|line| {
+            let number = line.unwrap().strip_prefix("acknowledged ")?.parse::<u64>();
+            Some(number.unwrap())
+        });
+        let last = acknowledged.take(lines).last().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+        let found = term(&Db::open(dir.path()).unwrap()).unwrap();
+        assert!(found >= last, "{found} < {last}");
+    }
+}
+
+#[test]
 fn what_was_pushed_survives_the_process() {
     if let Some(dir) = std::env::var_os(ROLE) {
         let db = Db::open(Path::new(&dir)).unwrap();
@@ -137,14 +180,7 @@ fn what_was_pushed_survives_the_process() {
         panic!("the other process has given up");
     }
     let dir = TempDir::new().unwrap();
-    let name = std::thread::current().name().unwrap().to_owned();
-    let mut process = Command::new(std::env::current_exe().unwrap())
-        .args([&name, "--exact"])
-        .env(ROLE, dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut process = again(dir.path(), Stdio::null());
     let started = Instant::now();
     let pushed = || {
         let files = std::fs::read_dir(dir.path().join("db"))
