@@ -430,6 +430,7 @@ impl RaftStateMachine<Config> for StateMachine {
                 bytes += bytes_of(&next.0);
                 run.push(next);
             }
+            let last = entries.is_done();
             in_place(|| {
                 for entry in run {
                     self.apply_entry(&mut batch, entry);
@@ -437,10 +438,15 @@ impl RaftStateMachine<Config> for StateMachine {
                         self.commit(&mut batch)?;
                     }
                 }
-                Ok::<_, StorageError>(())
+                // Handing a thread over costs as much as a small batch: once is enough.
+                if last {
+                    self.commit(&mut batch)
+                } else {
+                    Ok(())
+                }
             })?;
         }
-        Ok(in_place(|| self.commit(&mut batch))?)
+        Ok(self.commit(&mut batch)?)
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {

@@ -1,6 +1,6 @@
 //! A log that is not whole is found out before a node takes part.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use openraft::RaftLogReader;
@@ -8,10 +8,13 @@ use openraft::storage::{RaftLogStorage, RaftStateMachine};
 use rocksdb::WriteBatch;
 use tempfile::TempDir;
 
+use super::cluster::Cluster;
 use super::store::{append, apply, entry, open, try_open};
+use super::{Counter, add};
 use crate::raft::log_store::LogStore;
 use crate::raft::types::{LogId, Vote};
-use crate::storage::{Db, keys};
+use crate::raft::{Group, StartError};
+use crate::storage::{Db, StorageError, keys};
 
 /// A node with entries 0 to 20, the first 15 of them applied, those up to `purged` deleted.
 async fn node(dir: &Path, purged: Option<u64>) {
@@ -124,6 +127,36 @@ async fn one_read_fits_one_message_of_a_slow_link() {
     assert_eq!(one.len(), 1, "what is longer travels alone");
 }
 
+/// The one write-ahead log of a database.
+fn wal(dir: &Path) -> PathBuf {
+    let files = std::fs::read_dir(dir.join("db")).unwrap();
+    let logs = files.map(|file| file.unwrap().path());
+    let mut logs = logs.filter(|path| path.extension().is_some_and(|e| e == "log"));
+    logs.next().unwrap()
+}
+
+#[tokio::test]
+async fn a_node_with_a_damaged_log_does_not_start() {
+    let mut cluster = Cluster::new(1).await;
+    for _ in 0..20 {
+        cluster.propose(&add("a", 1)).await;
+    }
+    cluster.kill(1).await;
+    let config = cluster.config(1);
+    let path = wal(&config.data_dir);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+    let started = Group::start(config, Counter::default()).await;
+    let error = started.err().unwrap();
+    assert!(
+        matches!(&error, StartError::Storage(StorageError::Corrupt { .. })),
+        "{error}"
+    );
+    assert!(error.to_string().contains("write-ahead log"), "{error}");
+}
+
 #[tokio::test]
 async fn a_torn_end_of_the_log_costs_nothing_that_was_synced() {
     let source = TempDir::new().unwrap();
@@ -133,12 +166,6 @@ async fn a_torn_end_of_the_log_costs_nothing_that_was_synced() {
     apply(&db, &mut machine, 0..11, "a").await;
     db.synced().await.unwrap();
     let number = std::fs::read(source.path().join("synced")).unwrap();
-    let wal = |dir: &Path| {
-        let files = std::fs::read_dir(dir.join("db")).unwrap();
-        let logs = files.map(|file| file.unwrap().path());
-        let mut logs = logs.filter(|path| path.extension().is_some_and(|e| e == "log"));
-        logs.next().unwrap()
-    };
     let synced = std::fs::read(wal(source.path())).unwrap().len();
     for index in 11..21 {
         apply(&db, &mut machine, index..index + 1, "a").await;
@@ -170,7 +197,7 @@ async fn a_torn_end_of_the_log_costs_nothing_that_was_synced() {
     };
     assert_eq!(open_torn(&whole).await, 20);
     let mut ends = std::collections::BTreeSet::new();
-    for cut in (synced..whole.len()).step_by(41) {
+    for cut in (synced..whole.len()).step_by(149) {
         let mut bytes = whole[..cut].to_vec();
         ends.insert(open_torn(&bytes).await);
         bytes.resize(whole.len(), 0);

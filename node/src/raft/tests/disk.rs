@@ -205,6 +205,7 @@ fn a_long_apply_keeps_nobody_waiting() {
     // One thread for everything: it must be given up while the machine works.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
+        .enable_time()
         .build()
         .unwrap();
     let applied = runtime.spawn(async move {
@@ -217,7 +218,8 @@ fn a_long_apply_keeps_nobody_waiting() {
         begun.notified().await;
         (reader.hash(), reader.durable().await, reader)
     });
-    let (hash, durable, reader) = runtime.block_on(seen).unwrap();
+    let seen = runtime.block_on(async { soon("somebody else gets a turn", seen).await });
+    let (hash, durable, reader) = seen.unwrap();
     assert_eq!((hash, durable), (empty, None));
     drop(end_it);
     let machine = runtime.block_on(applied).unwrap();
