@@ -161,6 +161,10 @@ impl Machine for RoutingMachine {
         Ok(())
     }
 
+    fn index(&self) -> Option<u64> {
+        Some(self.shared.read().meta().index)
+    }
+
     fn hash(&self) -> u64 {
         self.hash
     }

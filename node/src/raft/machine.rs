@@ -14,7 +14,7 @@ pub struct Applied {
 /// A pure state machine: the same commands in the same order give the same state, replies and
 /// writes on every node. It keeps its state in memory; this layer keeps it on disk.
 ///
-/// All methods are called under one lock, none of them may block.
+/// All methods are called one at a time; they may compute for long, but not wait.
 pub trait Machine: Send + 'static {
     /// Applies the command committed at `index`. A command that is refused is still applied: the
     /// refusal is its reply.
@@ -26,6 +26,12 @@ pub trait Machine: Send + 'static {
     /// # Errors
     /// A description of what is corrupt; the node then refuses to run.
     fn restore(&mut self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), String>;
+
+    /// The index of the last command the state has seen, if the state itself keeps it; at start it
+    /// is compared with the log, so that a state that lacks something is found out.
+    fn index(&self) -> Option<u64> {
+        None
+    }
 
     /// A hash of the state, equal on every node that has applied the same index.
     fn hash(&self) -> u64;

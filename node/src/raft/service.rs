@@ -1,6 +1,5 @@
 //! The gRPC service other nodes call.
 
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -14,11 +13,10 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::convert;
 use super::peers::{CLUSTER_HEADER, Peers};
-use super::snapshots;
 use super::state_machine::{StateMachine, StateReader, off_thread};
 use super::types::{Config, NodeId};
 use super::wire;
-use crate::storage::snapshot::SnapshotFile;
+use crate::storage::snapshot::{SnapshotFile, Temporary};
 
 /// What the caller does with requests that are not Raft's own.
 #[tonic::async_trait]
@@ -81,14 +79,11 @@ impl PeerService {
         &self,
         start: &pb::SnapshotStart,
         mut parts: Streaming<pb::SnapshotRequest>,
-    ) -> Result<Incoming, Status> {
-        let incoming = Incoming(snapshots::incoming(
-            self.reader.snapshot_dir(),
-            self.peers.group(),
-        ));
-        let io =
-            |error: std::io::Error| Status::internal(format!("{}: {error}", incoming.0.display()));
-        let mut file = tokio::fs::File::create(&incoming.0).await.map_err(io)?;
+    ) -> Result<Temporary, Status> {
+        let incoming = self.reader.incoming_snapshot();
+        let path = incoming.path().to_owned();
+        let io = |error: std::io::Error| Status::internal(format!("{}: {error}", path.display()));
+        let mut file = tokio::fs::File::create(&path).await.map_err(io)?;
         let mut length = 0;
         while let Some(part) = parts.message().await? {
             let Some(pb::snapshot_request::Part::Chunk(chunk)) = part.part else {
@@ -111,15 +106,6 @@ impl PeerService {
         }
         file.sync_all().await.map_err(io)?;
         Ok(incoming)
-    }
-}
-
-/// A file on its way in; removed unless it has been renamed by then.
-struct Incoming(PathBuf);
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -250,8 +236,7 @@ impl peer_server::Peer for PeerService {
         let meta = convert::snapshot_in(header).map_err(malformed)?;
 
         let incoming = self.receive(&start, parts).await?;
-        let path = incoming.0.clone();
-        let file = off_thread(move || SnapshotFile::open(&path))
+        let file = off_thread(move || SnapshotFile::open_temporary(incoming))
             .await
             .map_err(|error| Status::data_loss(error.to_string()))?;
         if Some(file.header()) != start.header.as_ref() {

@@ -4,13 +4,19 @@
 //! synced record. A crash before the switch leaves the old state, a crash after it the new one; the
 //! generation that lost is deleted at the next start.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use meridian_proto::log::v1 as pb;
+use openraft::storage::RaftSnapshotBuilder;
 use rocksdb::{IteratorMode, ReadOptions, Snapshot, WriteBatch};
+use tokio::task::JoinHandle;
 
+use super::state_machine::StoredSnapshot;
+use super::types::{Config, SnapshotMeta};
 use crate::storage::keys::{self, Meta};
-use crate::storage::snapshot::{self, SnapshotFile, SnapshotWriter, TEMPORARY};
+use crate::storage::snapshot::{SnapshotFile, SnapshotWriter, TEMPORARY, Temporary};
 use crate::storage::{Db, StorageError, record};
 
 const EXTENSION: &str = "snap";
@@ -19,93 +25,147 @@ const FAMILIES: [(pb::Family, &str); 2] = [
     (pb::Family::History, keys::HISTORY),
 ];
 
-/// Numbers files that are being written, so that two of one node never meet.
-static ATTEMPT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-
-fn file_name(group: u32, index: u64) -> String {
-    // Zero-padded, so that names sort as indexes do.
-    format!("{group}-{index:020}.{EXTENSION}")
+/// Where the snapshots of one group are kept.
+pub struct SnapshotDir {
+    path: PathBuf,
+    group: u32,
+    /// Numbers files that are being written, so that two never meet.
+    attempts: AtomicU64,
 }
 
-/// A name of its own for a file that is on its way in.
-pub fn incoming(dir: &Path, group: u32) -> PathBuf {
-    let attempt = ATTEMPT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    dir.join(format!("{group}-incoming-{attempt}.{TEMPORARY}"))
+impl SnapshotDir {
+    /// The snapshots of `group` in the directory at `path`.
+    pub fn new(path: PathBuf, group: u32) -> Self {
+        Self {
+            path,
+            group,
+            attempts: AtomicU64::new(0),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A name of its own for a file that is on its way in.
+    pub fn incoming(&self) -> Temporary {
+        let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-incoming-{attempt}.{TEMPORARY}", self.group);
+        Temporary::new(self.path.join(name))
+    }
+
+    fn target(&self, index: u64) -> PathBuf {
+        // Zero-padded, so that names sort as indexes do.
+        let name = format!("{}-{index:020}.{EXTENSION}", self.group);
+        self.path.join(name)
+    }
+
+    /// Prepares the directory: removes unfinished files and opens the newest snapshot, checked
+    /// whole.
+    ///
+    /// # Errors
+    /// [`StorageError::CorruptSnapshot`] names a file that may simply be removed.
+    pub fn find(&self) -> Result<Option<SnapshotFile>, StorageError> {
+        std::fs::create_dir_all(&self.path).map_err(StorageError::io(&self.path))?;
+        let mut newest: Option<PathBuf> = None;
+        for path in self.files()? {
+            match path.extension().and_then(|e| e.to_str()) {
+                Some(TEMPORARY) => std::fs::remove_file(&path).map_err(StorageError::io(&path))?,
+                Some(EXTENSION) => newest = newest.max(Some(path)),
+                _ => {}
+            }
+        }
+        let Some(path) = newest else {
+            return Ok(None);
+        };
+        let file = SnapshotFile::open(&path)?;
+        file.read(|_| Ok(()))?;
+        Ok(Some(file))
+    }
+
+    /// Removes the snapshots older than the one at `index`.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn delete_older(&self, index: u64) -> Result<(), StorageError> {
+        let newest = self.target(index);
+        for path in self.files()? {
+            if path.extension().is_some_and(|e| e == EXTENSION) && path < newest {
+                std::fs::remove_file(&path).map_err(StorageError::io(&path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> Result<Vec<PathBuf>, StorageError> {
+        let prefix = format!("{}-", self.group);
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(StorageError::io(&self.path))? {
+            let entry = entry.map_err(StorageError::io(&self.path))?;
+            if entry.file_name().to_string_lossy().starts_with(&prefix) {
+                found.push(entry.path());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Brings a file in under its own name.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn adopt(&self, file: &SnapshotFile) -> Result<SnapshotFile, StorageError> {
+        let target = self.target(file.header().last_applied.map_or(0, |id| id.index));
+        if file.path() == target {
+            return Ok(file.clone());
+        }
+        let own = file
+            .temporary()
+            .filter(|own| own.path().parent() == Some(&self.path));
+        // Its content is at hand even if somebody has removed the name.
+        if own.is_none_or(|own| own.rename(&target).is_err()) {
+            let copy = self.incoming();
+            file.copy(&copy)?;
+            copy.rename(&target)?;
+        }
+        SnapshotFile::open(&target)
+    }
 }
 
-/// Prepares the directory: removes unfinished files and opens the newest snapshot, checked whole.
+/// What `view` shows of how far the state has got.
 ///
 /// # Errors
-/// [`StorageError::CorruptSnapshot`] names a file that may simply be removed.
-pub fn find(dir: &Path, group: u32) -> Result<Option<SnapshotFile>, StorageError> {
-    std::fs::create_dir_all(dir).map_err(StorageError::io(dir))?;
-    let mut newest: Option<PathBuf> = None;
-    for path in files(dir, group)? {
-        match path.extension().and_then(|e| e.to_str()) {
-            Some(TEMPORARY) => std::fs::remove_file(&path).map_err(StorageError::io(&path))?,
-            Some(EXTENSION) => newest = newest.max(Some(path)),
-            _ => {}
-        }
-    }
-    let Some(path) = newest else {
-        return Ok(None);
-    };
-    let file = SnapshotFile::open(&path)?;
-    file.read(|_| Ok(()))?;
-    Ok(Some(file))
-}
-
-/// Removes the snapshots of `group` older than the one at `index`.
-///
-/// # Errors
-/// [`StorageError::Io`].
-pub fn delete_older(dir: &Path, group: u32, index: u64) -> Result<(), StorageError> {
-    let newest = dir.join(file_name(group, index));
-    for path in files(dir, group)? {
-        if path.extension().is_some_and(|e| e == EXTENSION) && path < newest {
-            std::fs::remove_file(&path).map_err(StorageError::io(&path))?;
-        }
-    }
-    Ok(())
-}
-
-fn files(dir: &Path, group: u32) -> Result<Vec<PathBuf>, StorageError> {
-    let prefix = format!("{group}-");
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(StorageError::io(dir))? {
-        let entry = entry.map_err(StorageError::io(dir))?;
-        if entry.file_name().to_string_lossy().starts_with(&prefix) {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
+/// [`StorageError::Corrupt`], or what RocksDB reports.
+pub fn applied(db: &Db, view: &Snapshot<'_>, group: u32) -> Result<pb::Applied, StorageError> {
+    let key = Meta::Applied.key(group);
+    let value = view
+        .get_pinned_cf(db.cf(keys::META), &key)
+        .map_err(|e| db.database(e))?;
+    Ok(value
+        .map(|value| db.decode(&key, &value, Meta::Applied.name()))
+        .transpose()?
+        .unwrap_or_default())
 }
 
 /// Writes everything `view` shows of `group` into a file.
 ///
 /// # Errors
 /// [`StorageError::Corrupt`] if a record does not read back: a snapshot never spreads damage.
+/// [`StorageError::Io`] if the file cannot be written; nothing is left of it then.
 pub fn write(
     db: &Db,
     view: &Snapshot<'_>,
-    group: u32,
-    dir: &Path,
+    dir: &SnapshotDir,
 ) -> Result<SnapshotFile, StorageError> {
-    let key = Meta::Applied.key(group);
-    let applied: pb::Applied = view
-        .get_pinned_cf(db.cf(keys::META), &key)
-        .map_err(|e| db.database(e))?
-        .map(|value| db.decode(&key, &value, Meta::Applied.name()))
-        .transpose()?
-        .unwrap_or_default();
+    let group = dir.group;
+    let applied = applied(db, view, group)?;
     let header = pb::SnapshotHeader {
         group,
         last_applied: applied.last_applied,
         membership: applied.membership,
     };
     let index = applied.last_applied.map_or(0, |id| id.index);
-    let target = dir.join(file_name(group, index));
-    let mut writer = SnapshotWriter::create(&target, &incoming(dir, group), &header)?;
+    let mut writer = SnapshotWriter::create(&dir.target(index), dir.incoming(), &header)?;
     for (family, name) in FAMILIES {
         let mut options = ReadOptions::default();
         options.set_iterate_range(
@@ -122,30 +182,6 @@ pub fn write(
         }
     }
     writer.finish()
-}
-
-/// Brings a file into `dir` under its own name.
-///
-/// # Errors
-/// [`StorageError::Io`].
-pub fn adopt(file: &SnapshotFile, dir: &Path) -> Result<SnapshotFile, StorageError> {
-    let header = file.header();
-    let index = header.last_applied.map_or(0, |id| id.index);
-    let target = dir.join(file_name(header.group, index));
-    if file.path() == target {
-        return Ok(file.clone());
-    }
-    if file.path().parent() == Some(dir) {
-        snapshot::rename(file.path(), &target)?;
-    } else {
-        let copy = incoming(dir, header.group);
-        std::fs::copy(file.path(), &copy).map_err(StorageError::io(&copy))?;
-        std::fs::File::open(&copy)
-            .and_then(|file| file.sync_all())
-            .map_err(StorageError::io(&copy))?;
-        snapshot::rename(&copy, &target)?;
-    }
-    SnapshotFile::open(&target)
 }
 
 /// Writes the content of `file` aside, as `generation`. Nothing reads it yet.
@@ -223,4 +259,50 @@ fn delete_generations(db: &Db, group: u32, from: u64, to: u64) -> Result<(), Sto
         return Ok(());
     }
     db.write(batch)
+}
+
+/// A snapshot being written, from the view of the moment the builder was made.
+pub struct SnapshotBuilder {
+    file: Option<JoinHandle<Result<StoredSnapshot, StorageError>>>,
+    /// Whether there must be one; if not, a full disk only puts it off.
+    needed: bool,
+    dir: PathBuf,
+}
+
+impl SnapshotBuilder {
+    /// The builder of what `file` writes into `dir`.
+    pub fn new(
+        file: JoinHandle<Result<StoredSnapshot, StorageError>>,
+        needed: bool,
+        dir: PathBuf,
+    ) -> Self {
+        Self {
+            file: Some(file),
+            needed,
+            dir,
+        }
+    }
+}
+
+impl RaftSnapshotBuilder<Config> for SnapshotBuilder {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> io::Result<StoredSnapshot> {
+        let file = self
+            .file
+            .take()
+            .ok_or_else(|| io::Error::other("the snapshot was already taken"))?;
+        match file.await.map_err(io::Error::other)? {
+            // openraft takes one that covers nothing for no progress and asks again in due time; an
+            // error it would take for a broken store, and stop this node.
+            Err(error @ StorageError::Io { .. }) if !self.needed => {
+                tracing::error!(%error, "no snapshot was written, and so the log grows; another is tried after as many entries");
+                Ok(StoredSnapshot {
+                    meta: SnapshotMeta::default(),
+                    snapshot: SnapshotFile::none(&self.dir),
+                })
+            }
+            written => Ok(written?),
+        }
+    }
 }

@@ -1,25 +1,25 @@
 //! The caller's machine under Raft: applied in batches, kept in the database, snapshotted.
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use meridian_proto::log::v1 as pb;
-use openraft::storage::{
-    ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot,
-};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine, Snapshot};
 use openraft::{EntryPayload, OptionalSend};
 use parking_lot::Mutex;
 use rocksdb::WriteBatch;
+use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{oneshot, watch};
 
 use super::convert::{self, Malformed};
+use super::log_store::LogStore;
 use super::machine::Machine;
-use super::snapshots;
-use super::types::{Config, LogId, Reply, SnapshotMeta, StoredMembership};
+use super::snapshots::{self, SnapshotBuilder, SnapshotDir};
+use super::types::{Config, Entry, LogId, Reply, SnapshotMeta, StoredMembership};
 use crate::storage::keys::{self, Meta};
-use crate::storage::snapshot::SnapshotFile;
+use crate::storage::snapshot::{SnapshotFile, Temporary};
 use crate::storage::{Db, StorageError, record};
 
 /// A batch is written once it holds this many bytes, so that one long catch-up neither fills the
@@ -29,19 +29,36 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 /// A snapshot and what it covers.
 pub type StoredSnapshot = openraft::type_config::alias::SnapshotOf<Config, SnapshotFile>;
 
-/// What was applied last; guarded together with the machine, so that hash and index always fit.
+/// Entries are applied in runs of at most about this many bytes; between two runs the thread may
+/// turn to other work.
+const RUN_BYTES_MAX: usize = 256 << 10;
+
+/// The machine and what goes with it. Held for as long as entries are applied or a state is
+/// restored: only those who do that may wait for it.
 struct Live {
     machine: Box<dyn Machine>,
     last_applied: Option<LogId>,
     membership: StoredMembership,
 }
 
+/// How far the state has got on disk, and its hash there. Published as one, so that they always
+/// fit, and apart from the machine, so that readers never wait for it.
+#[derive(Clone, Copy, Default)]
+struct Position {
+    last_applied: Option<LogId>,
+    hash: u64,
+}
+
 /// What every handle of one group's state shares.
 struct Shared {
     db: Arc<Db>,
     group: u32,
-    dir: PathBuf,
+    dir: SnapshotDir,
     live: Mutex<Live>,
+    position: Mutex<Position>,
+    /// Why the state can no longer be written, once it cannot: the machine is ahead of the disk
+    /// then, and nothing may build on it.
+    failure: OnceLock<String>,
     current: Mutex<Option<SnapshotFile>>,
     applied: watch::Sender<u64>,
 }
@@ -59,15 +76,15 @@ pub struct StateReader(Arc<Shared>);
 impl StateReader {
     /// The index last applied and the state's hash at that index.
     pub fn hash(&self) -> (u64, u64) {
-        let live = self.0.live.lock();
-        let index = live.last_applied.map_or(0, |id| id.index);
-        (index, live.machine.hash())
+        let position = *self.0.position.lock();
+        let index = position.last_applied.map_or(0, |id| id.index);
+        (index, position.hash)
     }
 
     /// How far the log is certainly committed and on this node's disk: what was applied when asked,
     /// after a sync that covers it. `None` if nothing is, or the disk fails.
     pub async fn durable(&self) -> Option<LogId> {
-        let last_applied = self.0.live.lock().last_applied?;
+        let last_applied = self.0.position.lock().last_applied?;
         self.0.db.synced().await.ok()?;
         Some(last_applied)
     }
@@ -77,20 +94,28 @@ impl StateReader {
         self.0.applied.subscribe()
     }
 
+    /// Why the state can no longer be written, if so. openraft is told as well and stops; until it
+    /// has, the machine shows what the disk does not.
+    pub fn failure(&self) -> Option<&str> {
+        self.0.failure.get().map(String::as_str)
+    }
+
     /// One entry of the history family. Blocks for a read of the disk.
     ///
     /// # Errors
     /// [`StorageError`] if it does not read back as written.
     pub fn history(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         let Shared { db, group, .. } = &*self.0;
-        let applied: Option<pb::Applied> = db.meta(*group, Meta::Applied)?;
-        let generation = applied.map_or(0, |applied| applied.generation);
-        db.get_sealed(keys::HISTORY, &keys::data(*group, generation, key), key)
+        // One view: an install between two reads would make the old generation vanish under us.
+        let view = db.view();
+        let generation = snapshots::applied(db, &view, *group)?.generation;
+        let place = keys::data(*group, generation, key);
+        db.get_in(&view, keys::HISTORY, &place, key)
     }
 
-    /// Where snapshots are kept.
-    pub fn snapshot_dir(&self) -> &Path {
-        &self.0.dir
+    /// A name of its own for a snapshot on its way in.
+    pub fn incoming_snapshot(&self) -> Temporary {
+        self.0.dir.incoming()
     }
 }
 
@@ -113,16 +138,33 @@ impl StateMachine {
         let membership = convert::stored_membership_in(applied.membership)
             .map_err(|Malformed(what)| corrupt(what))?;
         let last_applied = convert::log_id_opt_in(applied.last_applied.as_ref());
-        let current = snapshots::find(&snapshot_dir, group)?;
+        let dir = SnapshotDir::new(snapshot_dir, group);
+        let current = dir.find()?;
+        let checked = LogStore::new(db.clone(), group).check(last_applied)?;
+        let end = checked.last;
+        // Only right after an install is the state ahead of the log: until openraft has deleted
+        // what the snapshot replaces.
+        let installed = current.as_ref().map(|file| file.header().last_applied);
+        if last_applied.map(|id| id.index) > end.map(|id| id.index)
+            && installed != Some(applied.last_applied)
+        {
+            return Err(corrupt(format!(
+                "the state stands at {}, but the log ends at {}",
+                last_applied.map_or(0, |id| id.index),
+                end.map_or(0, |id| id.index),
+            )));
+        }
         let shared = Arc::new(Shared {
             live: Mutex::new(Live {
                 machine,
                 last_applied: None,
                 membership: StoredMembership::default(),
             }),
+            position: Mutex::default(),
+            failure: OnceLock::new(),
             current: Mutex::new(current),
             applied: watch::Sender::new(0),
-            dir: snapshot_dir,
+            dir,
             db,
             group,
         });
@@ -130,6 +172,7 @@ impl StateMachine {
         // What an install left behind when the node crashed before or after the switch.
         snapshots::delete_other_generations(&shared.db, group, generation)?;
         shared.restore(generation, last_applied, membership)?;
+        shared.check_state(checked.command)?;
         Ok(Self { shared, generation })
     }
 
@@ -138,8 +181,19 @@ impl StateMachine {
         StateReader(self.shared.clone())
     }
 
+    /// Writes a batch and answers for it. A failure is final: the machine has applied what the disk
+    /// has not, so nothing may be applied, answered or published any more.
     fn commit(&self, batch: &mut Batch) -> Result<(), StorageError> {
-        let Some(last) = batch.last else {
+        self.write(batch)
+            .inspect_err(|error| self.shared.fail(&error.to_string()))?;
+        for (responder, reply) in batch.replies.drain(..) {
+            responder.send(Reply(reply));
+        }
+        Ok(())
+    }
+
+    fn write(&self, batch: &mut Batch) -> Result<(), StorageError> {
+        let Some(last) = batch.last.take() else {
             return Ok(());
         };
         let shared = &self.shared;
@@ -156,14 +210,29 @@ impl StateMachine {
                 .put_meta(&mut writes, shared.group, Meta::Applied, &applied);
             shared.db.write(writes)?;
             live.machine.committed();
+            shared.publish_position(&live);
         }
         shared.db.push();
-        shared.applied.send_replace(last.index);
-        for (responder, reply) in batch.replies.drain(..) {
-            responder.send(Reply(reply));
-        }
-        batch.last = None;
         Ok(())
+    }
+
+    /// Starts to write a snapshot of this moment.
+    async fn build(&self, needed: bool) -> SnapshotBuilder {
+        let shared = self.shared.clone();
+        let dir = shared.dir.path().to_owned();
+        let (taken, view_taken) = oneshot::channel();
+        // The view must be of this moment and the file is written while entries go on being
+        // applied: the thread takes the view at once, reports, and writes from it at leisure.
+        let file = tokio::task::spawn_blocking(move || {
+            let view = shared.db.view();
+            let _ = taken.send(());
+            let file = snapshots::write(&shared.db, &view, &shared.dir)?;
+            shared.publish(&file);
+            shared.snapshot(file)
+        });
+        // An error here means that the thread failed, which the builder will report.
+        let _ = view_taken.await;
+        SnapshotBuilder::new(file, needed, dir)
     }
 
     fn apply_entry(&self, batch: &mut Batch, (entry, responder): EntryResponder<Config>) {
@@ -239,9 +308,40 @@ impl Shared {
         live.machine.committed();
         live.last_applied = last_applied;
         live.membership = membership;
-        self.applied
-            .send_replace(last_applied.map_or(0, |id| id.index));
+        self.publish_position(&live);
         Ok(())
+    }
+
+    /// A restored state has seen exactly the commands up to the index it is said to stand at.
+    /// `command` is the last of them that is still in the log.
+    fn check_state(&self, command: Option<u64>) -> Result<(), StorageError> {
+        let live = self.live.lock();
+        let Some(seen) = live.machine.index() else {
+            return Ok(());
+        };
+        let applied = live.last_applied.map_or(0, |id| id.index);
+        if seen <= applied && command.is_none_or(|command| command <= seen) {
+            return Ok(());
+        }
+        Err(StorageError::Corrupt {
+            place: format!("the state in {}", self.db.dir().display()),
+            what: format!("it is said to stand at {applied}, but its last command is {seen}"),
+        })
+    }
+
+    /// From here on nothing is applied any more.
+    fn fail(&self, what: &str) {
+        tracing::error!(what, "the state cannot be written; this node stops");
+        // The first failure is the one to tell of.
+        let _ = self.failure.set(what.to_owned());
+    }
+
+    fn publish_position(&self, live: &Live) {
+        let last_applied = live.last_applied;
+        let hash = live.machine.hash();
+        *self.position.lock() = Position { last_applied, hash };
+        let index = last_applied.map_or(0, |id| id.index);
+        self.applied.send_replace(index);
     }
 
     fn snapshot(&self, file: SnapshotFile) -> Result<StoredSnapshot, StorageError> {
@@ -252,14 +352,16 @@ impl Shared {
     }
 
     /// Makes `file` the snapshot others are given, unless a newer one is in place already.
-    fn publish(&self, file: &SnapshotFile) -> Result<(), StorageError> {
+    fn publish(&self, file: &SnapshotFile) {
         let mut current = self.current.lock();
         let index = |file: &SnapshotFile| file.header().last_applied.map_or(0, |id| id.index);
         if current.as_ref().is_some_and(|c| index(c) > index(file)) {
-            return Ok(());
+            return;
         }
         *current = Some(file.clone());
-        snapshots::delete_older(&self.dir, self.group, index(file))
+        if let Err(error) = self.dir.delete_older(index(file)) {
+            tracing::warn!(%error, "an old snapshot stays until the next one");
+        }
     }
 }
 
@@ -270,6 +372,23 @@ fn meta_of(file: &SnapshotFile) -> Result<SnapshotMeta, StorageError> {
             what,
         }
     })
+}
+
+/// Runs what may take long here, after the runtime has moved everything else off this thread; in a
+/// runtime of one thread there is nowhere to move it.
+fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    let runtime = tokio::runtime::Handle::try_current();
+    if runtime.is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread) {
+        return tokio::task::block_in_place(work);
+    }
+    work()
+}
+
+fn bytes_of(entry: &Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(proposal) => proposal.0.len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    }
 }
 
 /// Runs what may block for long away from the threads that run everything else.
@@ -290,35 +409,52 @@ impl RaftStateMachine<Config> for StateMachine {
         Ok((live.last_applied, live.membership.clone()))
     }
 
-    async fn apply<Strm>(&mut self, mut entries: Strm) -> io::Result<()>
+    async fn apply<Strm>(&mut self, entries: Strm) -> io::Result<()>
     where
         Strm: Stream<Item = io::Result<EntryResponder<Config>>> + Unpin + OptionalSend,
     {
+        if let Some(what) = self.shared.failure.get() {
+            return Err(StorageError::WriteFailed { what: what.clone() }.into());
+        }
+        let mut entries = entries.fuse();
         let mut batch = Batch::default();
-        while let Some(entry) = entries.next().await {
-            self.apply_entry(&mut batch, entry?);
-            if batch.writes.size_in_bytes() >= BATCH_BYTES_MAX {
-                self.commit(&mut batch)?;
+        while let Some(first) = entries.next().await {
+            let first = first?;
+            let mut bytes = bytes_of(&first.0);
+            let mut run = vec![first];
+            // What is there already; nobody waits for what is not.
+            while bytes < RUN_BYTES_MAX
+                && let Some(Some(next)) = entries.next().now_or_never()
+            {
+                let next = next?;
+                bytes += bytes_of(&next.0);
+                run.push(next);
             }
+            let last = entries.is_done();
+            in_place(|| {
+                for entry in run {
+                    self.apply_entry(&mut batch, entry);
+                    if batch.writes.size_in_bytes() >= BATCH_BYTES_MAX {
+                        self.commit(&mut batch)?;
+                    }
+                }
+                // Handing a thread over costs as much as a small batch: once is enough.
+                if last {
+                    self.commit(&mut batch)
+                } else {
+                    Ok(())
+                }
+            })?;
         }
         Ok(self.commit(&mut batch)?)
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
-        let shared = self.shared.clone();
-        let (taken, view_taken) = oneshot::channel();
-        // The view must be of this moment and the file is written while entries go on being
-        // applied: the thread takes the view at once, reports, and writes from it at leisure.
-        let file = tokio::task::spawn_blocking(move || {
-            let view = shared.db.view();
-            let _ = taken.send(());
-            let file = snapshots::write(&shared.db, &view, shared.group, &shared.dir)?;
-            shared.publish(&file)?;
-            shared.snapshot(file)
-        });
-        // An error here means that the thread failed, which the builder will report.
-        let _ = view_taken.await;
-        SnapshotBuilder(Some(file))
+        self.build(true).await
+    }
+
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<SnapshotBuilder> {
+        Some(self.build(force).await)
     }
 
     async fn install_snapshot(
@@ -338,13 +474,15 @@ impl RaftStateMachine<Config> for StateMachine {
             }
             // Reads the file to its end: only a sound one gets its name.
             snapshots::load(&shared.db, &file, shared.group, next)?;
-            let file = snapshots::adopt(&file, &shared.dir)?;
+            let file = shared.dir.adopt(&file)?;
             snapshots::switch(&shared.db, &file, shared.group, next)?;
             shared.restore(next, meta.last_log_id, meta.last_membership)?;
             snapshots::delete_other_generations(&shared.db, shared.group, next)?;
-            shared.publish(&file)
+            shared.publish(&file);
+            Ok(())
         })
-        .await?;
+        .await
+        .inspect_err(|error| self.shared.fail(&error.to_string()))?;
         self.generation = next;
         Ok(())
     }
@@ -352,20 +490,5 @@ impl RaftStateMachine<Config> for StateMachine {
     async fn get_current_snapshot(&mut self) -> io::Result<Option<StoredSnapshot>> {
         let current = self.shared.current.lock().clone();
         Ok(current.map(|file| self.shared.snapshot(file)).transpose()?)
-    }
-}
-
-/// A snapshot being written, from the view of the moment the builder was made.
-pub struct SnapshotBuilder(Option<tokio::task::JoinHandle<Result<StoredSnapshot, StorageError>>>);
-
-impl RaftSnapshotBuilder<Config> for SnapshotBuilder {
-    type SnapshotData = SnapshotFile;
-
-    async fn build_snapshot(&mut self) -> io::Result<StoredSnapshot> {
-        let file = self
-            .0
-            .take()
-            .ok_or_else(|| io::Error::other("the snapshot was already taken"))?;
-        Ok(file.await.map_err(io::Error::other)??)
     }
 }

@@ -13,8 +13,10 @@ use tokio::sync::watch;
 
 use super::error::StorageError;
 use super::flusher::{Flusher, OnSynced};
+use super::identity::{self, State};
 use super::keys::{self, Meta};
 use super::record;
+use super::synced::Synced;
 
 /// Once the write-ahead log is this long, RocksDB writes its memtables out and starts a new one.
 const WAL_BYTES_MAX: u64 = 512 << 20;
@@ -30,70 +32,54 @@ pub struct Db {
     // does `closed` tell whoever waits for the directory to be free.
     flusher: Option<Flusher>,
     rocks: Arc<rocksdb::DB>,
+    data_dir: PathBuf,
     dir: PathBuf,
     closed: watch::Sender<()>,
 }
 
 impl Db {
-    /// Opens the database in `data_dir/db`, creating it only if that directory is empty or absent.
+    /// Opens the database in `data_dir/db`; makes it only in a directory that is new.
     ///
     /// # Errors
-    /// [`StorageError::Held`] if another process has it open, [`StorageError::Strange`] if something else is
-    /// kept there, [`StorageError::Incomplete`] if files
-    /// are there without a `CURRENT`, [`StorageError::Lost`] if snapshots are left of a database that
-    /// is not, [`StorageError::Database`] if RocksDB cannot recover it. A log
-    /// whose end was torn off by a crash is no error: it ends at its last whole record.
+    /// [`StorageError::Held`] if another process has it open, [`StorageError::Strange`] if something
+    /// else is kept there, [`StorageError::Incomplete`] or [`StorageError::Lost`] if there was a
+    /// database and a part or all of it is missing, [`StorageError::Corrupt`] if its log ends before
+    /// what was synced, [`StorageError::Database`] if RocksDB cannot recover it. A log whose end,
+    /// never synced, was torn off by a crash is no error: it ends at its last whole record.
     pub fn open(data_dir: &Path) -> Result<Arc<Self>, StorageError> {
         let dir = data_dir.join("db");
-        refuse_strange_files(data_dir)?;
+        let state = identity::examine(data_dir)?;
         std::fs::create_dir_all(&dir).map_err(StorageError::io(&dir))?;
-        let empty = std::fs::read_dir(&dir)
-            .map_err(StorageError::io(&dir))?
-            .next()
-            .is_none();
-        let snapshots = data_dir.join("snapshots");
-        if empty && std::fs::read_dir(&snapshots).is_ok_and(|mut files| files.next().is_some()) {
-            return Err(StorageError::Lost { dir, snapshots });
+        if state == State::New {
+            identity::write(data_dir, None)?;
         }
-        if !empty && !dir.join("CURRENT").is_file() {
-            return Err(StorageError::Incomplete { dir });
+        let synced = match Synced::open(data_dir)? {
+            Some(synced) => synced,
+            None => Synced::create(data_dir)?,
+        };
+        // Recovery deletes what it has read; an error must still name it.
+        let logs = log_files(&dir)?;
+        let rocks = open_rocks(&dir, !matches!(state, State::Claimed(_)))?;
+        let recovered = rocks.latest_sequence_number();
+        if recovered < synced.number() {
+            return Err(StorageError::Corrupt {
+                place: format!(
+                    "the write-ahead log ({}) in {}",
+                    logs.join(", "),
+                    dir.display()
+                ),
+                what: format!(
+                    "it can be read up to write {recovered}, but {} were on disk",
+                    synced.number()
+                ),
+            });
         }
-
-        let mut options = Options::default();
-        options.create_if_missing(empty);
-        options.create_missing_column_families(true);
-        options.set_manual_wal_flush(true);
-        // The families share one log; written out together, a crash leaves one prefix of it.
-        options.set_atomic_flush(true);
-        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-        options.set_max_total_wal_size(WAL_BYTES_MAX);
-        options.set_paranoid_checks(true);
-        options.set_keep_log_file_num(4);
-        let families = [keys::LOG, keys::META, keys::STATE, keys::HISTORY].map(|name| {
-            let mut options = Options::default();
-            options.set_write_buffer_size(MEMTABLE_BYTES);
-            // Room to go on writing while memtables are written out: writers must not stall.
-            options.set_max_write_buffer_number(4);
-            options.set_compression_type(DBCompressionType::Lz4);
-            ColumnFamilyDescriptor::new(name, options)
-        });
-        let rocks =
-            rocksdb::DB::open_cf_descriptors(&options, &dir, families).map_err(|source| {
-                let text = source.to_string();
-                if text.contains("lock file") || text.contains("lock hold") {
-                    StorageError::Held { dir: dir.clone() }
-                } else {
-                    StorageError::Database {
-                        dir: dir.clone(),
-                        source,
-                    }
-                }
-            })?;
         let rocks = Arc::new(rocks);
-        let flusher = Flusher::start(rocks.clone()).map_err(StorageError::io(&dir))?;
+        let flusher = Flusher::start(rocks.clone(), synced).map_err(StorageError::io(&dir))?;
         Ok(Arc::new(Self {
             flusher: Some(flusher),
             rocks,
+            data_dir: data_dir.to_owned(),
             dir,
             closed: watch::Sender::new(()),
         }))
@@ -103,31 +89,56 @@ impl Db {
     /// start.
     ///
     /// # Errors
-    /// [`StorageError::Foreign`] if it belongs to another one.
+    /// [`StorageError::Foreign`] if it belongs to another one, [`StorageError::Incomplete`] if the
+    /// database does not say what the directory says.
     pub fn claim(&self, mine: &pb::Identity) -> Result<(), StorageError> {
-        // One group per directory so far: any identity found must be this one.
+        let check = |found: &pb::Identity| {
+            if found == mine {
+                return Ok(());
+            }
+            Err(StorageError::Foreign {
+                dir: self.dir.clone(),
+                found: describe(found),
+                expected: describe(mine),
+            })
+        };
+        let state = identity::read(&self.data_dir)?;
+        if let State::Claimed(owner) = &state {
+            check(owner)?;
+        }
+        match (self.owner()?, state) {
+            (Some(owner), State::Claimed(_)) => check(&owner),
+            // A crash came between the two.
+            (Some(owner), _) => {
+                check(&owner)?;
+                identity::write(&self.data_dir, Some(mine))
+            }
+            (None, State::Claimed(_)) => Err(StorageError::Incomplete {
+                dir: self.dir.clone(),
+                missing: "identity record",
+            }),
+            (None, _) => {
+                let mut batch = WriteBatch::default();
+                self.put_meta(&mut batch, mine.group, Meta::Identity, mine);
+                self.write(batch)?;
+                self.sync_blocking()?;
+                identity::write(&self.data_dir, Some(mine))
+            }
+        }
+    }
+
+    /// Whose the database says it is. One group per directory so far: the first one found counts.
+    fn owner(&self) -> Result<Option<pb::Identity>, StorageError> {
         for item in self
             .rocks
             .iterator_cf(self.cf(keys::META), IteratorMode::Start)
         {
             let (key, value) = item.map_err(|e| self.database(e))?;
-            if !key.ends_with(Meta::Identity.name().as_bytes()) {
-                continue;
+            if key.ends_with(Meta::Identity.name().as_bytes()) {
+                return self.decode(&key, &value, "the identity").map(Some);
             }
-            let found: pb::Identity = self.decode(&key, &value, "the identity")?;
-            if found != *mine {
-                return Err(StorageError::Foreign {
-                    dir: self.dir.clone(),
-                    found: describe(&found),
-                    expected: describe(mine),
-                });
-            }
-            return Ok(());
         }
-        let mut batch = WriteBatch::default();
-        self.put_meta(&mut batch, mine.group, Meta::Identity, mine);
-        self.write(batch)?;
-        self.rocks.flush_wal(true).map_err(|e| self.database(e))
+        Ok(None)
     }
 
     /// The database directory.
@@ -217,6 +228,15 @@ impl Db {
             .transpose()
     }
 
+    /// Writes the memtables out, which RocksDB otherwise does when they are full.
+    #[cfg(test)]
+    pub(crate) fn write_out(&self) -> Result<(), StorageError> {
+        let families = keys::FAMILIES.map(|name| self.cf(name));
+        self.rocks
+            .flush_cfs_opt(&families, &rocksdb::FlushOptions::default())
+            .map_err(|e| self.database(e))
+    }
+
     /// A consistent view of the database as it is now.
     pub fn view(&self) -> rocksdb::Snapshot<'_> {
         self.rocks.snapshot()
@@ -262,26 +282,19 @@ impl Db {
             .map_err(|e| self.database(e))
     }
 
-    /// Reads the value of one key of `family`, unwrapped.
+    /// Reads a value of `family` as `view` shows it, unwrapped. It was sealed under `sealed`, the
+    /// part of its key that does not change with its place.
     ///
     /// # Errors
     /// As for [`Db::meta`].
-    pub fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        self.get_sealed(family, key, key)
-    }
-
-    /// As [`Db::get`], of a value sealed under `sealed`, a key that does not change with its place.
-    ///
-    /// # Errors
-    /// As for [`Db::meta`].
-    pub fn get_sealed(
+    pub fn get_in(
         &self,
+        view: &rocksdb::Snapshot<'_>,
         family: &str,
         key: &[u8],
         sealed: &[u8],
     ) -> Result<Option<Vec<u8>>, StorageError> {
-        let value = self
-            .rocks
+        let value = view
             .get_pinned_cf(self.cf(family), key)
             .map_err(|e| self.database(e))?;
         value
@@ -324,11 +337,59 @@ impl Db {
 
 impl Drop for Db {
     fn drop(&mut self) {
+        // Syncs once more.
         self.flusher = None;
-        if let Err(error) = self.rocks.flush_wal(true) {
-            tracing::error!(dir = %self.dir.display(), %error, "the last sync failed");
+    }
+}
+
+fn open_rocks(dir: &Path, new: bool) -> Result<rocksdb::DB, StorageError> {
+    let mut options = Options::default();
+    options.create_if_missing(new);
+    options.create_missing_column_families(new);
+    options.set_manual_wal_flush(true);
+    // The families share one log; written out together, a crash leaves one prefix of it.
+    options.set_atomic_flush(true);
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    // A log that was complete and is needed must be there, at its full length.
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_max_total_wal_size(WAL_BYTES_MAX);
+    options.set_paranoid_checks(true);
+    options.set_keep_log_file_num(4);
+    let families = keys::FAMILIES.map(|name| {
+        let mut options = Options::default();
+        options.set_write_buffer_size(MEMTABLE_BYTES);
+        // Room to go on writing while memtables are written out: writers must not stall.
+        options.set_max_write_buffer_number(4);
+        options.set_compression_type(DBCompressionType::Lz4);
+        ColumnFamilyDescriptor::new(name, options)
+    });
+    rocksdb::DB::open_cf_descriptors(&options, dir, families).map_err(|source| {
+        let (text, dir) = (source.to_string(), dir.to_owned());
+        if text.contains("lock file") || text.contains("lock hold") {
+            StorageError::Held { dir }
+        } else if source.kind() == rocksdb::ErrorKind::Corruption {
+            StorageError::Corrupt {
+                place: format!("the database in {}", dir.display()),
+                what: text,
+            }
+        } else {
+            StorageError::Database { dir, source }
+        }
+    })
+}
+
+/// The names of the write-ahead logs in `dir`.
+fn log_files(dir: &Path) -> Result<Vec<String>, StorageError> {
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(dir).map_err(StorageError::io(dir))? {
+        let name = file.map_err(StorageError::io(dir))?.file_name();
+        let name = name.to_string_lossy();
+        if name.ends_with(".log") {
+            names.push(name.into_owned());
         }
     }
+    names.sort();
+    Ok(names)
 }
 
 /// Bounds the iterator itself, so that it does not wander over deleted ranges of its neighbours.
@@ -342,25 +403,6 @@ fn ended() -> StorageError {
     StorageError::SyncFailed {
         what: "the flush thread has ended".to_owned(),
     }
-}
-
-/// A directory that holds anything else was most likely given by mistake.
-fn refuse_strange_files(data_dir: &Path) -> Result<(), StorageError> {
-    let Ok(files) = std::fs::read_dir(data_dir) else {
-        // Not there yet, or not readable, which making it will tell.
-        return Ok(());
-    };
-    for file in files {
-        let file = file.map_err(StorageError::io(data_dir))?;
-        // A file system mounted here has a `lost+found` of its own.
-        if !["db", "snapshots", "lost+found"]
-            .iter()
-            .any(|own| file.file_name() == *own)
-        {
-            return Err(StorageError::Strange { file: file.path() });
-        }
-    }
-    Ok(())
 }
 
 fn describe(identity: &pb::Identity) -> String {

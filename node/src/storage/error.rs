@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The way out when what a node has can no longer be trusted.
+const REPAIR: &str = "To repair: remove this node from the cluster, move its data directory away, and add it again as a learner with an empty directory and a new node id";
+
 /// An error of the storage layer. Each names the file or directory and, where there is one, the way
 /// out. A node never goes on with data it cannot trust: rejoining with an empty directory costs one
 /// snapshot, a silent hole costs the cluster's promise.
@@ -25,24 +28,27 @@ pub enum StorageError {
         /// The database directory.
         dir: PathBuf,
     },
-    /// Files are there, but not the one that says which are valid.
+    /// A part without which the rest proves nothing is missing.
     #[error(
-        "{dir} holds files but no CURRENT: the database is incomplete. To repair: move the directory away and rejoin as a learner with an empty one and a new node id"
+        "{dir} holds a database but no {missing}: it is incomplete. {}",
+        REPAIR
     )]
     Incomplete {
-        /// The database directory.
+        /// Where it is missing.
         dir: PathBuf,
+        /// What is missing.
+        missing: &'static str,
     },
-    /// Snapshots are left, the database is gone: with it the node's votes, so it must not go on as
-    /// the voter it was.
+    /// The database is gone, and with it the node's votes, so it must not go on as the voter it was.
     #[error(
-        "{dir} is empty, but {snapshots} is not: the database was lost. Restore it, or empty the data directory and rejoin as a new node"
+        "{dir} is empty, but {left} is there: the database was lost. Restore it whole, or else: {}",
+        REPAIR
     )]
     Lost {
         /// The database directory.
         dir: PathBuf,
-        /// The directory of the snapshots left.
-        snapshots: PathBuf,
+        /// What is left.
+        left: PathBuf,
     },
     /// The directory belongs to another node, group or cluster.
     #[error(
@@ -57,9 +63,7 @@ pub enum StorageError {
         expected: String,
     },
     /// A record does not read back as it was written.
-    #[error(
-        "{place} is corrupt: {what}. To repair: move the data directory away and rejoin as a learner with an empty one and a new node id"
-    )]
+    #[error("{place} is corrupt: {what}. {}", REPAIR)]
     Corrupt {
         /// The file, or the directory and the record in it.
         place: String,
@@ -103,6 +107,12 @@ pub enum StorageError {
         dir: PathBuf,
         /// The reason.
         source: rocksdb::Error,
+    },
+    /// An earlier write of the state failed: what is in memory is ahead of the disk.
+    #[error("an earlier write of the state failed ({what}): check the disk and restart the node")]
+    WriteFailed {
+        /// The first failure.
+        what: String,
     },
     /// An earlier sync failed; nothing written since can be relied on.
     #[error("an earlier sync to disk failed ({what}): check the disk and restart the node")]

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use super::error::StorageError;
+use super::synced::Synced;
 
 /// What to do once everything written so far is on disk, or is known not to be.
 pub type OnSynced = Box<dyn FnOnce(Result<(), StorageError>) + Send>;
@@ -22,18 +23,18 @@ enum Job {
     Push,
 }
 
-/// The queue and its thread. Dropping it works off the queue and ends the thread.
+/// The queue and its thread. Dropping it works off the queue, syncs once more and ends the thread.
 pub(super) struct Flusher {
     queue: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Flusher {
-    pub(super) fn start(rocks: Arc<rocksdb::DB>) -> std::io::Result<Self> {
+    pub(super) fn start(rocks: Arc<rocksdb::DB>, synced: Synced) -> std::io::Result<Self> {
         let (queue, jobs) = channel();
         let thread = std::thread::Builder::new()
             .name("meridian-flush".to_owned())
-            .spawn(move || run(&rocks, &jobs))?;
+            .spawn(move || run(&rocks, synced, &jobs))?;
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
@@ -71,7 +72,7 @@ fn failed(what: &str) -> StorageError {
     }
 }
 
-fn run(rocks: &rocksdb::DB, jobs: &Receiver<Job>) {
+fn run(rocks: &rocksdb::DB, mut synced: Synced, jobs: &Receiver<Job>) {
     // After a failed sync the kernel may have dropped the pages: a later success would prove
     // nothing about them, so the first failure is final.
     let mut failure: Option<String> = None;
@@ -82,14 +83,31 @@ fn run(rocks: &rocksdb::DB, jobs: &Receiver<Job>) {
                 waiting.push(on_synced);
             }
         }
-        if failure.is_none()
-            && let Err(error) = rocks.flush_wal(!waiting.is_empty())
-        {
-            tracing::error!(%error, "the write-ahead log cannot be synced");
-            failure = Some(error.to_string());
+        if failure.is_none() {
+            let flushed = if waiting.is_empty() {
+                rocks.flush_wal(false).map_err(|error| error.to_string())
+            } else {
+                sync(rocks, &mut synced)
+            };
+            failure = flushed
+                .inspect_err(|error| tracing::error!(%error, "the log cannot be written"))
+                .err();
         }
         for on_synced in waiting.drain(..) {
             on_synced(failure.as_deref().map_or(Ok(()), |what| Err(failed(what))));
         }
     }
+    if failure.is_none()
+        && let Err(error) = sync(rocks, &mut synced)
+    {
+        tracing::error!(%error, "the last sync failed");
+    }
+}
+
+/// Syncs the log, then writes down how far: nothing is acknowledged that recovery would not miss.
+fn sync(rocks: &rocksdb::DB, synced: &mut Synced) -> Result<(), String> {
+    // Read first: what is written meanwhile may be left out of the sync.
+    let number = rocks.latest_sequence_number();
+    rocks.flush_wal(true).map_err(|error| error.to_string())?;
+    synced.reached(number).map_err(|error| error.to_string())
 }

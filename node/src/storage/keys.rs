@@ -14,6 +14,8 @@ pub const META: &str = "raft_meta";
 pub const STATE: &str = "state";
 /// The column family of what the machine only ever adds to and looks up.
 pub const HISTORY: &str = "history";
+/// Every column family of a database.
+pub const FAMILIES: [&str; 4] = [LOG, META, STATE, HISTORY];
 
 /// A record of `raft_meta`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

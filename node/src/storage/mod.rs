@@ -1,6 +1,8 @@
 //! What a node keeps on disk: one RocksDB and the snapshot files beside it.
 //!
 //! ```text
+//! <data>/IDENTITY     whose directory this is: no database is ever made anew beside it
+//! <data>/synced       how far the database's log is on disk
 //! <data>/db/          the database
 //! <data>/snapshots/   the newest snapshot, and files on their way in or out
 //! ```
@@ -12,9 +14,11 @@
 mod db;
 mod error;
 mod flusher;
+mod identity;
 pub mod keys;
 pub mod record;
 pub mod snapshot;
+mod synced;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use meridian_proto::log::v1 as pb;
 use prost::Message;
@@ -27,13 +28,61 @@ const HEADER: u8 = 1;
 const RECORDS: u8 = 2;
 const FOOTER: u8 = 3;
 
-/// A complete snapshot file. Holds it open: it stays readable when a newer one replaces it.
+/// The name of a file that is not complete, or not yet known to be wanted: whoever holds it last
+/// removes the file, unless it got its final name by then.
+#[derive(Debug)]
+pub struct Temporary {
+    path: PathBuf,
+    renamed: AtomicBool,
+}
+
+impl Temporary {
+    /// Takes charge of whatever is or will be at `path`.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            renamed: AtomicBool::new(false),
+        }
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the file its final name and makes that name durable.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn rename(&self, to: &Path) -> Result<(), StorageError> {
+        std::fs::rename(&self.path, to).map_err(StorageError::io(&self.path))?;
+        self.renamed.store(true, Ordering::Relaxed);
+        let dir = to.parent().unwrap_or(Path::new("."));
+        File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(StorageError::io(dir))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if self.renamed.load(Ordering::Relaxed) {
+            return;
+        }
+        // If it cannot be removed now it is at the next start.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A complete snapshot file. Holds it open: it stays readable when a newer one replaces it. One
+/// that came in under a temporary name is removed with its last handle, and not before.
 #[derive(Debug, Clone)]
 pub struct SnapshotFile {
     path: PathBuf,
-    file: Arc<File>,
+    file: Option<Arc<File>>,
     length: u64,
     header: pb::SnapshotHeader,
+    temporary: Option<Arc<Temporary>>,
 }
 
 impl SnapshotFile {
@@ -47,10 +96,43 @@ impl SnapshotFile {
         let header = Frames::start(path, &file)?.header;
         Ok(Self {
             path: path.to_owned(),
-            file: Arc::new(file),
+            file: Some(Arc::new(file)),
             length,
             header,
+            temporary: None,
         })
+    }
+
+    /// Opens a file that came in under a temporary name.
+    ///
+    /// # Errors
+    /// As for [`SnapshotFile::open`].
+    pub fn open_temporary(temporary: Temporary) -> Result<Self, StorageError> {
+        let mut file = Self::open(temporary.path())?;
+        file.temporary = Some(Arc::new(temporary));
+        Ok(file)
+    }
+
+    /// No snapshot: what an attempt that came to nothing is answered with. It covers nothing and
+    /// cannot be read.
+    pub fn none(dir: &Path) -> Self {
+        Self {
+            path: dir.to_owned(),
+            file: None,
+            length: 0,
+            header: pb::SnapshotHeader::default(),
+            temporary: None,
+        }
+    }
+
+    /// Its temporary name, if it has one.
+    pub fn temporary(&self) -> Option<&Temporary> {
+        self.temporary.as_deref()
+    }
+
+    fn file(&self) -> Result<&File, StorageError> {
+        let file = self.file.as_deref();
+        file.ok_or_else(|| corrupt(&self.path, "no snapshot was written"))
     }
 
     /// Where the file was when it was opened.
@@ -76,7 +158,7 @@ impl SnapshotFile {
         use std::os::unix::fs::FileExt;
         let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut data = vec![0; max.min(left)];
-        self.file
+        self.file()?
             .read_exact_at(&mut data, offset)
             .map_err(StorageError::io(&self.path))?;
         Ok(data)
@@ -91,18 +173,35 @@ impl SnapshotFile {
         &self,
         mut each: impl FnMut(pb::SnapshotRecords) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        let mut frames = Frames::start(&self.path, &self.file)?;
+        let mut frames = Frames::start(&self.path, self.file()?)?;
         while let Some(records) = frames.next()? {
             each(records)?;
         }
         Ok(())
+    }
+
+    /// Writes a copy, synced, whatever became of the file's name.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn copy(&self, to: &Temporary) -> Result<(), StorageError> {
+        let mut source = At {
+            file: self.file()?,
+            offset: 0,
+        };
+        File::create(to.path())
+            .and_then(|mut copy| {
+                std::io::copy(&mut source, &mut copy)?;
+                copy.sync_all()
+            })
+            .map_err(StorageError::io(to.path()))
     }
 }
 
 /// Writes a snapshot file under a temporary name and gives it its own when it is complete.
 pub struct SnapshotWriter {
     target: PathBuf,
-    temporary: PathBuf,
+    temporary: Temporary,
     out: BufWriter<File>,
     crc: u32,
     count: u64,
@@ -111,19 +210,20 @@ pub struct SnapshotWriter {
 }
 
 impl SnapshotWriter {
-    /// Starts a file that will be called `target`, and `temporary` until it is complete.
+    /// Starts a file that will be called `target`, and `temporary` until it is complete. One that is
+    /// given up is removed.
     ///
     /// # Errors
     /// [`StorageError::Io`].
     pub fn create(
         target: &Path,
-        temporary: &Path,
+        temporary: Temporary,
         header: &pb::SnapshotHeader,
     ) -> Result<Self, StorageError> {
-        let file = File::create(temporary).map_err(StorageError::io(temporary))?;
+        let file = File::create(temporary.path()).map_err(StorageError::io(temporary.path()))?;
         let mut writer = Self {
             target: target.to_owned(),
-            temporary: temporary.to_owned(),
+            temporary,
             out: BufWriter::new(file),
             crc: 0,
             count: 0,
@@ -172,12 +272,12 @@ impl SnapshotWriter {
         self.frame(FOOTER, &footer.encode_to_vec())?;
         self.out
             .flush()
-            .map_err(StorageError::io(&self.temporary))?;
+            .map_err(StorageError::io(self.temporary.path()))?;
         self.out
             .get_ref()
             .sync_all()
-            .map_err(StorageError::io(&self.temporary))?;
-        rename(&self.temporary, &self.target)?;
+            .map_err(StorageError::io(self.temporary.path()))?;
+        self.temporary.rename(&self.target)?;
         SnapshotFile::open(&self.target)
     }
 
@@ -194,7 +294,7 @@ impl SnapshotWriter {
         let length = u32::try_from(payload.len())
             .ok()
             .filter(|&length| length as usize <= FRAME_BYTES_MAX)
-            .ok_or_else(|| corrupt(&self.temporary, "a record is too long for a snapshot"))?;
+            .ok_or_else(|| corrupt(self.temporary.path(), "a record is too long for a snapshot"))?;
         self.put(&[kind])?;
         self.put(&length.to_be_bytes())?;
         self.put(&crc32c::crc32c(payload).to_be_bytes())?;
@@ -205,24 +305,12 @@ impl SnapshotWriter {
         self.crc = crc32c::crc32c_append(self.crc, bytes);
         self.out
             .write_all(bytes)
-            .map_err(StorageError::io(&self.temporary))
+            .map_err(StorageError::io(self.temporary.path()))
     }
 }
 
 /// The extension of files that are not complete.
 pub const TEMPORARY: &str = "tmp";
-
-/// Renames a complete file and makes the new name durable.
-///
-/// # Errors
-/// [`StorageError::Io`].
-pub fn rename(from: &Path, to: &Path) -> Result<(), StorageError> {
-    std::fs::rename(from, to).map_err(StorageError::io(to))?;
-    let dir = to.parent().unwrap_or(Path::new("."));
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(StorageError::io(dir))
-}
 
 fn corrupt(path: &Path, what: &str) -> StorageError {
     StorageError::CorruptSnapshot {

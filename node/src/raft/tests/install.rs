@@ -1,59 +1,27 @@
 //! Installing a snapshot: whole, or not at all.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use openraft::entry::RaftEntry;
-use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
-use openraft::{EntryPayload, Membership};
+use openraft::storage::{RaftLogStorage, RaftSnapshotBuilder, RaftStateMachine};
 use tempfile::TempDir;
 
-use super::{Counter, add};
-use crate::raft::snapshots;
+use super::Counter;
+use super::store::{apply, open};
+use crate::raft::log_store::LogStore;
+use crate::raft::snapshots::{self, SnapshotDir};
 use crate::raft::state_machine::{StateMachine, StoredSnapshot};
-use crate::raft::types::{Entry, LogId, Node, Proposal};
 use crate::storage::Db;
 use crate::storage::keys;
-use crate::storage::snapshot::SnapshotFile;
-
-fn open(dir: &Path) -> (Arc<Db>, StateMachine) {
-    let db = Db::open(dir).unwrap();
-    let machine = StateMachine::open(
-        db.clone(),
-        1,
-        dir.join("snapshots"),
-        Box::new(Counter::default()),
-    );
-    (db, machine.unwrap())
-}
-
-async fn apply(machine: &mut StateMachine, indexes: std::ops::Range<u64>, name: &str) {
-    let entries = indexes.map(|index| {
-        let log_id = LogId::new(1.into(), index);
-        let payload = if index == 0 {
-            let node = Node::default();
-            EntryPayload::Membership(Membership::from(std::collections::BTreeMap::from([(
-                1, node,
-            )])))
-        } else {
-            EntryPayload::Normal(Proposal(add(&format!("{name}{}", index % 100), index)))
-        };
-        Ok((Entry::new(log_id, payload), None))
-    });
-    machine
-        .apply(futures::stream::iter(entries.collect::<Vec<_>>()))
-        .await
-        .unwrap();
-}
+use crate::storage::snapshot::{SnapshotFile, Temporary};
 
 /// A snapshot of a state of its own, 500 entries far.
 async fn source(dir: &Path) -> (StoredSnapshot, (u64, u64)) {
-    let (_db, mut machine) = open(dir);
-    apply(&mut machine, 0..501, "new").await;
+    let (db, mut machine) = open(dir);
+    apply(&db, &mut machine, 0..501, "new").await;
     let mut builder = machine.try_create_snapshot_builder(true).await.unwrap();
     // The view is of the moment the builder was made.
     let hash = machine.reader().hash();
-    apply(&mut machine, 501..502, "later").await;
+    apply(&db, &mut machine, 501..502, "later").await;
     (builder.build_snapshot().await.unwrap(), hash)
 }
 
@@ -64,7 +32,7 @@ async fn a_snapshot_replaces_state_and_history_and_lasts() {
     assert_eq!(hash.0, 500);
 
     let (db, mut machine) = open(to.path());
-    apply(&mut machine, 0..20, "old").await;
+    apply(&db, &mut machine, 0..20, "old").await;
     machine
         .install_snapshot(&snapshot.meta, snapshot.snapshot)
         .await
@@ -81,7 +49,11 @@ async fn a_snapshot_replaces_state_and_history_and_lasts() {
         "the old generation is gone, the new one whole"
     );
 
-    apply(&mut machine, 501..510, "after").await;
+    LogStore::new(db.clone(), 1)
+        .purge(snapshot.meta.last_log_id.unwrap())
+        .await
+        .unwrap();
+    apply(&db, &mut machine, 501..510, "after").await;
     let hash = machine.reader().hash();
     drop((db, machine));
     let (_db, mut machine) = open(to.path());
@@ -95,7 +67,7 @@ async fn a_crash_before_the_switch_leaves_the_old_state() {
     let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let (snapshot, _) = source(from.path()).await;
     let (db, mut machine) = open(to.path());
-    apply(&mut machine, 0..20, "old").await;
+    apply(&db, &mut machine, 0..20, "old").await;
     let hash = machine.reader().hash();
     snapshots::load(&db, &snapshot.snapshot, 1, 1).unwrap();
     drop((db, machine));
@@ -113,9 +85,11 @@ async fn a_crash_after_the_switch_leaves_the_new_state() {
     let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let (snapshot, hash) = source(from.path()).await;
     let (db, mut machine) = open(to.path());
-    apply(&mut machine, 0..20, "old").await;
+    apply(&db, &mut machine, 0..20, "old").await;
     snapshots::load(&db, &snapshot.snapshot, 1, 1).unwrap();
-    snapshots::switch(&db, &snapshot.snapshot, 1, 1).unwrap();
+    let dir = SnapshotDir::new(to.path().join("snapshots"), 1);
+    let adopted = dir.adopt(&snapshot.snapshot).unwrap();
+    snapshots::switch(&db, &adopted, 1, 1).unwrap();
     drop((db, machine));
 
     let (db, machine) = open(to.path());
@@ -142,7 +116,7 @@ async fn a_damaged_file_changes_nothing() {
     let damaged = SnapshotFile::open(&path).unwrap();
 
     let (db, mut machine) = open(to.path());
-    apply(&mut machine, 0..20, "old").await;
+    apply(&db, &mut machine, 0..20, "old").await;
     let hash = machine.reader().hash();
     let error = machine
         .install_snapshot(&snapshot.meta, damaged)
@@ -159,7 +133,7 @@ async fn a_damaged_file_changes_nothing() {
 async fn a_state_the_machine_refuses_is_an_error() {
     let dir = TempDir::new().unwrap();
     let (db, mut machine) = open(dir.path());
-    apply(&mut machine, 0..20, "old").await;
+    apply(&db, &mut machine, 0..20, "old").await;
     let mut batch = rocksdb::WriteBatch::default();
     let key = keys::data(1, 0, b"broken");
     let value = crate::storage::record::seal(b"broken", b"no counter");
@@ -170,4 +144,43 @@ async fn a_state_the_machine_refuses_is_an_error() {
     let snapshots = dir.path().join("snapshots");
     let opened = StateMachine::open(db, 1, snapshots, Box::new(Counter::default()));
     assert!(opened.err().unwrap().to_string().contains("eight bytes"));
+}
+
+#[tokio::test]
+async fn an_install_keeps_its_file_whatever_becomes_of_the_call_that_brought_it() {
+    let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (snapshot, hash) = source(from.path()).await;
+    let (_db, mut machine) = open(to.path());
+    let incoming = machine.reader().incoming_snapshot();
+    let path = incoming.path().to_owned();
+    std::fs::copy(snapshot.snapshot.path(), &path).unwrap();
+    let file = SnapshotFile::open_temporary(incoming).unwrap();
+    let call = file.clone();
+    let install = machine.install_snapshot(&snapshot.meta, file);
+    drop(call);
+    install.await.unwrap();
+    assert_eq!(machine.reader().hash(), hash);
+    assert!(!path.exists());
+    let current = machine.get_current_snapshot().await.unwrap().unwrap();
+    assert!(current.snapshot.path().exists(), "it has its own name now");
+}
+
+#[tokio::test]
+async fn a_file_removed_under_an_install_is_written_anew() {
+    let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (snapshot, hash) = source(from.path()).await;
+    let (db, mut machine) = open(to.path());
+    let incoming = to.path().join("snapshots/1-incoming-99.tmp");
+    std::fs::copy(snapshot.snapshot.path(), &incoming).unwrap();
+    let file = SnapshotFile::open_temporary(Temporary::new(incoming.clone())).unwrap();
+    std::fs::remove_file(incoming).unwrap();
+    machine
+        .install_snapshot(&snapshot.meta, file)
+        .await
+        .unwrap();
+    assert_eq!(machine.reader().hash(), hash);
+    drop((db, machine));
+    let (_db, mut machine) = open(to.path());
+    let current = machine.get_current_snapshot().await.unwrap().unwrap();
+    assert_eq!(current.meta, snapshot.meta);
 }

@@ -1,11 +1,14 @@
 //! The whole of Raft on real disks and real loopback connections.
 
 mod cluster;
+mod damage;
+mod disk;
 mod elections;
 mod failover;
 mod install;
 mod membership;
 mod speed;
+mod store;
 mod suite;
 mod wan;
 
