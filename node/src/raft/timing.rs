@@ -145,6 +145,16 @@ impl Timing {
         Duration::from_millis(self.worst_round_trip_ms)
     }
 
+    /// No voter may be further away: a heartbeat is given up when it takes longer.
+    pub fn round_trip_max(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_ms * 3 / 4)
+    }
+
+    /// Who has not answered for longer has missed two heartbeats and is no heir of leadership.
+    pub fn silence_max(&self) -> Duration {
+        Duration::from_millis(3 * self.heartbeat_ms + self.worst_round_trip_ms)
+    }
+
     /// Between two heartbeats, and how long one may take.
     pub fn heartbeat(&self) -> Duration {
         Duration::from_millis(self.heartbeat_ms)

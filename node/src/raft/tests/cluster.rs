@@ -174,7 +174,8 @@ impl Cluster {
                     tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
                 let service = group.peer_service(Arc::new(Handler(group.clone())));
                 tokio::spawn(
-                    tonic::transport::Server::builder()
+                    group
+                        .peer_server()
                         .add_service(service)
                         .serve_with_incoming(incoming),
                 );
