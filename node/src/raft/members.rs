@@ -44,7 +44,8 @@ impl Group {
     ///
     /// # Errors
     /// [`MemberError::Lagging`] if it is too far behind, [`MemberError::TooFar`] if it is too far
-    /// away, [`MemberError::Unsuitable`] if it is no member.
+    /// away, [`MemberError::Silent`] if that cannot be measured, [`MemberError::Unsuitable`] if it is
+    /// no member.
     pub async fn promote(&self, id: NodeId) -> Result<(), MemberError> {
         let (changing, status) = self.ready_to_change().await?;
         let member = status.members.get(&id).ok_or(MemberError::Unsuitable {
@@ -55,7 +56,15 @@ impl Group {
             return Ok(());
         }
         check_lag(&status, id)?;
-        self.check_distance(id, member)?;
+        let mut member = member.clone();
+        if member.round_trip.is_none() {
+            let max = self.timing.election_max();
+            let pinged = self.peers.ping(id, &member.node, max).await;
+            pinged.map_err(|_| MemberError::Silent { id, max })?;
+            let measured = self.status().members.remove(&id);
+            member = measured.unwrap_or(member);
+        }
+        self.check_distance(id, &member)?;
         let change = ChangeMembers::AddVoterIds(BTreeSet::from([id]));
         self.change(changing, change, true).await
     }

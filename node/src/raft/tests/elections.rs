@@ -7,10 +7,11 @@ use openraft::raft::VoteRequest;
 
 use super::add;
 use super::cluster::{Cluster, soon};
+use super::proxy::Planet;
 use crate::raft::network::Network;
 use crate::raft::peers::Peers;
 use crate::raft::types::{LogId, Vote};
-use crate::raft::{Direct, Role};
+use crate::raft::{Direct, MemberError, Role, Timing};
 
 #[tokio::test]
 async fn a_pre_vote_is_denied_to_a_stale_log_and_granted_to_a_whole_one() {
@@ -125,21 +126,63 @@ async fn leadership_moves_on_request_and_nothing_is_lost() {
     cluster.end().await;
 }
 
-#[tokio::test]
-async fn a_hand_over_to_the_dead_ends_with_a_leader_all_the_same() {
-    let mut cluster = Cluster::new(3).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hand_over_that_stalls_goes_to_the_next_voter() {
+    let cluster = Cluster::apart(3, Timing::derive(5).unwrap(), None).await;
+    let planet = Planet::between(&cluster, Duration::ZERO).await;
+    cluster.initialize().await;
     let (index, _) = cluster.propose(&add("a", 1)).await;
     cluster.agree_at(index).await;
     let old = cluster.leader().await;
-    let dead = (1..=3).find(|id| *id != old).unwrap();
-    cluster.kill(dead).await;
-    let result = soon(
-        "the hand-over ends",
-        cluster.group(old).transfer_leader(dead),
-    )
-    .await;
-    assert!(result.is_err(), "{result:?}");
+    let to = (1..=3).find(|id| *id != old).unwrap();
+    let third = (1..=3).find(|id| *id != old && *id != to).unwrap();
+    cluster
+        .until(old, "both acknowledged", |status| {
+            let caught_up = |id| status.members[&id].matched == Some(status.last_log);
+            caught_up(to) && caught_up(third)
+        })
+        .await;
+
+    // Lost a moment ago: nobody has noticed.
+    planet.isolate(to, true);
+    let result = soon("the hand-over ends", cluster.group(old).transfer_leader(to)).await;
+    let Err(MemberError::Stalled { leader, .. }) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!(leader, Some((third, cluster.node(third))));
+    planet.isolate(to, false);
     let (_, reply) = cluster.propose(&add("a", 1)).await;
     assert_eq!(super::number(&reply), 2);
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_is_offered_to_nobody_who_is_silent_and_to_whom_is_at_hand() {
+    let cluster = Cluster::apart(3, Timing::derive(5).unwrap(), None).await;
+    let planet = Planet::between(&cluster, Duration::ZERO).await;
+    cluster.initialize().await;
+    let (index, _) = cluster.propose(&add("a", 1)).await;
+    cluster.agree_at(index).await;
+    let old = cluster.leader().await;
+    let group = cluster.group(old).clone();
+    let term = group.status().term;
+    let silent = (1..=3).find(|id| *id != old).unwrap();
+    let third = (1..=3).find(|id| *id != old && *id != silent).unwrap();
+
+    planet.isolate(silent, true);
+    // Silence is no event.
+    tokio::time::sleep(group.timing().silence_max()).await;
+    let error = group.transfer_leader(silent).await.unwrap_err();
+    let says = matches!(error, MemberError::Silent { id, .. } if id == silent);
+    assert!(says, "{error}");
+    assert_eq!(group.status().term, term, "nothing was done");
+    group.propose(add("a", 1)).await.unwrap();
+
+    let heir = soon("leadership is handed over", group.hand_over()).await;
+    assert_eq!(heir, Ok(Some(third)));
+    planet.isolate(silent, false);
+    let (_, reply) = cluster.propose(&add("a", 1)).await;
+    assert_eq!(super::number(&reply), 3);
+    drop(group);
     cluster.end().await;
 }
