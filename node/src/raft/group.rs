@@ -31,8 +31,8 @@ use crate::storage::{Db, StorageError};
 /// The longest command, in bytes. One must always fit into a message between nodes.
 pub const COMMAND_BYTES_MAX: usize = 8 << 20;
 
-/// A silent connection is trusted at least this long.
-const KEEP_ALIVE_FLOOR: Duration = Duration::from_secs(1);
+/// A ping is waited for at least this long.
+const PING_FLOOR: Duration = Duration::from_secs(1);
 
 /// A longer command is handed on beside the entries, not beside the heartbeats.
 const CONTROL_BYTES_MAX: usize = 64 << 10;
@@ -122,14 +122,12 @@ impl Group {
             )
             .validate()
             .map_err(|error| StartError::Config(error.to_string()))?;
-        // Long enough that a busy moment does not cost a connection; heartbeats and votes have
-        // shorter limits of their own.
         let peers = Peers::new(
             &config.cluster_id,
             config.group,
             config.node_id,
             config.connector.clone(),
-            config.timing.election_max().max(KEEP_ALIVE_FLOOR),
+            config.timing.clone(),
         )
         .map_err(StartError::Config)?;
 
@@ -399,7 +397,7 @@ impl Group {
 /// Keeps connections to all members open, so that an election does not first have to make them, and
 /// measures them. Ends with the group.
 async fn keep_warm(peers: Peers, mut status: watch::Receiver<Status>, timing: Timing) {
-    let patience = timing.election_max().max(KEEP_ALIVE_FLOOR);
+    let patience = timing.election_max().max(PING_FLOOR);
     let mut far = BTreeSet::new();
     loop {
         let (own, members) = {

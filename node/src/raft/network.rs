@@ -87,6 +87,10 @@ impl Peer {
         self.client(Lane::Bulk)
     }
 
+    fn quiet(&self) -> RpcError {
+        Unreachable::from_string("no majority answers: quiet, so that another may lead").into()
+    }
+
     pub(super) fn timeout(&self, action: RPCTypes, after: Duration) -> Timeout<Config> {
         Timeout {
             action,
@@ -218,6 +222,9 @@ impl RaftNetworkV2<Config> for Peer {
                 let answer = futures::stream::once(async move { Ok(Ok(Some(known))) });
                 return Ok(Box::pin(answer) as BoxStream<'s, _>);
             }
+            if self.peers.quiet() {
+                return Err(self.quiet());
+            }
             let stall = option.hard_ttl() * STALL_FACTOR;
             // What the last stream sent must have left before this one sends.
             let left = self.peers.appended(self.target);
@@ -287,6 +294,9 @@ impl RaftNetworkV2<Config> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<Config>, StreamingError<Config>> {
+        if self.peers.quiet() {
+            return Err(self.quiet().into());
+        }
         let start = pb::SnapshotStart {
             route: self.peers.route(self.target),
             vote: Some(convert::vote_out(&vote)),

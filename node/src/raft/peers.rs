@@ -13,6 +13,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint, Server};
 
 use super::known::{KnownLog, RoundTrips, of_term};
+use super::timing::Timing;
 use super::types::{LogId, Node, NodeId};
 
 /// The header that names the cluster.
@@ -26,6 +27,10 @@ pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// 16 MiB / 220 ms is 72 MiB a second.
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
+
+/// A silent connection is trusted at least this long: a busy moment must not cost one, and heartbeats
+/// and votes have shorter limits of their own.
+const KEEP_ALIVE_FLOOR: Duration = Duration::from_secs(1);
 
 /// The server for the peer service. Its windows matter: entries and snapshots travel towards servers,
 /// and what hyper takes by itself, about a megabyte for each round trip, is less than one large
@@ -83,7 +88,8 @@ struct Inner {
     from: NodeId,
     cluster: MetadataValue<Ascii>,
     connector: Arc<dyn Connector>,
-    keep_alive: Duration,
+    timing: Timing,
+    answered: Mutex<Option<Instant>>,
     addresses: Mutex<BTreeMap<NodeId, Node>>,
     open: Mutex<BTreeMap<NodeId, Connection>>,
     known: Mutex<BTreeMap<NodeId, KnownLog>>,
@@ -93,7 +99,7 @@ struct Inner {
 }
 
 impl Peers {
-    /// `cluster` must be printable ASCII; `keep_alive` is how long a silent connection is trusted.
+    /// `cluster` must be printable ASCII.
     ///
     /// # Errors
     /// The reason why `cluster` cannot be sent as a header.
@@ -102,7 +108,7 @@ impl Peers {
         group: u32,
         from: NodeId,
         connector: Arc<dyn Connector>,
-        keep_alive: Duration,
+        timing: Timing,
     ) -> Result<Self, String> {
         let cluster = cluster
             .parse()
@@ -112,7 +118,8 @@ impl Peers {
             from,
             cluster,
             connector,
-            keep_alive,
+            timing,
+            answered: Mutex::default(),
             addresses: Mutex::default(),
             open: Mutex::default(),
             known: Mutex::default(),
@@ -303,13 +310,26 @@ impl Peers {
         self.0.round_trips.lock().get(&id)?.high()
     }
 
+    /// When a majority last answered this node as the leader, or elected it; `None` if it does not
+    /// lead or needs nobody's answer.
+    pub fn answered(&self, at: Option<Instant>) {
+        *self.0.answered.lock() = at;
+    }
+
+    /// Whether to send nothing for now that would keep others waiting for this leader.
+    pub fn quiet(&self) -> bool {
+        let answered = *self.0.answered.lock();
+        answered.is_some_and(|at| self.0.timing.keeps_quiet(at.elapsed()))
+    }
+
     fn channel(&self, uri: &str) -> Result<Channel, String> {
+        let keep_alive = self.0.timing.election_max().max(KEEP_ALIVE_FLOOR);
         let endpoint = Endpoint::from_shared(uri.to_owned())
             .map_err(|error| format!("address {uri:?} cannot be dialled: {error}"))?
             .tcp_nodelay(true)
-            .connect_timeout(self.0.keep_alive)
-            .http2_keep_alive_interval(self.0.keep_alive)
-            .keep_alive_timeout(self.0.keep_alive)
+            .connect_timeout(keep_alive)
+            .http2_keep_alive_interval(keep_alive)
+            .keep_alive_timeout(keep_alive)
             .keep_alive_while_idle(true);
         Ok(self.0.connector.connect(endpoint))
     }

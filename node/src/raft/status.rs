@@ -187,6 +187,8 @@ pub(super) fn follow(
     };
     tokio::spawn(async move {
         let mut known = BTreeMap::new();
+        // The term it leads, and since when.
+        let mut leads = None;
         loop {
             let copy = Status::of(&metrics, &peers, &timing);
             let members = addresses(&copy);
@@ -194,6 +196,20 @@ pub(super) fn follow(
                 peers.members_are(members.clone());
                 known = members;
             }
+            leads = match leads {
+                _ if copy.role != Role::Leader => None,
+                Some((term, since)) if term == copy.term => Some((term, since)),
+                _ => Some((copy.term, Instant::now())),
+            };
+            let alone = copy
+                .members
+                .iter()
+                .all(|(id, m)| !m.voter || *id == copy.node_id);
+            peers.answered(
+                leads
+                    .filter(|_| !alone)
+                    .map(|(_, since)| copy.quorum_heard.map_or(since, |at| at.max(since))),
+            );
             copies.send_if_modified(|last| {
                 let changed = !last.says_the_same(&copy);
                 *last = copy;

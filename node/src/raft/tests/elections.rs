@@ -27,7 +27,7 @@ async fn a_pre_vote_is_denied_to_a_stale_log_and_granted_to_a_whole_one() {
         1,
         asker,
         std::sync::Arc::new(Direct),
-        Duration::from_secs(1),
+        Timing::derive(5).unwrap(),
     )
     .unwrap();
     let mut peer = Network(peers).new_client(asked, &node).await;

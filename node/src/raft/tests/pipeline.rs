@@ -21,7 +21,7 @@ use super::cluster::soon;
 use crate::raft::network::Network;
 use crate::raft::peers::Peers;
 use crate::raft::types::{Config, Entry, LogId, Node, Proposal, Vote};
-use crate::raft::{Direct, convert};
+use crate::raft::{Direct, Timing, convert};
 
 type Answers = mpsc::Sender<Result<pb::AppendReply, Status>>;
 
@@ -135,7 +135,7 @@ async fn a_stream_given_up_takes_no_more_requests_and_the_next_waits_until_it_ha
         .add_service(PeerServer::new(Puppet(streams)));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     let connector = Arc::new(Direct);
-    let peers = Peers::new("test", 1, 1, connector, Duration::from_secs(30)).unwrap();
+    let peers = Peers::new("test", 1, 1, connector, Timing::derive(1_000).unwrap()).unwrap();
     let region = String::new();
     let mut peer = Network(peers)
         .new_client(2, &Node { address, region })
