@@ -334,3 +334,49 @@ impl Peers {
         Ok(self.0.connector.connect(endpoint))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Notes what it is asked to dial.
+    #[derive(Default)]
+    struct Noting(Mutex<Vec<String>>);
+
+    impl Connector for Arc<Noting> {
+        fn uri(&self, _: NodeId, node: &Node) -> String {
+            self.0.lock().push(node.address.clone());
+            format!("http://{}", node.address)
+        }
+    }
+
+    fn node(address: &str) -> Node {
+        Node {
+            address: address.to_owned(),
+            region: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn members_are_dialled_where_they_are_now_and_forgotten_when_they_leave() {
+        let dialled = Arc::new(Noting::default());
+        let timing = Timing::derive(5).unwrap();
+        let connector = Arc::new(dialled.clone());
+        let peers = Peers::new("test", 1, 1, connector, timing).unwrap();
+        let (old, new) = (node("10.0.0.1:1"), node("10.0.0.2:1"));
+        peers.client(2, &old, Lane::Bulk).unwrap();
+        peers.members_are(BTreeMap::from([(2, new)]));
+        peers.client(2, &old, Lane::Bulk).unwrap();
+        assert_eq!(*dialled.0.lock(), ["10.0.0.1:1", "10.0.0.2:1"]);
+        assert_eq!(peers.0.open.lock()[&2].uri, "http://10.0.0.2:1");
+
+        let position = LogId::new(3.into(), 9);
+        peers.matches(2, 3, position);
+        peers.0.round_trips.lock().entry(2).or_default();
+        assert_eq!(peers.matched(2, 3), Some(position));
+        peers.members_are(BTreeMap::new());
+        assert_eq!(peers.matched(2, 3), None);
+        assert!(peers.0.open.lock().is_empty());
+        assert!(peers.0.round_trips.lock().is_empty());
+    }
+}

@@ -11,7 +11,7 @@ use super::proxy::Planet;
 use crate::raft::network::Network;
 use crate::raft::peers::Peers;
 use crate::raft::types::{LogId, Vote};
-use crate::raft::{Direct, MemberError, Role, Timing};
+use crate::raft::{Direct, MemberError, Role, Status, Timing};
 
 #[tokio::test]
 async fn a_pre_vote_is_denied_to_a_stale_log_and_granted_to_a_whole_one() {
@@ -184,5 +184,36 @@ async fn leadership_is_offered_to_nobody_who_is_silent_and_to_whom_is_at_hand() 
     let (_, reply) = cluster.propose(&add("a", 1)).await;
     assert_eq!(super::number(&reply), 3);
     drop(group);
+    cluster.end().await;
+}
+
+#[tokio::test]
+async fn heartbeats_wake_nobody() {
+    let cluster = Cluster::new(3).await;
+    let (index, _) = cluster.propose(&add("a", 1)).await;
+    cluster.agree_at(index).await;
+    let leader = cluster.leader().await;
+    cluster
+        .until(leader, "everybody acknowledged everything", |status| {
+            let last = status.last_log;
+            let others = status.members.iter().filter(|(id, _)| **id != leader);
+            let mut matched = others.map(|(_, member)| member.matched);
+            status.applied == last && matched.all(|matched| matched == Some(last))
+        })
+        .await;
+    let group = cluster.group(leader);
+    let heard = |status: &Status| -> Vec<_> { status.members.values().map(|m| m.heard).collect() };
+    let mut watch = group.watch();
+    let before = heard(&watch.borrow_and_update());
+    let beats = group.timing().heartbeat() * 5;
+    assert!(
+        tokio::time::timeout(beats, watch.changed()).await.is_err(),
+        "nothing changed but times"
+    );
+    let after = heard(&watch.borrow());
+    assert!(
+        before < after,
+        "yet the times are followed: {before:?} {after:?}"
+    );
     cluster.end().await;
 }
