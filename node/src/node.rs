@@ -136,8 +136,8 @@ impl Node {
         driver.attach(group.clone());
 
         let mut tasks = Vec::new();
-        let peer_server = Server::builder()
-            .http2_keepalive_interval(Some(timing.election_min()))
+        let peer_server = group
+            .peer_server()
             .add_service(group.peer_service(Arc::new(Forwarded(driver.clone()))));
         // It goes on until it is aborted, after Raft has stopped: peers' writes in hand are finished first.
         tasks.push(tokio::spawn(async move {

@@ -86,7 +86,7 @@ pub async fn lost_nodes(driver: Arc<Driver>, silence: Duration) {
             .collect();
         for node in nodes {
             let heard = group.status().members.get(&node).and_then(|m| m.heard);
-            let quiet = heard.map_or(since.elapsed(), |h| h.min(since.elapsed()));
+            let quiet = heard.map_or(since.elapsed(), |at| at.elapsed().min(since.elapsed()));
             if quiet < silence {
                 continue;
             }

@@ -1,5 +1,7 @@
 //! Why a group could not be started, or could not do what it was asked to.
 
+use std::time::Duration;
+
 use openraft::errors::{
     ClientWriteError, Fatal, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError,
 };
@@ -41,8 +43,9 @@ pub enum ProposeError {
     /// because it is cut off. Nothing happened. Ask again after a heartbeat or so.
     #[error("no majority has answered this leader lately")]
     NoQuorum,
-    /// Too many commands are under way; nothing happened. Ask again a little later.
-    #[error("{in_flight_max} commands are under way, no more are taken")]
+    /// Too many commands are under way, or too many entries of the log are not committed yet;
+    /// nothing happened. Ask again a little later.
+    #[error("{in_flight_max} commands are under way, no more are taken: ask again a little later")]
     Busy {
         /// The bound.
         in_flight_max: usize,
@@ -104,13 +107,35 @@ pub enum MemberError {
         /// How many are allowed.
         max: u64,
     },
+    /// The node is further away than a voter may be.
+    #[error(
+        "node {id} is {measured:?} away, there and back; with the times in force a voter may be {max:?} away: place it closer, or give every node a greater round-trip-ms"
+    )]
+    TooFar {
+        /// The node.
+        id: NodeId,
+        /// The round trip measured.
+        measured: Duration,
+        /// The longest allowed.
+        max: Duration,
+    },
+    /// The node has not answered lately.
+    #[error(
+        "node {id} has not answered a heartbeat for more than {max:?}: see that it runs and is reached, or choose another"
+    )]
+    Silent {
+        /// The node.
+        id: NodeId,
+        /// How long it may be silent.
+        max: Duration,
+    },
     /// Removing the last voter would end the group.
     #[error("node {id} is the only voter")]
     LastVoter {
         /// The node.
         id: NodeId,
     },
-    /// The hand-over did not come about; an election was held instead.
+    /// The hand-over did not come about in time; another node may lead by now.
     #[error("leadership did not reach node {to} in time{}", named(leader.as_ref()))]
     Stalled {
         /// Who was to lead.

@@ -1,6 +1,6 @@
 //! One Raft group on this node, put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,18 @@ use openraft::errors::{InitializeError, RaftError};
 use openraft::raft::ClientWriteResponse;
 use openraft::{Raft, ReadPolicy};
 use tokio::sync::{Semaphore, watch};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::transport::Server;
 
 use super::error::{MemberError, ProposeError, ReadError, StartError};
 use super::log_store::LogStore;
 use super::machine::Machine;
+use super::members;
 use super::network::Network;
-use super::peers::{Connector, Lane, MESSAGE_BYTES_MAX, Peers};
+use super::peers::{self, Connector, Lane, MESSAGE_BYTES_MAX, Peers};
 use super::service::{PeerHandler, PeerService};
 use super::state_machine::{StateMachine, StateReader};
-use super::status::{self, Role, Status};
+use super::status::{self, Member, Role, Status};
 use super::timing::Timing;
 use super::types::{Config, Node, NodeId, Proposal};
 use crate::storage::{Db, StorageError};
@@ -28,8 +31,11 @@ use crate::storage::{Db, StorageError};
 /// The longest command, in bytes. One must always fit into a message between nodes.
 pub const COMMAND_BYTES_MAX: usize = 8 << 20;
 
-/// A silent connection is trusted at least this long.
-const KEEP_ALIVE_FLOOR: Duration = Duration::from_secs(1);
+/// A ping is waited for at least this long.
+const PING_FLOOR: Duration = Duration::from_secs(1);
+
+/// A longer command is handed on beside the entries, not beside the heartbeats.
+const CONTROL_BYTES_MAX: usize = 64 << 10;
 
 /// So often every member is pinged.
 const PING_EVERY: Duration = Duration::from_secs(5);
@@ -86,7 +92,11 @@ impl GroupConfig {
 pub struct Group {
     pub(super) raft: Raft<Config, StateMachine>,
     pub(super) timing: Timing,
-    peers: Peers,
+    pub(super) peers: Peers,
+    /// Held by whoever changes the members.
+    pub(super) changing: Arc<tokio::sync::Mutex<()>>,
+    /// Ends with the last handle.
+    _finisher: Arc<AbortOnDropHandle<()>>,
     cluster: String,
     reader: StateReader,
     status: watch::Receiver<Status>,
@@ -112,14 +122,12 @@ impl Group {
             )
             .validate()
             .map_err(|error| StartError::Config(error.to_string()))?;
-        // Long enough that a busy moment does not cost a connection; heartbeats and votes have
-        // shorter limits of their own.
         let peers = Peers::new(
             &config.cluster_id,
             config.group,
             config.node_id,
             config.connector.clone(),
-            config.timing.election_max().max(KEEP_ALIVE_FLOOR),
+            config.timing.clone(),
         )
         .map_err(StartError::Config)?;
 
@@ -149,14 +157,18 @@ impl Group {
             machine,
         )
         .await?;
-        let status = status::follow(raft.metrics());
+        let status = status::follow(raft.metrics(), peers.clone(), config.timing.clone());
         tokio::spawn(keep_warm(
             peers.clone(),
             status.clone(),
-            config.timing.election_max().max(KEEP_ALIVE_FLOOR),
+            config.timing.clone(),
         ));
+        let changing = Arc::new(tokio::sync::Mutex::new(()));
+        let finisher = members::finish_changes(raft.clone(), status.clone(), changing.clone());
         Ok(Self {
             raft,
+            changing,
+            _finisher: Arc::new(AbortOnDropHandle::new(tokio::spawn(finisher))),
             timing: config.timing,
             peers,
             cluster: config.cluster_id,
@@ -168,9 +180,13 @@ impl Group {
         })
     }
 
-    /// The service other nodes call; mount it on the server they dial. That server must set
-    /// `TCP_NODELAY` on the connections it accepts: without it a commit on a LAN takes ten times as
-    /// long.
+    /// The server for [`Group::peer_service`], with what the distance between nodes asks of it.
+    pub fn peer_server(&self) -> Server {
+        peers::server(self.timing.election_min())
+    }
+
+    /// The service other nodes call; mount it on [`Group::peer_server`], with `TCP_NODELAY` set on
+    /// the connections accepted: without it a commit on a LAN takes ten times as long.
     pub fn peer_service(&self, handler: Arc<dyn PeerHandler>) -> PeerServer<PeerService> {
         let service = PeerService {
             raft: self.raft.clone(),
@@ -210,14 +226,32 @@ impl Group {
                 max: COMMAND_BYTES_MAX,
             });
         }
-        let _permit = self
-            .in_flight
-            .try_acquire()
-            .map_err(|_| ProposeError::Busy {
-                in_flight_max: self.in_flight_max,
-            })?;
-        let ClientWriteResponse { log_id, data, .. } =
-            self.raft.client_write(Proposal(command)).await?;
+        let busy = ProposeError::Busy {
+            in_flight_max: self.in_flight_max,
+        };
+        // Entries of an earlier leader count too: none has a caller here.
+        let uncommitted = {
+            let status = self.status.borrow();
+            match status.role {
+                Role::Leader => status.last_log.saturating_sub(status.committed),
+                _ => 0,
+            }
+        };
+        let permit = self.in_flight.clone().try_acquire_owned();
+        let (Ok(permit), true) = (permit, uncommitted < self.in_flight_max as u64) else {
+            return Err(busy);
+        };
+        // A caller that gives up takes nothing back: its command stays under way, and counts, until
+        // its outcome is known.
+        let raft = self.raft.clone();
+        let write = tokio::spawn(async move {
+            let _permit = permit;
+            raft.client_write(Proposal(command)).await
+        });
+        let written = write
+            .await
+            .map_err(|ended| ProposeError::Stopped(ended.to_string()))?;
+        let ClientWriteResponse { log_id, data, .. } = written?;
         Ok((log_id.index, data.0))
     }
 
@@ -236,17 +270,12 @@ impl Group {
     /// # Errors
     /// [`ReadError::Stopped`] if it never will.
     pub async fn wait_applied(&self, index: u64) -> Result<(), ReadError> {
-        let stopped = |what: &str| ReadError::Stopped(what.to_owned());
         let mut applied = self.reader.applied();
-        let mut status = self.status.clone();
         tokio::select! {
             reached = applied.wait_for(|&applied| applied >= index) => {
-                reached.map(drop).map_err(|_| stopped("the state is closed"))
+                reached.map(drop).map_err(|_| ReadError::Stopped("the state is closed".to_owned()))
             }
-            ended = status.wait_for(|status| status.role == Role::Stopped) => {
-                let failure = ended.ok().and_then(|status| status.failure.clone());
-                Err(stopped(failure.as_deref().unwrap_or("shut down")))
-            }
+            failure = self.stopped() => Err(ReadError::Stopped(failure)),
         }
     }
 
@@ -259,9 +288,15 @@ impl Group {
         (id, node): &(NodeId, Node),
         command: Vec<u8>,
     ) -> Result<Vec<u8>, tonic::Status> {
+        // A large one in front of heartbeats would make this node look dead.
+        let lane = if command.len() > CONTROL_BYTES_MAX {
+            Lane::Bulk
+        } else {
+            Lane::Control
+        };
         let mut client = self
             .peers
-            .client(*id, node, Lane::Control)
+            .client(*id, node, lane)
             .map_err(tonic::Status::unavailable)?;
         let route = self.peers.route(*id);
         let request = self.peers.request(pb::ForwardRequest { route, command });
@@ -285,12 +320,6 @@ impl Group {
         Ok(client.read_index(request).await?.into_inner().index)
     }
 
-    /// The way to each member and back, as last measured; every few seconds. Compare the worst one
-    /// between voters with [`Timing::worst_round_trip`].
-    pub fn round_trips(&self) -> BTreeMap<NodeId, Duration> {
-        self.peers.round_trips()
-    }
-
     /// One entry of the history family.
     ///
     /// # Errors
@@ -304,7 +333,23 @@ impl Group {
 
     /// What this node knows of the group now.
     pub fn status(&self) -> Status {
-        Status::of(&self.raft.metrics())
+        {
+            // What a dead core published last looks alive for ever.
+            let last = self.status.borrow();
+            if last.role == Role::Stopped {
+                return last.clone();
+            }
+        }
+        Status::of(&self.raft.metrics(), &self.peers, &self.timing)
+    }
+
+    /// Waits until Raft has stopped here, by [`Group::shutdown`] or by itself, and says why. A node
+    /// whose Raft has stopped by itself must end: it serves what will never change again.
+    pub async fn stopped(&self) -> String {
+        let mut status = self.status.clone();
+        let ended = status.wait_for(|status| status.role == Role::Stopped).await;
+        let failure = ended.ok().and_then(|status| status.failure.clone());
+        failure.unwrap_or_else(|| "shut down".to_owned())
     }
 
     /// Follows [`Group::status`].
@@ -351,16 +396,16 @@ impl Group {
 
 /// Keeps connections to all members open, so that an election does not first have to make them, and
 /// measures them. Ends with the group.
-async fn keep_warm(peers: Peers, mut status: watch::Receiver<Status>, patience: Duration) {
+async fn keep_warm(peers: Peers, mut status: watch::Receiver<Status>, timing: Timing) {
+    let patience = timing.election_max().max(PING_FLOOR);
+    let mut far = BTreeSet::new();
     loop {
         let (own, members) = {
             let status = status.borrow_and_update();
             (status.node_id, status.members.clone())
         };
-        let pings = members
-            .iter()
-            .filter(|(id, _)| **id != own)
-            .map(|(id, member)| peers.ping(*id, &member.node, patience));
+        let others = || members.iter().filter(|(id, _)| **id != own);
+        let pings = others().map(|(id, member)| peers.ping(*id, &member.node, patience));
         for error in futures::future::join_all(pings)
             .await
             .into_iter()
@@ -368,13 +413,38 @@ async fn keep_warm(peers: Peers, mut status: watch::Receiver<Status>, patience: 
         {
             tracing::debug!(%error, "a member does not answer");
         }
-        let changed = status.wait_for(|status| {
-            status.members.len() != members.len() || status.role == Role::Stopped
-        });
+        let max = timing.round_trip_max();
+        for (id, _) in others().filter(|(_, member)| member.voter) {
+            let Some(measured) = peers.round_trip(*id) else {
+                continue;
+            };
+            if measured <= max {
+                if far.remove(id) {
+                    tracing::info!(node = id, ?measured, ?max, "a voter is near enough again");
+                }
+            } else if far.insert(*id) {
+                tracing::warn!(
+                    node = id,
+                    ?measured,
+                    ?max,
+                    "a voter is further away than the times in force allow, so leaders are lost without need: place it closer, or give every node a greater round-trip-ms"
+                );
+            }
+        }
+        let changed = status
+            .wait_for(|status| status.role == Role::Stopped || !alike(&status.members, &members));
         match tokio::time::timeout(PING_EVERY, changed).await {
             Ok(Ok(status)) if status.role != Role::Stopped => {}
             Ok(_) => return,
             Err(_) => {}
         }
     }
+}
+
+/// Whether the same nodes are reached at the same addresses.
+fn alike(one: &BTreeMap<NodeId, Member>, other: &BTreeMap<NodeId, Member>) -> bool {
+    one.len() == other.len()
+        && one
+            .iter()
+            .all(|(id, member)| other.get(id).is_some_and(|m| m.node == member.node))
 }

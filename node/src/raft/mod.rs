@@ -6,11 +6,13 @@
 pub mod convert;
 pub mod error;
 pub mod group;
+mod known;
 pub mod log_store;
 pub mod machine;
 pub mod members;
 pub mod network;
 pub mod peers;
+mod pipeline;
 pub mod service;
 pub mod snapshots;
 pub mod state_machine;

@@ -21,15 +21,15 @@ use openraft::network::{
     RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential,
 };
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
-    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError,
+    StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
-use parking_lot::Mutex;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use super::convert::{self, Malformed};
 use super::peers::{Lane, Peers};
+use super::pipeline::Pipeline;
 use super::state_machine::StoredSnapshot;
 use super::types::{Config, LogId, Node, NodeId, Vote};
 use super::wire;
@@ -37,11 +37,11 @@ use crate::storage::snapshot::SnapshotFile;
 
 /// Bytes of a snapshot in one message.
 const CHUNK_BYTES: usize = 256 << 10;
-/// An append stream with requests unanswered for this many hard limits is given up: one limit is
-/// too strict for a large batch over a slow link.
+/// An append stream with requests unanswered for this many hard limits, and the time their bytes
+/// take, is given up.
 const STALL_FACTOR: u32 = 3;
 
-type RpcError = RPCError<Config>;
+pub(super) type RpcError = RPCError<Config>;
 
 /// Makes the clients openraft asks for.
 pub struct Network(pub Peers);
@@ -60,12 +60,10 @@ impl RaftNetworkFactory<Config> for Network {
 
 /// One peer, as openraft sees it.
 pub struct Peer {
-    peers: Peers,
-    target: NodeId,
+    pub(super) peers: Peers,
+    pub(super) target: NodeId,
     node: Node,
     lane: Lane,
-    /// The position last reported to openraft as equal on both sides.
-    matched: Mutex<Option<LogId>>,
 }
 
 impl Peer {
@@ -75,7 +73,6 @@ impl Peer {
             target,
             node: node.clone(),
             lane,
-            matched: Mutex::new(None),
         }
     }
 
@@ -85,7 +82,16 @@ impl Peer {
             .map_err(|what| Unreachable::from_string(what).into())
     }
 
-    fn timeout(&self, action: RPCTypes, after: Duration) -> Timeout<Config> {
+    /// A client for log entries.
+    pub(super) fn bulk(&self) -> Result<PeerClient<Channel>, RpcError> {
+        self.client(Lane::Bulk)
+    }
+
+    fn quiet(&self) -> RpcError {
+        Unreachable::from_string("no majority answers: quiet, so that another may lead").into()
+    }
+
+    pub(super) fn timeout(&self, action: RPCTypes, after: Duration) -> Timeout<Config> {
         Timeout {
             action,
             id: self.peers.node_id(),
@@ -117,27 +123,57 @@ impl Peer {
     fn known_answer(&self, request: &AppendEntriesRequest<Config>) -> Option<LogId> {
         let before = request.prev_log_id?;
         let term = request.vote.leader_id.term;
-        let mut matched = self.matched.lock();
         // Without entries, or from where the last answer ended, it is no step of a search.
         let answer = !request.entries.is_empty()
-            && Some(before) > *matched
+            && Some(before) > self.peers.matched(self.target, term)
             && Some(before) <= self.peers.known(self.target, term);
         answer.then(|| {
-            *matched = Some(before);
+            self.peers.matches(self.target, term, before);
             before
         })
+    }
+
+    /// Passes an answer to an append on to openraft, unless the follower has lost what it had
+    /// acknowledged to this leader: openraft takes that for a fault of its own and would end this
+    /// node. The follower is left alone then; it neither counts as heard nor for a majority.
+    pub(super) fn checked(
+        &self,
+        term: u64,
+        result: StreamAppendResult<Config>,
+    ) -> Result<StreamAppendResult<Config>, RpcError> {
+        match &result {
+            Ok(Some(matched)) => self.peers.matches(self.target, term, *matched),
+            Err(StreamAppendError::Conflict(lacking)) => {
+                let matched = self.peers.matched(self.target, term);
+                if let Some(matched) = matched.filter(|matched| lacking.index <= matched.index) {
+                    if self.peers.reverted(self.target, term) {
+                        tracing::error!(
+                            node = self.target,
+                            acknowledged = matched.index,
+                            lacking = lacking.index,
+                            "node {} has lost log entries it had acknowledged: its data directory was emptied or rolled back. Remove it from the cluster, clear its directory, and add it again under a new id",
+                            self.target
+                        );
+                    }
+                    let what = format!("node {} has lost acknowledged entries", self.target);
+                    return Err(Unreachable::from_string(what).into());
+                }
+            }
+            Ok(None) | Err(StreamAppendError::HigherVote(_)) => {}
+        }
+        Ok(result)
     }
 
     /// What an answer with an error means. openraft asks again at once after most kinds of error; an
     /// error that came without waiting would be asked for thousands of times a second. So whatever
     /// it is, it counts as unreachable, which is asked again ever more slowly.
-    fn refused(&self, action: RPCTypes, status: &Status) -> RpcError {
+    pub(super) fn refused(&self, action: RPCTypes, status: &Status) -> RpcError {
         tracing::debug!(target = self.target, ?action, %status, "a peer is out of reach");
         Unreachable::new(status).into()
     }
 }
 
-fn malformed(error: Malformed) -> RpcError {
+pub(super) fn malformed(error: Malformed) -> RpcError {
     NetworkError::new(&error).into()
 }
 
@@ -151,13 +187,15 @@ impl RaftNetworkV2<Config> for Peer {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Config>, RpcError> {
         let last = wire::append_last(&request);
+        let term = request.vote.leader_id.term;
         let message = wire::append_out(self.peers.route(self.target), request);
         let mut client = self.client(Lane::Control)?;
         let call = client.heartbeat(self.peers.request(message));
         let reply = self
             .call(RPCTypes::AppendEntries, option.soft_ttl(), call)
             .await?;
-        Ok(match wire::append_reply_in(&reply).map_err(malformed)? {
+        let result = wire::append_reply_in(&reply).map_err(malformed)?;
+        Ok(match self.checked(term, result)? {
             Ok(matched) if matched != last => AppendEntriesResponse::PartialSuccess(matched),
             result => result.into(),
         })
@@ -184,30 +222,21 @@ impl RaftNetworkV2<Config> for Peer {
                 let answer = futures::stream::once(async move { Ok(Ok(Some(known))) });
                 return Ok(Box::pin(answer) as BoxStream<'s, _>);
             }
-            let sent = Arc::new(AtomicU64::new(0));
-            let route = self.peers.route(self.target);
-            let counter = sent.clone();
-            let requests = futures::stream::once(async { first }).chain(input);
-            let outbound = requests.map(move |request| {
-                counter.fetch_add(1, Ordering::Relaxed);
-                wire::append_out(route, request)
-            });
-            let mut client = self.client(Lane::Bulk)?;
-            let call = client.append(self.peers.request(outbound));
+            if self.peers.quiet() {
+                return Err(self.quiet());
+            }
             let stall = option.hard_ttl() * STALL_FACTOR;
-            let replies = self.call(RPCTypes::AppendEntries, stall, call).await?;
-            let state = Pipeline {
-                peer: self,
-                replies,
-                sent,
-                received: 0,
-                stall,
-            };
-            let results = futures::stream::unfold(Some(state), |state| async move {
-                let mut state = state?;
-                let item = state.next().await.transpose()?;
+            // What the last stream sent must have left before this one sends.
+            let left = self.peers.appended(self.target);
+            if tokio::time::timeout(stall, left).await.is_err() {
+                return Err(self.timeout(RPCTypes::AppendEntries, stall).into());
+            }
+            let pipeline = Pipeline::begin(self, first, input, stall)?;
+            let results = futures::stream::unfold(Some(pipeline), |pipeline| async move {
+                let mut pipeline = pipeline?;
+                let item = pipeline.next().await.transpose()?;
                 let goes_on = matches!(item, Ok(Ok(_)));
-                Some((item, goes_on.then_some(state)))
+                Some((item, goes_on.then_some(pipeline)))
             });
             Ok(Box::pin(results) as BoxStream<'s, _>)
         })
@@ -265,12 +294,16 @@ impl RaftNetworkV2<Config> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<Config>, StreamingError<Config>> {
+        if self.peers.quiet() {
+            return Err(self.quiet().into());
+        }
         let start = pb::SnapshotStart {
             route: self.peers.route(self.target),
             vote: Some(convert::vote_out(&vote)),
             header: Some(snapshot.snapshot.header().clone()),
             length: snapshot.snapshot.length(),
         };
+        let (term, covered) = (vote.leader_id.term, snapshot.meta.last_log_id);
         let progress = Arc::new(AtomicU64::new(0));
         let parts = snapshot_parts(start, snapshot.snapshot, progress.clone());
         let mut client = self.client(Lane::Bulk)?;
@@ -287,7 +320,11 @@ impl RaftNetworkV2<Config> for Peer {
                     let reply = result
                         .map_err(|status| self.refused(RPCTypes::InstallSnapshot, &status))?
                         .into_inner();
-                    let vote = convert::vote_in(reply.vote.as_ref()).map_err(malformed)?;
+                    let answer = convert::vote_in(reply.vote.as_ref()).map_err(malformed)?;
+                    if let Some(covered) = covered.filter(|_| answer == vote) {
+                        self.peers.matches(self.target, term, covered);
+                    }
+                    let vote = answer;
                     return Ok(SnapshotResponse::new(vote));
                 }
                 () = tokio::time::sleep(limit) => {
@@ -296,47 +333,6 @@ impl RaftNetworkV2<Config> for Peer {
                         return Err(self.timeout(RPCTypes::InstallSnapshot, limit).into());
                     }
                     seen = now;
-                }
-            }
-        }
-    }
-}
-
-/// The answers to a stream of appends.
-struct Pipeline<'s> {
-    peer: &'s Peer,
-    replies: tonic::Streaming<pb::AppendReply>,
-    sent: Arc<AtomicU64>,
-    received: u64,
-    stall: Duration,
-}
-
-impl Pipeline<'_> {
-    async fn next(&mut self) -> Result<Option<StreamAppendResult<Config>>, RpcError> {
-        loop {
-            let sent = self.sent.load(Ordering::Relaxed);
-            match tokio::time::timeout(self.stall, self.replies.next()).await {
-                Ok(Some(Ok(reply))) => {
-                    self.received += 1;
-                    let result = wire::append_reply_in(&reply).map_err(malformed)?;
-                    self.peer.peers.forget(self.peer.target);
-                    if let Ok(matched) = result {
-                        *self.peer.matched.lock() = matched;
-                    }
-                    return Ok(Some(result));
-                }
-                Ok(Some(Err(status))) => {
-                    let action = RPCTypes::AppendEntries;
-                    return Err(self.peer.refused(action, &status));
-                }
-                Ok(None) => return Ok(None),
-                // Nothing to send, nothing to answer.
-                Err(_) if self.received >= sent => {}
-                Err(_) => {
-                    return Err(self
-                        .peer
-                        .timeout(RPCTypes::AppendEntries, self.stall)
-                        .into());
                 }
             }
         }

@@ -8,9 +8,12 @@ use meridian_proto::peer::v1 as pb;
 use meridian_proto::peer::v1::peer_client::PeerClient;
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint, Server};
 
+use super::known::{KnownLog, RoundTrips, of_term};
+use super::timing::Timing;
 use super::types::{LogId, Node, NodeId};
 
 /// The header that names the cluster.
@@ -19,9 +22,25 @@ pub const CLUSTER_HEADER: &str = "meridian-cluster";
 /// one very large command, with room to spare.
 pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
 
-/// Enough in flight to fill a fast link over half a planet: 8 MiB / 220 ms is 36 MiB a second.
-const STREAM_WINDOW: u32 = 8 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
+/// So many bytes of a stream and of a connection a node takes before it has said that it read them.
+/// The largest command must pass in one round trip, and a fast link over half a planet be filled:
+/// 16 MiB / 220 ms is 72 MiB a second.
+const STREAM_WINDOW: u32 = 16 << 20;
+const CONNECTION_WINDOW: u32 = 32 << 20;
+
+/// A silent connection is trusted at least this long: a busy moment must not cost one, and heartbeats
+/// and votes have shorter limits of their own.
+const KEEP_ALIVE_FLOOR: Duration = Duration::from_secs(1);
+
+/// The server for the peer service. Its windows matter: entries and snapshots travel towards servers,
+/// and what hyper takes by itself, about a megabyte for each round trip, is less than one large
+/// entry in the time an answer may take. `keep_alive` is how long a silent connection is trusted.
+pub fn server(keep_alive: Duration) -> Server {
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(keep_alive))
+}
 
 /// Where to dial, and how. The seam for a delay proxy or a simulated network.
 pub trait Connector: Send + Sync + 'static {
@@ -69,15 +88,18 @@ struct Inner {
     from: NodeId,
     cluster: MetadataValue<Ascii>,
     connector: Arc<dyn Connector>,
-    keep_alive: Duration,
+    timing: Timing,
+    answered: Mutex<Option<Instant>>,
+    addresses: Mutex<BTreeMap<NodeId, Node>>,
     open: Mutex<BTreeMap<NodeId, Connection>>,
-    known: Mutex<BTreeMap<NodeId, (u64, LogId)>>,
-    round_trips: Mutex<BTreeMap<NodeId, Duration>>,
+    known: Mutex<BTreeMap<NodeId, KnownLog>>,
+    appending: Mutex<BTreeMap<NodeId, CancellationToken>>,
+    round_trips: Mutex<BTreeMap<NodeId, RoundTrips>>,
     campaign_until: Mutex<Option<Instant>>,
 }
 
 impl Peers {
-    /// `cluster` must be printable ASCII; `keep_alive` is how long a silent connection is trusted.
+    /// `cluster` must be printable ASCII.
     ///
     /// # Errors
     /// The reason why `cluster` cannot be sent as a header.
@@ -86,7 +108,7 @@ impl Peers {
         group: u32,
         from: NodeId,
         connector: Arc<dyn Connector>,
-        keep_alive: Duration,
+        timing: Timing,
     ) -> Result<Self, String> {
         let cluster = cluster
             .parse()
@@ -96,9 +118,12 @@ impl Peers {
             from,
             cluster,
             connector,
-            keep_alive,
+            timing,
+            answered: Mutex::default(),
+            addresses: Mutex::default(),
             open: Mutex::default(),
             known: Mutex::default(),
+            appending: Mutex::default(),
             round_trips: Mutex::default(),
             campaign_until: Mutex::default(),
         })))
@@ -132,7 +157,24 @@ impl Peers {
         request
     }
 
-    /// A client for `to` on one of its connections. Nothing is dialled yet.
+    /// Takes the addresses of the present members, and forgets who is none any more.
+    pub fn members_are(&self, members: BTreeMap<NodeId, Node>) {
+        let before = std::mem::replace(&mut *self.0.addresses.lock(), members.clone());
+        for id in before.into_keys().filter(|id| !members.contains_key(id)) {
+            self.0.open.lock().remove(&id);
+            self.0.round_trips.lock().remove(&id);
+            self.0.appending.lock().remove(&id);
+            self.joins(id);
+        }
+    }
+
+    /// `id` is about to become a member: whatever was known of its log was of an earlier life.
+    pub fn joins(&self, id: NodeId) {
+        self.0.known.lock().remove(&id);
+    }
+
+    /// A client for `to` on one of its connections. Nothing is dialled yet. The address in the
+    /// present membership goes before `node`, which may be older.
     ///
     /// # Errors
     /// The reason why the address cannot be dialled.
@@ -142,7 +184,8 @@ impl Peers {
         node: &Node,
         lane: Lane,
     ) -> Result<PeerClient<Channel>, String> {
-        let uri = self.0.connector.uri(to, node);
+        let present = self.0.addresses.lock().get(&to).cloned();
+        let uri = self.0.connector.uri(to, present.as_ref().unwrap_or(node));
         let mut open = self.0.open.lock();
         // A member may have moved: an address that changed is a new connection.
         if open.get(&to).is_none_or(|connection| connection.uri != uri) {
@@ -166,16 +209,53 @@ impl Peers {
     /// Remembers how far the log of `id` is committed and on its disk, as it said in an election for
     /// `term`.
     pub fn learn(&self, id: NodeId, term: u64, committed: Option<LogId>) {
-        let mut known = self.0.known.lock();
-        match committed {
-            Some(committed) => known.insert(id, (term, committed)),
-            None => known.remove(&id),
-        };
+        let committed = committed.map(|committed| (term, committed));
+        self.0.known.lock().entry(id).or_default().committed = committed;
     }
 
     /// Forgets that again, as soon as the node itself can be asked.
     pub fn forget(&self, id: NodeId) {
-        self.0.known.lock().remove(&id);
+        if let Some(known) = self.0.known.lock().get_mut(&id) {
+            known.committed = None;
+        }
+    }
+
+    /// What was learnt of `id` in the election for `term`.
+    pub fn known(&self, id: NodeId, term: u64) -> Option<LogId> {
+        of_term(self.0.known.lock().get(&id)?.committed, term)
+    }
+
+    /// `id` acknowledged `position` to this node as the leader of `term`.
+    pub fn matches(&self, id: NodeId, term: u64, position: LogId) {
+        let mut known = self.0.known.lock();
+        known.entry(id).or_default().matches(term, position);
+    }
+
+    /// The furthest position `id` has acknowledged to this node as the leader of `term`, over
+    /// whichever connection.
+    pub fn matched(&self, id: NodeId, term: u64) -> Option<LogId> {
+        of_term(self.0.known.lock().get(&id)?.matched, term)
+    }
+
+    /// Notes that `id` has lost what it had acknowledged; `true` the first time in a term.
+    pub fn reverted(&self, id: NodeId, term: u64) -> bool {
+        let mut known = self.0.known.lock();
+        known.entry(id).or_default().reverted.replace(term) != Some(term)
+    }
+
+    /// A stream of appends to `id` begins; it lasts until what is returned is dropped.
+    pub fn appends(&self, id: NodeId) -> DropGuard {
+        let ended = CancellationToken::new();
+        self.0.appending.lock().insert(id, ended.clone());
+        ended.drop_guard()
+    }
+
+    /// Waits until the last stream of appends to `id` has ended.
+    pub async fn appended(&self, id: NodeId) {
+        let last = self.0.appending.lock().get(&id).cloned();
+        if let Some(last) = last {
+            last.cancelled().await;
+        }
     }
 
     /// Notes that this node is asking for pre-votes, for at most `duration` from now.
@@ -191,19 +271,13 @@ impl Peers {
             .is_some_and(|until| Instant::now() < until)
     }
 
-    /// What was learnt of `id` in the election for `term`.
-    pub fn known(&self, id: NodeId, term: u64) -> Option<LogId> {
-        let (of, committed) = *self.0.known.lock().get(&id)?;
-        (of == term).then_some(committed)
-    }
-
     /// Opens both connections to a member, keeps them from being closed as idle, and measures the
     /// way there and back on the one that carries heartbeats and votes.
     ///
     /// # Errors
     /// The reason why the member is not reached, `patience` included.
     pub async fn ping(&self, id: NodeId, node: &Node, patience: Duration) -> Result<(), String> {
-        let ping = |lane| async move {
+        let ping = async |lane| {
             let mut client = self.client(id, node, lane)?;
             let route = self.route(id);
             let sent = Instant::now();
@@ -214,26 +288,95 @@ impl Peers {
                 Err(_) => Err(format!("no answer within {patience:?}")),
             }
         };
-        let (bulk, control) = tokio::join!(ping(Lane::Bulk), ping(Lane::Control));
-        self.0.round_trips.lock().insert(id, control?);
-        bulk.map(drop)
+        let measure = async {
+            // The first one may have had to connect.
+            ping(Lane::Control).await?;
+            loop {
+                let measured = ping(Lane::Control).await?;
+                let mut round_trips = self.0.round_trips.lock();
+                let round_trips = round_trips.entry(id).or_default();
+                round_trips.add(measured);
+                if round_trips.enough() {
+                    return Ok(());
+                }
+            }
+        };
+        let (bulk, control) = tokio::join!(ping(Lane::Bulk), measure);
+        control.and(bulk.map(drop))
     }
 
-    /// The round trips measured last.
-    pub fn round_trips(&self) -> BTreeMap<NodeId, Duration> {
-        self.0.round_trips.lock().clone()
+    /// The round trip to `id` that nine of the last ten did not exceed, once there are enough.
+    pub fn round_trip(&self, id: NodeId) -> Option<Duration> {
+        self.0.round_trips.lock().get(&id)?.high()
+    }
+
+    /// When a majority last answered this node as the leader, or elected it; `None` if it does not
+    /// lead or needs nobody's answer.
+    pub fn answered(&self, at: Option<Instant>) {
+        *self.0.answered.lock() = at;
+    }
+
+    /// Whether to send nothing for now that would keep others waiting for this leader.
+    pub fn quiet(&self) -> bool {
+        let answered = *self.0.answered.lock();
+        answered.is_some_and(|at| self.0.timing.keeps_quiet(at.elapsed()))
     }
 
     fn channel(&self, uri: &str) -> Result<Channel, String> {
+        let keep_alive = self.0.timing.election_max().max(KEEP_ALIVE_FLOOR);
         let endpoint = Endpoint::from_shared(uri.to_owned())
             .map_err(|error| format!("address {uri:?} cannot be dialled: {error}"))?
             .tcp_nodelay(true)
-            .connect_timeout(self.0.keep_alive)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keep_alive_interval(self.0.keep_alive)
-            .keep_alive_timeout(self.0.keep_alive)
+            .connect_timeout(keep_alive)
+            .http2_keep_alive_interval(keep_alive)
+            .keep_alive_timeout(keep_alive)
             .keep_alive_while_idle(true);
         Ok(self.0.connector.connect(endpoint))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Notes what it is asked to dial.
+    #[derive(Default)]
+    struct Noting(Mutex<Vec<String>>);
+
+    impl Connector for Arc<Noting> {
+        fn uri(&self, _: NodeId, node: &Node) -> String {
+            self.0.lock().push(node.address.clone());
+            format!("http://{}", node.address)
+        }
+    }
+
+    fn node(address: &str) -> Node {
+        Node {
+            address: address.to_owned(),
+            region: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn members_are_dialled_where_they_are_now_and_forgotten_when_they_leave() {
+        let dialled = Arc::new(Noting::default());
+        let timing = Timing::derive(5).unwrap();
+        let connector = Arc::new(dialled.clone());
+        let peers = Peers::new("test", 1, 1, connector, timing).unwrap();
+        let (old, new) = (node("10.0.0.1:1"), node("10.0.0.2:1"));
+        peers.client(2, &old, Lane::Bulk).unwrap();
+        peers.members_are(BTreeMap::from([(2, new)]));
+        peers.client(2, &old, Lane::Bulk).unwrap();
+        assert_eq!(*dialled.0.lock(), ["10.0.0.1:1", "10.0.0.2:1"]);
+        assert_eq!(peers.0.open.lock()[&2].uri, "http://10.0.0.2:1");
+
+        let position = LogId::new(3.into(), 9);
+        peers.matches(2, 3, position);
+        peers.0.round_trips.lock().entry(2).or_default();
+        assert_eq!(peers.matched(2, 3), Some(position));
+        peers.members_are(BTreeMap::new());
+        assert_eq!(peers.matched(2, 3), None);
+        assert!(peers.0.open.lock().is_empty());
+        assert!(peers.0.round_trips.lock().is_empty());
     }
 }

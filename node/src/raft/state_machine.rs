@@ -81,6 +81,11 @@ impl StateReader {
         (index, position.hash)
     }
 
+    /// How far the log is applied here; on disk with the next sync.
+    pub fn last_applied(&self) -> Option<LogId> {
+        self.0.live.lock().last_applied
+    }
+
     /// How far the log is certainly committed and on this node's disk: what was applied when asked,
     /// after a sync that covers it. `None` if nothing is, or the disk fails.
     pub async fn durable(&self) -> Option<LogId> {

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftMetrics;
-use openraft::type_config::alias::WatchReceiverOf;
-use openraft::{Instant, ServerState};
+use openraft::type_config::alias::{InstantOf, WatchReceiverOf};
+use openraft::{Instant as _, ServerState};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::peers::Peers;
+use super::timing::Timing;
 use super::types::{Config, Node, NodeId};
 
 /// The metrics openraft publishes. Borrowed only for the length of a copy: holding the borrow stops
@@ -39,8 +42,14 @@ pub struct Member {
     pub voter: bool,
     /// At the leader: how far its log is known to equal ours; `None` elsewhere or if unknown.
     pub matched: Option<u64>,
-    /// At the leader: how long ago it last answered; `None` elsewhere, for the leader itself, or if never.
-    pub heard: Option<Duration>,
+    /// At the leader: when the last message it answered was sent; `None` elsewhere, for the leader
+    /// itself, or if it never answered.
+    pub heard: Option<Instant>,
+    /// The way there and back from here: nine of the last ten were not longer. `None` for this node
+    /// and until it has been measured.
+    pub round_trip: Option<Duration>,
+    /// Whether that is more than the times in force allow a voter; see [`Timing::round_trip_max`].
+    pub too_far: bool,
 }
 
 /// A copy of a node's state in its group. Indexes are 0 before the first entry.
@@ -66,14 +75,16 @@ pub struct Status {
     pub purged: u64,
     /// The members, as far as its log says.
     pub members: BTreeMap<NodeId, Member>,
-    /// At the leader: how long ago a majority last answered.
-    pub quorum_age: Option<Duration>,
+    /// Whether a change of voters is under way: decisions need a majority of the old and of the new.
+    pub joint: bool,
+    /// At the leader: when the last message was sent that a majority answered.
+    pub quorum_heard: Option<Instant>,
     /// Why the node stopped, if it did.
     pub failure: Option<String>,
 }
 
 impl Status {
-    pub(super) fn of(metrics: &Metrics) -> Self {
+    pub(super) fn of(metrics: &Metrics, peers: &Peers, timing: &Timing) -> Self {
         let metrics = metrics.borrow_watched().clone();
         let index = |id: Option<super::types::LogId>| id.map_or(0, |id| id.index);
         let membership = metrics.membership_config.membership();
@@ -87,7 +98,7 @@ impl Status {
         };
         let heard = |id: NodeId| {
             let heartbeat = metrics.heartbeat.as_ref()?;
-            Some(heartbeat.get(&id).copied().flatten()?.elapsed())
+            instant(heartbeat.get(&id).copied().flatten()?.into_inner())
         };
         Self {
             node_id: metrics.id,
@@ -108,18 +119,46 @@ impl Status {
             members: membership
                 .nodes()
                 .map(|(&id, node)| {
+                    let round_trip = peers.round_trip(id);
                     let member = Member {
                         node: node.clone(),
                         voter: voters.contains(&id),
                         matched: matched(id),
                         heard: heard(id),
+                        round_trip,
+                        too_far: round_trip.is_some_and(|way| way > timing.round_trip_max()),
                     };
                     (id, member)
                 })
                 .collect(),
-            quorum_age: metrics.last_quorum_acked.map(|at| at.elapsed()),
+            joint: membership.get_joint_config().len() > 1,
+            quorum_heard: metrics
+                .last_quorum_acked
+                .and_then(|at| instant(at.into_inner())),
             failure: metrics.running_state.err().map(|error| error.to_string()),
         }
+    }
+
+    /// Makes this the status of a core that has ended.
+    fn end(&mut self) {
+        self.role = Role::Stopped;
+        self.leader = None;
+        self.failure
+            .get_or_insert_with(|| "the Raft core ended; its last words are in the log".to_owned());
+    }
+
+    /// Whether the two differ in nothing but times: those change with every heartbeat, and nobody
+    /// need wake for them.
+    fn says_the_same(&self, other: &Self) -> bool {
+        let timeless = |status: &Self| {
+            let mut status = status.clone();
+            status.quorum_heard = None;
+            for member in status.members.values_mut() {
+                (member.heard, member.round_trip) = (None, None);
+            }
+            status
+        };
+        timeless(self) == timeless(other)
     }
 
     /// The leader with its address, as far as this node knows.
@@ -129,20 +168,60 @@ impl Status {
     }
 }
 
-/// Follows the metrics with copies. Ends when openraft does.
-pub(super) fn follow(mut metrics: Metrics) -> watch::Receiver<Status> {
-    let (copies, status) = watch::channel(Status::of(&metrics));
+/// openraft's instants are tokio's, but do not show it.
+fn instant(at: InstantOf<Config>) -> Option<Instant> {
+    Instant::now().checked_sub(at.elapsed())
+}
+
+/// Follows the metrics with copies. Ends when openraft does, with a copy that says so: the core may
+/// die without a word, and what it published last would look alive for ever.
+pub(super) fn follow(
+    mut metrics: Metrics,
+    peers: Peers,
+    timing: Timing,
+) -> watch::Receiver<Status> {
+    let (copies, status) = watch::channel(Status::of(&metrics, &peers, &timing));
+    let addresses = |status: &Status| -> BTreeMap<_, _> {
+        let members = status.members.iter();
+        members.map(|(id, m)| (*id, m.node.clone())).collect()
+    };
     tokio::spawn(async move {
-        while metrics.changed().await.is_ok() {
-            let copy = Status::of(&metrics);
-            if copies.is_closed() {
-                return;
+        let mut known = BTreeMap::new();
+        // The term it leads, and since when.
+        let mut leads = None;
+        loop {
+            let copy = Status::of(&metrics, &peers, &timing);
+            let members = addresses(&copy);
+            if members != known {
+                peers.members_are(members.clone());
+                known = members;
             }
+            leads = match leads {
+                _ if copy.role != Role::Leader => None,
+                Some((term, since)) if term == copy.term => Some((term, since)),
+                _ => Some((copy.term, Instant::now())),
+            };
+            let alone = copy
+                .members
+                .iter()
+                .all(|(id, m)| !m.voter || *id == copy.node_id);
+            peers.answered(
+                leads
+                    .filter(|_| !alone)
+                    .map(|(_, since)| copy.quorum_heard.map_or(since, |at| at.max(since))),
+            );
             copies.send_if_modified(|last| {
-                let changed = *last != copy;
+                let changed = !last.says_the_same(&copy);
                 *last = copy;
                 changed
             });
+            if copies.is_closed() {
+                return;
+            }
+            if metrics.changed().await.is_err() {
+                copies.send_modify(Status::end);
+                return;
+            }
         }
     });
     status

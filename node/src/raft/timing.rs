@@ -145,6 +145,16 @@ impl Timing {
         Duration::from_millis(self.worst_round_trip_ms)
     }
 
+    /// No voter may be further away: a heartbeat is given up when it takes longer.
+    pub fn round_trip_max(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_ms * 3 / 4)
+    }
+
+    /// Who has not answered for longer has missed two heartbeats and is no heir of leadership.
+    pub fn silence_max(&self) -> Duration {
+        Duration::from_millis(3 * self.heartbeat_ms + self.worst_round_trip_ms)
+    }
+
     /// Between two heartbeats, and how long one may take.
     pub fn heartbeat(&self) -> Duration {
         Duration::from_millis(self.heartbeat_ms)
@@ -173,6 +183,19 @@ impl Timing {
         )
     }
 
+    /// Whether a leader that a majority last answered `ago` keeps quiet. Were it to send without
+    /// hearing, the others would follow it for ever; were it quiet for good, it would not notice that
+    /// it is answered again. So it is quiet and probes by turns. openraft does so with heartbeats
+    /// alone, but every append keeps the others waiting as well.
+    pub(super) fn keeps_quiet(&self, ago: Duration) -> bool {
+        let over = ago.checked_sub(self.election_max());
+        over.is_some_and(|over| (over.as_millis() / u128::from(self.probe_ms())).is_multiple_of(2))
+    }
+
+    fn probe_ms(&self) -> u64 {
+        3 * self.election_max_ms
+    }
+
     /// openraft's configuration with these times. A snapshot is taken every `snapshot_every`
     /// entries; `log_to_keep` entries before it stay, for followers that lag a little.
     pub(super) fn config(
@@ -189,7 +212,7 @@ impl Timing {
             enable_pre_vote: Some(true),
             // A leader that hears no majority keeps quiet for a while, so that one whose incoming
             // links alone are cut does not hold the others back for ever.
-            quorum_loss_probe_interval: Some(3 * self.election_max_ms),
+            quorum_loss_probe_interval: Some(self.probe_ms()),
             // A restarted leader asks for votes: its state may be older than what it once served.
             enable_leader_restore: Some(false),
             // A removed leader stays until the others have heard that it is.
@@ -229,6 +252,16 @@ mod tests {
     fn a_planet_fails_over_within_four_seconds_and_a_lan_much_sooner() {
         assert!(Timing::derive(220).unwrap().failover_bound() < Duration::from_secs(4));
         assert!(Timing::derive(1).unwrap().failover_bound() < Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn a_leader_nobody_answers_is_quiet_and_probes_by_turns() {
+        let timing = Timing::new(0, 100, 200, 500).unwrap();
+        let quiet = |ms| timing.keeps_quiet(Duration::from_millis(ms));
+        assert!(!quiet(0) && !quiet(499));
+        assert!(quiet(500) && quiet(1_999));
+        assert!(!quiet(2_000) && !quiet(3_499));
+        assert!(quiet(3_500));
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub(super) async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
 #[derive(Clone, Default)]
 pub(super) struct Links(Arc<Mutex<BTreeSet<(NodeId, NodeId)>>>);
 
-/// Through which proxy a node is dialled, if not directly.
-pub(super) type Via = Arc<Mutex<BTreeMap<NodeId, SocketAddr>>>;
+/// Through which proxy one node dials another, if not directly.
+pub(super) type Via = Arc<Mutex<BTreeMap<(NodeId, NodeId), SocketAddr>>>;
 
 struct Dial {
     from: NodeId,
@@ -44,7 +44,7 @@ impl Connector for Dial {
             // Nobody listens on the discard port: refused at once.
             return "http://127.0.0.1:9".to_owned();
         }
-        match self.via.lock().get(&id) {
+        match self.via.lock().get(&(self.from, id)) {
             Some(proxy) => format!("http://{proxy}"),
             None => format!("http://{}", node.address),
         }
@@ -82,7 +82,8 @@ pub(super) struct Cluster {
     pub(super) via: Via,
     timing: Timing,
     snapshot_every: Option<u64>,
-    addresses: BTreeMap<NodeId, SocketAddr>,
+    pub(super) in_flight_max: Option<usize>,
+    pub(super) addresses: BTreeMap<NodeId, SocketAddr>,
     dirs: BTreeMap<NodeId, TempDir>,
 }
 
@@ -97,19 +98,31 @@ impl Cluster {
     /// `voters` nodes with times of their own, not yet initialized. A node that lags by much more
     /// than `snapshot_every` is sent a snapshot.
     pub(super) async fn apart(voters: u64, timing: Timing, snapshot_every: Option<u64>) -> Self {
-        let mut cluster = Self {
+        let mut cluster = Self::empty(timing, snapshot_every);
+        for id in 1..=voters {
+            cluster.start(id).await;
+        }
+        cluster
+    }
+
+    /// No node yet.
+    pub(super) fn empty(timing: Timing, snapshot_every: Option<u64>) -> Self {
+        Self {
             running: BTreeMap::new(),
             cut: Links::default(),
             via: Via::default(),
             timing,
             snapshot_every,
+            in_flight_max: None,
             addresses: BTreeMap::new(),
             dirs: BTreeMap::new(),
-        };
-        for id in 1..=voters {
-            cluster.start(id).await;
         }
-        cluster
+    }
+
+    /// Gives a killed node an empty directory.
+    pub(super) fn empty_directory(&mut self, id: NodeId) {
+        assert!(!self.running.contains_key(&id), "it runs");
+        self.dirs.remove(&id);
     }
 
     pub(super) async fn initialize(&self) {
@@ -147,6 +160,9 @@ impl Cluster {
             config.snapshot_every = every;
             config.log_to_keep = every / 5;
         }
+        if let Some(max) = self.in_flight_max {
+            config.in_flight_max = max;
+        }
         config
     }
 
@@ -174,7 +190,8 @@ impl Cluster {
                     tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
                 let service = group.peer_service(Arc::new(Handler(group.clone())));
                 tokio::spawn(
-                    tonic::transport::Server::builder()
+                    group
+                        .peer_server()
                         .add_service(service)
                         .serve_with_incoming(incoming),
                 );

@@ -7,10 +7,11 @@ use openraft::raft::VoteRequest;
 
 use super::add;
 use super::cluster::{Cluster, soon};
+use super::proxy::Planet;
 use crate::raft::network::Network;
 use crate::raft::peers::Peers;
 use crate::raft::types::{LogId, Vote};
-use crate::raft::{Direct, Role};
+use crate::raft::{Direct, MemberError, Role, Status, Timing};
 
 #[tokio::test]
 async fn a_pre_vote_is_denied_to_a_stale_log_and_granted_to_a_whole_one() {
@@ -26,7 +27,7 @@ async fn a_pre_vote_is_denied_to_a_stale_log_and_granted_to_a_whole_one() {
         1,
         asker,
         std::sync::Arc::new(Direct),
-        Duration::from_secs(1),
+        Timing::derive(5).unwrap(),
     )
     .unwrap();
     let mut peer = Network(peers).new_client(asked, &node).await;
@@ -125,21 +126,94 @@ async fn leadership_moves_on_request_and_nothing_is_lost() {
     cluster.end().await;
 }
 
-#[tokio::test]
-async fn a_hand_over_to_the_dead_ends_with_a_leader_all_the_same() {
-    let mut cluster = Cluster::new(3).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hand_over_that_stalls_goes_to_the_next_voter() {
+    let cluster = Cluster::apart(3, Timing::derive(5).unwrap(), None).await;
+    let planet = Planet::between(&cluster, Duration::ZERO).await;
+    cluster.initialize().await;
     let (index, _) = cluster.propose(&add("a", 1)).await;
     cluster.agree_at(index).await;
     let old = cluster.leader().await;
-    let dead = (1..=3).find(|id| *id != old).unwrap();
-    cluster.kill(dead).await;
-    let result = soon(
-        "the hand-over ends",
-        cluster.group(old).transfer_leader(dead),
-    )
-    .await;
-    assert!(result.is_err(), "{result:?}");
+    let to = (1..=3).find(|id| *id != old).unwrap();
+    let third = (1..=3).find(|id| *id != old && *id != to).unwrap();
+    cluster
+        .until(old, "both acknowledged", |status| {
+            let caught_up = |id| status.members[&id].matched == Some(status.last_log);
+            caught_up(to) && caught_up(third)
+        })
+        .await;
+
+    // Lost a moment ago: nobody has noticed.
+    planet.isolate(to, true);
+    let result = soon("the hand-over ends", cluster.group(old).transfer_leader(to)).await;
+    let Err(MemberError::Stalled { leader, .. }) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!(leader, Some((third, cluster.node(third))));
+    planet.isolate(to, false);
     let (_, reply) = cluster.propose(&add("a", 1)).await;
     assert_eq!(super::number(&reply), 2);
+    cluster.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_is_offered_to_nobody_who_is_silent_and_to_whom_is_at_hand() {
+    let cluster = Cluster::apart(3, Timing::derive(5).unwrap(), None).await;
+    let planet = Planet::between(&cluster, Duration::ZERO).await;
+    cluster.initialize().await;
+    let (index, _) = cluster.propose(&add("a", 1)).await;
+    cluster.agree_at(index).await;
+    let old = cluster.leader().await;
+    let group = cluster.group(old).clone();
+    let term = group.status().term;
+    let silent = (1..=3).find(|id| *id != old).unwrap();
+    let third = (1..=3).find(|id| *id != old && *id != silent).unwrap();
+
+    planet.isolate(silent, true);
+    // Silence is no event.
+    tokio::time::sleep(group.timing().silence_max()).await;
+    let error = group.transfer_leader(silent).await.unwrap_err();
+    let says = matches!(error, MemberError::Silent { id, .. } if id == silent);
+    assert!(says, "{error}");
+    assert_eq!(group.status().term, term, "nothing was done");
+    group.propose(add("a", 1)).await.unwrap();
+
+    let heir = soon("leadership is handed over", group.hand_over()).await;
+    assert_eq!(heir, Ok(Some(third)));
+    planet.isolate(silent, false);
+    let (_, reply) = cluster.propose(&add("a", 1)).await;
+    assert_eq!(super::number(&reply), 3);
+    drop(group);
+    cluster.end().await;
+}
+
+#[tokio::test]
+async fn heartbeats_wake_nobody() {
+    let cluster = Cluster::new(3).await;
+    let (index, _) = cluster.propose(&add("a", 1)).await;
+    cluster.agree_at(index).await;
+    let leader = cluster.leader().await;
+    cluster
+        .until(leader, "everybody acknowledged everything", |status| {
+            let last = status.last_log;
+            let others = status.members.iter().filter(|(id, _)| **id != leader);
+            let mut matched = others.map(|(_, member)| member.matched);
+            status.applied == last && matched.all(|matched| matched == Some(last))
+        })
+        .await;
+    let group = cluster.group(leader);
+    let heard = |status: &Status| -> Vec<_> { status.members.values().map(|m| m.heard).collect() };
+    let mut watch = group.watch();
+    let before = heard(&watch.borrow_and_update());
+    let beats = group.timing().heartbeat() * 5;
+    assert!(
+        tokio::time::timeout(beats, watch.changed()).await.is_err(),
+        "nothing changed but times"
+    );
+    let after = heard(&watch.borrow());
+    assert!(
+        before < after,
+        "yet the times are followed: {before:?} {after:?}"
+    );
     cluster.end().await;
 }

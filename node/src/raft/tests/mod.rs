@@ -7,6 +7,10 @@ mod elections;
 mod failover;
 mod install;
 mod membership;
+mod pipeline;
+mod proxy;
+mod refusals;
+mod reversion;
 mod speed;
 mod store;
 mod suite;
@@ -27,6 +31,13 @@ pub(super) fn add(name: &str, number: u64) -> Vec<u8> {
     [&number.to_be_bytes(), name.as_bytes()].concat()
 }
 
+/// The same, `bytes` long: what follows a zero byte means nothing.
+pub(super) fn large(name: &str, number: u64, bytes: usize) -> Vec<u8> {
+    let mut command = add(name, number);
+    command.resize(bytes, 0);
+    command
+}
+
 pub(super) fn number(bytes: &[u8]) -> u64 {
     u64::from_be_bytes(bytes.try_into().unwrap())
 }
@@ -34,6 +45,7 @@ pub(super) fn number(bytes: &[u8]) -> u64 {
 impl Machine for Counter {
     fn apply(&mut self, index: u64, command: &[u8]) -> Applied {
         let (amount, name) = command.split_at(8);
+        let name = name.split(|byte| *byte == 0).next().unwrap();
         let old = self.state.get(name).map_or(0, |old| number(old));
         let new = (old + number(amount)).to_be_bytes().to_vec();
         self.state.insert(name.to_vec(), new.clone());
