@@ -56,6 +56,7 @@ impl AdminService for Node {
         Ok(Response::new(GetConfigurationResponse {
             configuration,
             log_index: 1,
+            ..Default::default()
         }))
     }
 
