@@ -9,7 +9,7 @@ use super::{Corrupt, command, entity};
 
 #[allow(dead_code)] // The scripts' language, shared with the core's own tests.
 #[path = "../../routing/tests/support/mod.rs"]
-mod support;
+pub(crate) mod support;
 
 fn there_and_back(stamped: Stamped) -> Stamped {
     let (id, actor) = (&stamped.request_id, &stamped.actor);

@@ -1,10 +1,7 @@
 //! The wait of a chat's first answer, read from commands as they are applied.
 
 use super::*;
-
-#[allow(dead_code)] // The scripts' language, shared with the core's own tests.
-#[path = "../../../routing/tests/support/mod.rs"]
-mod support;
+use crate::convert::tests::support;
 
 #[test]
 fn the_first_answer_of_a_chat_is_measured_once() {
