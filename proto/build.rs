@@ -14,7 +14,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let descriptors = protox::compile(&files, [root])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("meridian.fds"), descriptors.encode_to_vec())?;
+    // What clients may ask for by reflection: nothing that nodes only say to each other or to their disks.
+    let mut public = descriptors.clone();
+    public.file.retain(|f| f.package() == "livechat.v1");
+    std::fs::write(out.join("livechat.fds"), public.encode_to_vec())?;
     tonic_prost_build::configure()
         .btree_map(".")
         .compile_fds(descriptors)?;

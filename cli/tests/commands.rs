@@ -25,7 +25,7 @@ fn one_removed() -> ApplyResponse {
     ];
     ApplyResponse {
         changes,
-        log_index: 0,
+        ..Default::default()
     }
 }
 

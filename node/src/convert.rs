@@ -32,4 +32,4 @@ pub enum Corrupt {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

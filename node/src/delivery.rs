@@ -45,6 +45,11 @@ fn register<K: std::hash::Hash + Eq>(map: &Mutex<HashMap<K, Vec<Weak<Notify>>>>,
     wake
 }
 
+fn live<K>(map: &Mutex<HashMap<K, Vec<Weak<Notify>>>>) -> usize {
+    let alive = |list: &&Vec<Weak<Notify>>| list.iter().any(|w| w.strong_count() > 0);
+    map.lock().values().filter(alive).count()
+}
+
 fn wake<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Vec<Weak<Notify>>>, key: &K) {
     if let Some(list) = map.get_mut(key) {
         list.retain(|w| w.upgrade().inspect(|wake| wake.notify_one()).is_some());
@@ -69,7 +74,7 @@ impl Delivery {
     }
     /// Streams held now: chats and agents.
     pub fn watched(&self) -> (usize, usize) {
-        (self.chats.lock().len(), self.agents.lock().len())
+        (live(&self.chats), live(&self.agents))
     }
 
     /// Wakes those whom the effects concern.

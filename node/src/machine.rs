@@ -105,7 +105,8 @@ impl Machine for RoutingMachine {
                 std::process::abort();
             }
         };
-        let span = tracing::debug_span!("apply", index, request_id = %stamped.request_id);
+        let began = std::time::Instant::now();
+        let span = tracing::info_span!("apply", index, request_id = %stamped.request_id);
         crate::telemetry::follow(&span, &traceparent);
         let _entered = span.enter();
         let mut state = self.shared.write();
@@ -126,6 +127,7 @@ impl Machine for RoutingMachine {
                 )
             })
             .collect();
+        crate::metrics::observe_answer(&state, &stamped, &outcome.result);
         drop(state);
         for (key, value) in &writes {
             self.put_hash(key, value.as_deref());
@@ -137,6 +139,7 @@ impl Machine for RoutingMachine {
             .map(entity::encode_history)
             .map(|(k, v)| (k, Some(v)))
             .collect();
+        crate::metrics::observe_apply(began.elapsed());
         Applied {
             reply: command::encode_reply(&outcome.result),
             writes,

@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_proto::livechat::v1::admin_service_server::AdminServiceServer;
-use meridian_proto::livechat::v1::agent_service_server::AgentServiceServer;
-use meridian_proto::livechat::v1::supervisor_service_server::SupervisorServiceServer;
-use meridian_proto::livechat::v1::visitor_service_server::VisitorServiceServer;
+use meridian_proto::livechat::v1::admin_service_server::{self, AdminServiceServer};
+use meridian_proto::livechat::v1::agent_service_server::{self, AgentServiceServer};
+use meridian_proto::livechat::v1::supervisor_service_server::{self, SupervisorServiceServer};
+use meridian_proto::livechat::v1::visitor_service_server::{self, VisitorServiceServer};
 use meridian_routing::command::Command;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint, Server};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 use crate::delivery::Delivery;
 use crate::driver::{Driver, Forwarded};
@@ -23,7 +25,7 @@ use crate::raft::{
     Connector, Group, GroupConfig, Member as Peer, Node as Member, NodeId, Role, StartError,
     Timing, TimingError,
 };
-use crate::services::{admin, agent, supervisor, visitor};
+use crate::services::{ADMIN_BYTES_MAX, admin, agent, supervisor, visitor};
 use crate::sessions;
 use crate::settings::Settings;
 use crate::timers;
@@ -34,8 +36,6 @@ const STREAMS_MAX: u32 = 10_000;
 const SILENCE_FLOOR: Duration = Duration::from_secs(3);
 /// How long a node that stops waits for its agents' sessions and its writes to be brought to an end.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
-/// Largest message of a client: a configuration of a whole organisation.
-const CLIENT_BYTES_MAX: usize = 32 << 20;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -150,10 +150,9 @@ impl Node {
             settings.cluster.clone(),
             clients,
         )));
-        if let Some(listener) = scrapes {
-            let served = metrics::serve(&driver, settings, listener).map_err(NodeError::Metrics)?;
-            tasks.push(tokio::spawn(served));
-        }
+        let metrics_listen = scrapes.as_ref().and_then(|l| l.local_addr().ok());
+        let measured = metrics::start(&driver, settings, scrapes).map_err(NodeError::Metrics)?;
+        tasks.push(tokio::spawn(measured));
         tasks.push(tokio::spawn(timers::ticks(driver.clone())));
         // Two elections' worth of silence: a leader that merely hears late does not empty a region.
         let silence = (timing.election_max() * 2).max(SILENCE_FLOOR);
@@ -172,7 +171,7 @@ impl Node {
             group,
             listen: client_address,
             peer_listen: peer_address,
-            metrics_listen: settings.metrics_listen,
+            metrics_listen,
             tasks,
         })
     }
@@ -199,7 +198,7 @@ impl Node {
     pub async fn stop(self) {
         self.driver.cut_off();
         let status = self.group.status();
-        let heard = |m: &Peer| m.heard.is_some_and(|h| h < SILENCE_FLOOR);
+        let heard = |m: &Peer| m.heard.is_some_and(|at| at.elapsed() < SILENCE_FLOOR);
         let heir = status
             .members
             .iter()
@@ -248,38 +247,70 @@ async fn begin(driver: Arc<Driver>) {
     }
 }
 
-async fn serve_clients(driver: Arc<Driver>, cluster: String, connections: Connections) {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(meridian_proto::FILE_DESCRIPTOR_SET)
-        .build_v1();
-    let reflection = match reflection {
-        Ok(reflection) => reflection,
-        Err(e) => return tracing::error!(error = %e, "the descriptors in this program are broken"),
-    };
-    let watch = driver.clone();
-    let healthy = async move {
-        let mut ready = watch.readiness();
-        loop {
-            let serving = *ready.borrow_and_update();
+/// Says for each service whether it can be used, and again whenever that changes; ends when the node stops.
+async fn tell_health(driver: Arc<Driver>, health: HealthReporter) {
+    // A cluster is formed and looked at through nodes that are not ready yet.
+    let early = [admin_service_server::SERVICE_NAME];
+    let late = [
+        // The node as a whole.
+        "",
+        agent_service_server::SERVICE_NAME,
+        supervisor_service_server::SERVICE_NAME,
+        visitor_service_server::SERVICE_NAME,
+    ];
+    let mut ready = driver.readiness();
+    loop {
+        let mut stops = false;
+        let serving = *ready.borrow_and_update();
+        for (names, serving) in [(&early[..], true), (&late[..], serving)] {
             let status = if serving {
-                tonic_health::ServingStatus::Serving
+                ServingStatus::Serving
             } else {
-                tonic_health::ServingStatus::NotServing
+                ServingStatus::NotServing
             };
-            health.set_service_status("", status).await;
-            if ready.changed().await.is_err() {
-                return;
+            for name in names {
+                health.set_service_status(*name, status).await;
             }
         }
+        tokio::select! {
+            changed = ready.changed() => if changed.is_err() { return },
+            () = driver.stopped() => stops = true,
+        }
+        if stops {
+            for name in early.iter().chain(&late) {
+                let status = ServingStatus::NotServing;
+                health.set_service_status(*name, status).await;
+            }
+            return;
+        }
+    }
+}
+
+/// Reflection of the public API and of health, in both versions that tools speak.
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(meridian_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+async fn serve_clients(driver: Arc<Driver>, cluster: String, connections: Connections) {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let (v1, v1alpha) = match (reflection().build_v1(), reflection().build_v1alpha()) {
+        (Ok(v1), Ok(v1alpha)) => (v1, v1alpha),
+        (Err(e), _) | (_, Err(e)) => {
+            return tracing::error!(error = %e, "the descriptors in this program are broken");
+        }
     };
+    let healthy = tell_health(driver.clone(), health);
     let server = Server::builder()
         // A gateway may carry many desktops and pages over one connection.
         .max_concurrent_streams(Some(STREAMS_MAX))
         .http2_keepalive_interval(Some(std::time::Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(std::time::Duration::from_secs(10)))
+        .layer(metrics::CallLayer)
         .add_service(health_service)
-        .add_service(reflection)
+        .add_service(v1)
+        .add_service(v1alpha)
         .add_service(VisitorServiceServer::new(visitor::Visitors::new(
             driver.clone(),
         )))
@@ -289,15 +320,13 @@ async fn serve_clients(driver: Arc<Driver>, cluster: String, connections: Connec
         )))
         .add_service(
             AdminServiceServer::new(admin::Admins::new(driver.clone(), cluster))
-                .max_decoding_message_size(CLIENT_BYTES_MAX)
-                .max_encoding_message_size(CLIENT_BYTES_MAX),
+                .max_decoding_message_size(ADMIN_BYTES_MAX)
+                .max_encoding_message_size(ADMIN_BYTES_MAX),
         );
     let stopped = async move { driver.stopped().await };
     let serve = server.serve_with_incoming_shutdown(connections, stopped);
-    tokio::select! {
-        served = serve => if let Err(e) = served {
-            tracing::error!(error = %e, "the client server failed");
-        },
-        () = healthy => {}
+    let (served, ()) = tokio::join!(serve, healthy);
+    if let Err(e) = served {
+        tracing::error!(error = %e, "the client server failed");
     }
 }

@@ -6,17 +6,23 @@ use std::time::Duration;
 
 use meridian_proto::livechat::v1 as pb;
 use meridian_routing::command::{Command, ConfigChange};
+use meridian_routing::effect::Reject;
 use meridian_routing::ids::*;
+use meridian_routing::model::Schedule;
 use prost::Message as _;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::calendar;
-use crate::convert::api;
+use crate::convert::{api, command};
 use crate::driver::Driver;
 use crate::raft::Role;
 
 /// How often schedules are looked over.
 const SCHEDULES_EVERY: Duration = Duration::from_secs(3_600);
+/// With fewer days than this left of a schedule, somebody must be told.
+const ALARM_DAYS_LEFT: Millis = 30;
+/// Schedules are resolved again in commands of about this many bytes.
+const CHUNK_BYTES: usize = 1 << 20;
 const DAY_MS: Millis = 86_400_000;
 
 /// Proposes a tick whenever the earliest deadline is due. Ends when the node stops.
@@ -67,25 +73,30 @@ fn leads(driver: &Driver) -> bool {
 /// go back to the line. Ends when the node stops.
 pub async fn lost_nodes(driver: Arc<Driver>, silence: Duration) {
     // A new leader has heard of nobody yet; everybody gets the full time from its election on.
-    let mut leading_since = None;
+    let mut leading: Option<(u64, Instant)> = None;
     loop {
         tokio::select! {
             () = sleep(silence / 4) => {}
             () = driver.stopped() => return,
         }
         let Ok(group) = driver.group() else { continue };
-        if !leads(&driver) {
-            leading_since = None;
+        let status = group.status();
+        if status.role != Role::Leader {
+            leading = None;
             continue;
         }
-        let since = *leading_since.get_or_insert_with(tokio::time::Instant::now);
+        let since = match leading {
+            Some((term, since)) if term == status.term => since,
+            _ => Instant::now(),
+        };
+        leading = Some((status.term, since));
         let nodes: Vec<NodeId> = driver
             .state()
             .session_nodes()
             .filter(|n| *n != driver.node_id())
             .collect();
         for node in nodes {
-            let heard = group.status().members.get(&node).and_then(|m| m.heard);
+            let heard = status.members.get(&node).and_then(|m| m.heard);
             let quiet = heard.map_or(since.elapsed(), |at| at.elapsed().min(since.elapsed()));
             if quiet < silence {
                 continue;
@@ -117,35 +128,179 @@ pub async fn schedules(driver: Arc<Driver>) {
 }
 
 async fn resolve_again(driver: &Driver) {
-    let now = driver.now();
-    let near = now + Millis::from(api::HORIZON_DAYS_LEFT) * DAY_MS;
-    let stale: Vec<pb::Schedule> = {
+    let (now, zone_data) = (driver.now(), calendar::zone_data());
+    let (stale, ending) = {
         let state = driver.state();
-        let stale = state.schedules().values().filter(|s| {
-            s.horizon != Millis::MAX && (s.horizon < near || s.zone_data != calendar::zone_data())
-        });
-        stale
-            .filter_map(|s| pb::Schedule::decode(&s.source[..]).ok())
-            .collect()
+        let all = || state.schedules().values();
+        let stale: Vec<Schedule> = all()
+            .filter(|s| is_stale(s, now, zone_data))
+            .cloned()
+            .collect();
+        let ending: Vec<_> = all()
+            .filter_map(|s| Some((s.id.clone(), days_left(s, now)?)))
+            .collect();
+        (stale, ending)
     };
+    for (schedule, days_left) in ending {
+        tracing::error!(%schedule, days_left, zone_data, "a schedule's working hours are known for few days more; let a node with the newest zone data lead, or apply the schedule again");
+    }
     let mut changes = Vec::new();
-    for schedule in &stale {
-        match api::schedule(&schedule.id, schedule, now) {
-            Ok(resolved) => changes.push(ConfigChange::PutSchedule(resolved)),
+    for present in &stale {
+        match again(present, now) {
+            Ok(change) => changes.push(change),
             Err(e) => {
-                tracing::error!(schedule = %schedule.id, error = %e, "a schedule can no longer be resolved")
+                tracing::error!(schedule = %present.id, error = %e, "a schedule can no longer be resolved")
             }
         }
     }
-    if !changes.is_empty() {
-        let count = changes.len();
-        match driver.propose_here(Command::Configure(changes)).await {
-            Ok(_) => tracing::info!(
-                count,
-                zone_data = calendar::zone_data(),
-                "schedules resolved again"
-            ),
-            Err(e) => tracing::warn!(error = %e, "schedules were not resolved again"),
+    for chunk in chunks(changes) {
+        let count = chunk.len();
+        match driver.propose_here(Command::Configure(chunk)).await {
+            Ok(_) => tracing::info!(count, zone_data, "schedules resolved again"),
+            Err(e) => {
+                // The rest is tried within the hour, by whoever leads then.
+                return tracing::warn!(error = %e, "schedules were not resolved again");
+            }
         }
+    }
+}
+
+/// Whether a schedule is to be resolved again with this program's zone data: its horizon comes near or its zone
+/// data is older. Newer zone data is left alone.
+fn is_stale(s: &Schedule, now: Millis, zone_data: &str) -> bool {
+    let near = now + Millis::from(api::HORIZON_DAYS_LEFT) * DAY_MS;
+    let older = s.zone_data.as_str() < zone_data;
+    s.horizon != Millis::MAX && (older || s.horizon < near && s.zone_data == zone_data)
+}
+
+/// Days until a schedule's horizon, when that is near enough to alarm somebody.
+fn days_left(s: &Schedule, now: Millis) -> Option<Millis> {
+    let left = s.horizon.saturating_sub(now) / DAY_MS;
+    (left < ALARM_DAYS_LEFT).then_some(left)
+}
+
+/// The same schedule from now on, to be put only in the place of the one it was made from.
+fn again(present: &Schedule, now: Millis) -> Result<ConfigChange, Reject> {
+    let source = pb::Schedule::decode(&present.source[..]).map_err(|e| {
+        let fix = "apply the schedule again";
+        api::invalid("source", format!("does not decode: {e}"), fix)
+    })?;
+    let mut resolved = api::schedule(&present.id.0, &source, now)?;
+    // Byte for byte what the core compares, whichever version wrote it.
+    resolved.source = present.source.clone();
+    Ok(ConfigChange::ExtendSchedule(resolved))
+}
+
+/// Changes in order, cut so that no command is much longer than [`CHUNK_BYTES`].
+fn chunks(changes: Vec<ConfigChange>) -> Vec<Vec<ConfigChange>> {
+    let (mut chunks, mut chunk, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for change in changes {
+        let one = Command::Configure(vec![change.clone()]);
+        let length = command::encode(0, "", "", "", &one).len();
+        if bytes + length > CHUNK_BYTES && !chunk.is_empty() {
+            chunks.push(std::mem::take(&mut chunk));
+            bytes = 0;
+        }
+        bytes += length;
+        chunk.push(change);
+    }
+    if !chunk.is_empty() {
+        chunks.push(chunk);
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use meridian_routing::command::Stamped;
+    use meridian_routing::state::State;
+
+    use super::*;
+
+    const NOW: Millis = 1_767_225_600_000;
+
+    fn resolved(id: usize, week: usize, now: Millis) -> Schedule {
+        let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+        let source = pb::Schedule {
+            id: format!("s{id}"),
+            zone: "Europe/Berlin".into(),
+            week: (0..week)
+                .map(|hour| pb::WeeklyShift {
+                    days: days.map(str::to_owned).into(),
+                    from: format!("{:02}:00", 2 * hour),
+                    to: format!("{:02}:00", 2 * hour + 1),
+                })
+                .collect(),
+            ..Default::default()
+        };
+        api::schedule("s", &source, now).expect("resolved")
+    }
+
+    #[test]
+    fn a_near_horizon_and_older_zone_data_are_stale_and_newer_are_left_alone() {
+        let data = calendar::zone_data();
+        let mut s = resolved(1, 1, NOW);
+        assert!(!is_stale(&s, NOW, data));
+        assert!(is_stale(&s, NOW + 20 * DAY_MS, data));
+        s.zone_data = "1999a".into();
+        assert!(is_stale(&s, NOW, data));
+        s.zone_data = "2999a".into();
+        assert!(!is_stale(&s, NOW + 300 * DAY_MS, data));
+        assert_eq!(days_left(&s, NOW), None);
+        assert_eq!(days_left(&s, NOW + 340 * DAY_MS), Some(19));
+        // What was planned elsewhere is never resolved.
+        s.horizon = Millis::MAX;
+        s.zone_data = String::new();
+        assert!(!is_stale(&s, NOW, data));
+        assert_eq!(days_left(&s, NOW), None);
+    }
+
+    #[test]
+    fn every_stale_schedule_is_extended_in_commands_that_can_be_proposed() {
+        let later = NOW + 100 * DAY_MS;
+        let mut state = State::default();
+        let mut index = 0;
+        let mut apply = |state: &mut State, at, changes| {
+            index += 1;
+            let outcome = state.apply(&Stamped {
+                index,
+                at,
+                request_id: String::new(),
+                actor: "node:1".into(),
+                command: Command::Configure(changes),
+            });
+            outcome.result.expect("applied");
+        };
+        for id in 0..60 {
+            let put = ConfigChange::PutSchedule(resolved(id, 10, NOW));
+            apply(&mut state, NOW, vec![put]);
+        }
+        let stale = |state: &State| {
+            let all = state.schedules().values();
+            all.filter(|s| is_stale(s, later, calendar::zone_data()))
+                .map(|s| again(s, later).expect("resolved"))
+                .collect::<Vec<_>>()
+        };
+        let changes = stale(&state);
+        assert_eq!(changes.len(), 60);
+        // Removed by an operator between the look and the proposal.
+        let gone = ScheduleId("s7".into());
+        apply(
+            &mut state,
+            later,
+            vec![ConfigChange::RemoveSchedule(gone.clone())],
+        );
+
+        let chunks = chunks(changes);
+        assert!(chunks.len() > 1);
+        assert_eq!(chunks.iter().map(Vec::len).sum::<usize>(), 60);
+        for chunk in chunks {
+            let command = Command::Configure(chunk.clone());
+            assert!(command::encode(0, "", "", "", &command).len() <= CHUNK_BYTES);
+            apply(&mut state, later, chunk);
+        }
+        assert!(stale(&state).is_empty());
+        assert_eq!(state.schedules().len(), 59);
+        assert!(!state.schedules().contains_key(&gone));
     }
 }

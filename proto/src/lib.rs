@@ -27,5 +27,5 @@ pub mod peer {
     }
 }
 
-/// The encoded descriptor set of every message and service, for gRPC reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/meridian.fds"));
+/// The encoded descriptor set of the public API, for gRPC reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/livechat.fds"));

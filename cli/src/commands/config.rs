@@ -35,6 +35,7 @@ pub async fn run(context: &Context, command: ConfigCommand) -> Result<(), Failur
 pub async fn get(context: &Context, read: Read) -> Result<api::Configuration, Failure> {
     let request = api::GetConfigurationRequest {
         consistency: read.consistency(),
+        ..Default::default()
     };
     let call = context.cluster.call(request, async |channel, request| {
         let client = AdminServiceClient::new(channel);

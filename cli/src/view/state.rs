@@ -206,7 +206,7 @@ mod tests {
             node_id: 2,
             shift_edge_ms: 1_060_000,
             log_index: 9,
-            overtime: false,
+            ..Default::default()
         });
         let row = texts(agent.row(&clock()));
         assert_eq!(

@@ -56,6 +56,7 @@ impl AdminService for Play {
         Ok(Response::new(GetConfigurationResponse {
             configuration,
             log_index: 1,
+            ..Default::default()
         }))
     }
 

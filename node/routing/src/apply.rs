@@ -139,8 +139,7 @@ impl State {
         if stamped.request_id.is_empty() {
             return None;
         }
-        let key = (stamped.actor.clone(), stamped.request_id.clone());
-        let request = self.requests.get(self.index.requests.get(&key)?)?;
+        let request = self.request(&stamped.actor, &stamped.request_id)?;
         let subject = stamped.command.subject();
         if request.subject != subject {
             return Some(Err(Reject::Conflict(format!(
@@ -174,6 +173,7 @@ impl State {
             id: stamped.request_id.clone(),
             subject: stamped.command.subject(),
             at: self.meta.now,
+            index: stamped.index,
             answer: answer.clone(),
         };
         self.requests.insert(number, request);

@@ -91,6 +91,8 @@ impl<'a> View<'a> {
                     .regions
                     .insert(&r.id, Some(r))
                     .map(|_| ("regions", &r.id.0)),
+                // Whether it counts or not, which schedules there are stays the same.
+                ConfigChange::ExtendSchedule(_) => None,
                 ConfigChange::PutSchedule(s) => view
                     .schedules
                     .insert(&s.id, Some(s))
@@ -208,7 +210,7 @@ impl<'a> View<'a> {
                 bytes(&format!("{at}.zone"), &region.zone, 1, NAME_BYTES_MAX)?;
                 self.schedule(&format!("{at}.schedule"), &region.schedule)
             }
-            ConfigChange::PutSchedule(schedule) => {
+            ConfigChange::PutSchedule(schedule) | ConfigChange::ExtendSchedule(schedule) => {
                 check_schedule(schedule, &format!("schedules[{place}]"))
             }
             ConfigChange::PutQueue(queue) => self.check_queue(queue, &format!("queues[{place}]")),

@@ -343,6 +343,9 @@ pub enum ConfigChange {
     PutRegion(Region),
     /// A schedule as UTC spans.
     PutSchedule(Schedule),
+    /// The same schedule resolved further ahead or with newer zone data. Ignored when the schedule was
+    /// removed or changed since it was read, or is resolved with newer zone data already.
+    ExtendSchedule(Schedule),
     /// A queue.
     PutQueue(Queue),
     /// An agent.

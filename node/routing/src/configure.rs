@@ -29,7 +29,9 @@ impl State {
                 ConfigChange::PutWorkspace(_)
                 | ConfigChange::PutQueue(_)
                 | ConfigChange::RemoveQueue(_) => demands = true,
-                ConfigChange::PutSchedule(_) | ConfigChange::RemoveSchedule(_) => hours = true,
+                ConfigChange::PutSchedule(_)
+                | ConfigChange::ExtendSchedule(_)
+                | ConfigChange::RemoveSchedule(_) => hours = true,
                 ConfigChange::PutAgent(Agent { id, .. }) | ConfigChange::RemoveAgent(id) => {
                     self.seat(id)
                 }
@@ -89,7 +91,9 @@ impl State {
         for change in changes {
             let kind = match change {
                 ConfigChange::PutRegion(_) => 0,
-                ConfigChange::PutSchedule(_) => 1,
+                // One that came too late is ignored, so nothing of it can be at fault.
+                ConfigChange::ExtendSchedule(s) if !self.extends(s) => continue,
+                ConfigChange::PutSchedule(_) | ConfigChange::ExtendSchedule(_) => 1,
                 ConfigChange::PutQueue(_) => 2,
                 ConfigChange::PutAgent(_) => 3,
                 _ => {
@@ -110,8 +114,16 @@ impl State {
         view.check_removals()
     }
 
+    /// Whether a schedule resolved anew still stands for the one in force.
+    fn extends(&self, resolved: &Schedule) -> bool {
+        self.schedules.get(&resolved.id).is_some_and(|present| {
+            present.source == resolved.source && present.zone_data <= resolved.zone_data
+        })
+    }
+
     fn put_in_force(&mut self, change: &ConfigChange) {
         let key = match change {
+            ConfigChange::ExtendSchedule(schedule) if !self.extends(schedule) => return,
             ConfigChange::PutWorkspace(workspace) => {
                 self.workspace = workspace.clone();
                 Key::Workspace
@@ -120,7 +132,7 @@ impl State {
                 self.regions.insert(region.id.clone(), region.clone());
                 Key::Region(region.id.clone())
             }
-            ConfigChange::PutSchedule(schedule) => {
+            ConfigChange::PutSchedule(schedule) | ConfigChange::ExtendSchedule(schedule) => {
                 let (id, now) = (&schedule.id, self.meta.now);
                 let edge = self.schedules.get(id).and_then(|s| s.next_edge(now));
                 self.schedules.insert(id.clone(), schedule.clone());

@@ -175,6 +175,8 @@ pub struct Request {
     pub subject: String,
     /// When.
     pub at: Millis,
+    /// Log index of the command that was carried out.
+    pub index: u64,
     /// What was answered.
     pub answer: Answer,
 }
@@ -368,6 +370,12 @@ impl State {
         ids.into_iter()
             .flatten()
             .filter_map(|id| self.agents.get(id))
+    }
+
+    /// The remembered answer to a caller's request.
+    pub fn request(&self, actor: &str, id: &str) -> Option<&Request> {
+        let key = (actor.to_owned(), id.to_owned());
+        self.requests.get(self.index.requests.get(&key)?)
     }
 
     /// Nodes that hold sessions.

@@ -227,14 +227,17 @@ fn given_spans(at: &str, s: &api::Schedule) -> Result<Schedule, Reject> {
             "give one or the other",
         ));
     }
-    let spans = s
-        .spans
-        .iter()
-        .map(|span| Span {
-            start: span.from_ms,
-            end: span.to_ms,
-        })
-        .collect();
+    if !s.zone.is_empty() {
+        calendar::zone(&s.zone).map_err(|e| refused(at, &e))?;
+    }
+    let mut spans = Vec::with_capacity(s.spans.len());
+    for (i, span) in s.spans.iter().enumerate() {
+        let at = format!("{at}.spans[{i}]");
+        spans.push(Span {
+            start: instant(&format!("{at}.from"), span.from_ms)?,
+            end: instant(&format!("{at}.to"), span.to_ms)?,
+        });
+    }
     // The source repeats the spans, which the core bounds; only what shows them again is kept.
     let source = api::Schedule {
         id: s.id.clone(),
@@ -251,6 +254,21 @@ fn given_spans(at: &str, s: &api::Schedule) -> Result<Schedule, Reject> {
     })
 }
 
+/// A time a caller gave, inside the bounds of what may be stamped.
+fn instant(field: &str, at: Millis) -> Result<Millis, Reject> {
+    if (0..=limits::TIME_MAX).contains(&at) {
+        return Ok(at);
+    }
+    Err(invalid(
+        field,
+        format!("{at} ms is out of bounds"),
+        format!(
+            "give 0 to {} ms, which is 1970 to the end of 9999",
+            limits::TIME_MAX
+        ),
+    ))
+}
+
 fn plan(at: &str, s: &api::Schedule) -> Result<Plan, Reject> {
     let mut week = Vec::new();
     for (i, shift) in s.week.iter().enumerate() {
@@ -262,9 +280,9 @@ fn plan(at: &str, s: &api::Schedule) -> Result<Plan, Reject> {
                 "name the days: mon to sun",
             ));
         }
-        let (start, end) = (
+        let (start, until) = (
             time(&format!("{at}.from"), &shift.from)?,
-            time(&format!("{at}.to"), &shift.to)?,
+            end(&format!("{at}.to"), &shift.to)?,
         );
         for (d, text) in shift.days.iter().enumerate() {
             let at = format!("{at}.days[{d}]");
@@ -278,7 +296,7 @@ fn plan(at: &str, s: &api::Schedule) -> Result<Plan, Reject> {
             week.push(WeeklyShift {
                 day: day(&at, text)?,
                 start,
-                end,
+                end: until,
             });
         }
     }
@@ -293,7 +311,7 @@ fn plan(at: &str, s: &api::Schedule) -> Result<Plan, Reject> {
         for (h, span) in e.hours.iter().enumerate() {
             hours.push((
                 time(&format!("{at}.hours[{h}].from"), &span.from)?,
-                time(&format!("{at}.hours[{h}].to"), &span.to)?,
+                end(&format!("{at}.hours[{h}].to"), &span.to)?,
             ));
         }
         if exceptions
@@ -334,10 +352,15 @@ fn day(field: &str, text: &str) -> Result<Weekday, Reject> {
     })
 }
 
-fn time(field: &str, text: &str) -> Result<Time, Reject> {
+/// When a shift ends: as when one begins, or the end of the day.
+fn end(field: &str, text: &str) -> Result<Time, Reject> {
     if text == "24:00" {
         return Ok(Time::midnight());
     }
+    time(field, text)
+}
+
+fn time(field: &str, text: &str) -> Result<Time, Reject> {
     let parsed = text
         .split_once(':')
         .filter(|(h, m)| h.len() == 2 && m.len() == 2);

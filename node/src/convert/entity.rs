@@ -58,6 +58,7 @@ pub fn encode(entity: &Entity) -> Vec<u8> {
             reply: Some(command::reply(&Ok(r.answer.clone()))),
             subject: r.subject.clone(),
             at: r.at,
+            index: r.index,
         }),
     };
     log::Entity { entity: Some(out) }.encode_to_vec()
@@ -114,6 +115,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
                     id: r.id,
                     subject: r.subject,
                     at: r.at,
+                    index: r.index,
                     answer: answer.map_err(|_| Corrupt::Missing("request.reply.answer"))?,
                 },
             )

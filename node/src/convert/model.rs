@@ -120,7 +120,9 @@ pub(super) fn schedule(s: &Schedule) -> log::Schedule {
         .iter()
         .flat_map(|span| [span.start, span.end])
         .map(|edge| {
-            let step = edge - before;
+            // Wrapping, so that no times a caller may invent end the program; such do not read back and are
+            // refused before they are proposed.
+            let step = edge.wrapping_sub(before);
             before = edge;
             step
         });

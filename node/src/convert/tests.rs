@@ -9,7 +9,7 @@ use super::{Corrupt, command, entity};
 
 #[allow(dead_code)] // The scripts' language, shared with the core's own tests.
 #[path = "../../routing/tests/support/mod.rs"]
-mod support;
+pub(crate) mod support;
 
 fn there_and_back(stamped: Stamped) -> Stamped {
     let (id, actor) = (&stamped.request_id, &stamped.actor);
@@ -117,5 +117,92 @@ fn damaged_and_newer_bytes_are_errors() {
             found: command::VERSION + 1,
             known: command::VERSION
         })
+    );
+}
+
+fn given(from_ms: i64, to_ms: i64) -> meridian_proto::livechat::v1::Schedule {
+    meridian_proto::livechat::v1::Schedule {
+        id: "rota".into(),
+        spans: vec![meridian_proto::livechat::v1::UtcSpan { from_ms, to_ms }],
+        ..Default::default()
+    }
+}
+
+#[test]
+fn spans_no_calendar_holds_are_refused_by_field() {
+    let last = meridian_routing::limits::TIME_MAX;
+    for (from, to, field) in [
+        (i64::MIN, i64::MAX, "s.spans[0].from"),
+        (-1, 5, "s.spans[0].from"),
+        (0, last + 1, "s.spans[0].to"),
+        (0, i64::MAX, "s.spans[0].to"),
+    ] {
+        let refused = super::api::schedule("s", &given(from, to), 0).expect_err("refused");
+        assert!(
+            refused.to_string().starts_with(&format!("{field}: ")),
+            "{refused}"
+        );
+    }
+    let kept = super::api::schedule("s", &given(0, last), 0).expect("the widest there is");
+    assert_eq!((kept.spans[0].start, kept.spans[0].end), (0, last));
+    let mut zoned = given(0, 5);
+    zoned.zone = "Europe/Atlantis".into();
+    let refused = super::api::schedule("s", &zoned, 0).expect_err("refused");
+    assert!(refused.to_string().starts_with("s.zone: "), "{refused}");
+}
+
+#[test]
+fn spans_that_leave_the_numbers_are_refused_before_they_are_proposed() {
+    use meridian_routing::command::ConfigChange;
+    use meridian_routing::model::{Schedule, Span};
+    let wild = Command::Configure(vec![ConfigChange::PutSchedule(Schedule {
+        id: "wild".into(),
+        spans: vec![Span {
+            start: i64::MIN,
+            end: i64::MAX,
+        }],
+        horizon: i64::MAX,
+        zone_data: String::new(),
+        source: Vec::new(),
+    })]);
+    let bytes = command::encode(0, "r", "a", "", &wild);
+    assert_eq!(
+        command::stamp(&bytes, 5),
+        Err(Corrupt::Missing("schedule.edges"))
+    );
+}
+
+#[test]
+fn midnight_ends_a_day_and_begins_none() {
+    use meridian_proto::livechat::v1::{Hours, Schedule, ScheduleException, WeeklyShift};
+    let hours = |from: &str, to: &str| Schedule {
+        id: "s".into(),
+        zone: "Etc/UTC".into(),
+        week: vec![WeeklyShift {
+            days: vec!["mon".into()],
+            from: from.into(),
+            to: to.into(),
+        }],
+        exceptions: vec![ScheduleException {
+            date: "2026-01-01".into(),
+            hours: vec![Hours {
+                from: "20:00".into(),
+                to: "24:00".into(),
+            }],
+        }],
+        ..Default::default()
+    };
+    let now = 1_767_225_600_000; // 2026-01-01, a Thursday
+    let resolved = super::api::schedule("s", &hours("16:00", "24:00"), now).expect("resolved");
+    let day = resolved
+        .spans
+        .iter()
+        .find(|s| s.start > now)
+        .expect("a day");
+    assert_eq!((day.end - now) % 86_400_000, 0);
+    let refused = super::api::schedule("s", &hours("24:00", "08:00"), now).expect_err("refused");
+    assert!(
+        refused.to_string().starts_with("s.week[0].from: "),
+        "{refused}"
     );
 }

@@ -86,6 +86,7 @@ pub fn agent(state: &State, a: &AgentState) -> api::AgentState {
             .unwrap_or(0),
         log_index: state.meta().index,
         overtime: a.overtime,
+        removed: false,
     }
 }
 
@@ -107,6 +108,9 @@ pub fn queue(state: &State, q: &Queue) -> api::QueueState {
         deferred: counts.deferred,
         oldest_arrival_ms: state.oldest_waiting(&q.id).unwrap_or(0),
         agents_ready: state.agents_ready(&q.id),
+        wrap_up: counts.wrap_up,
+        log_index: state.meta().index,
+        removed: false,
     }
 }
 

@@ -1,21 +1,28 @@
 //! What operators call.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use meridian_proto::livechat::v1::admin_service_server::AdminService;
 use meridian_proto::livechat::v1::*;
 use meridian_proto::peer::v1::handed;
-use meridian_routing::command::{Command, ConfigChange};
-use meridian_routing::ids::*;
+use meridian_routing::command::Command;
+use meridian_routing::ids::NodeId;
+use prost::Message as _;
 use tonic::{Request, Response, Status};
 
-use super::status::{conflict, failed, invalid, rejected};
-use super::{actor, diff, request_id, traced};
+use super::plan::{self, Plan};
+use super::status::{Reason, conflict, failed, invalid, not_found, plain};
+use super::{actor, fresh, pages, request_id, traced};
 use crate::convert::api;
 use crate::driver::{DriveError, Driver};
 use crate::raft::{MemberError, Node};
+
+/// Largest configuration that is sent in one message; what the server may encode, less what surrounds it.
+const WHOLE_BYTES_MAX: usize = super::ADMIN_BYTES_MAX - 1_024;
+/// How long a call waits for a snapshot.
+const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 
 /// Serves operators.
 pub struct Admins {
@@ -27,6 +34,16 @@ impl Admins {
     /// Serves from this node's driver.
     pub fn new(driver: Arc<Driver>, cluster_id: String) -> Self {
         Self { driver, cluster_id }
+    }
+
+    /// Refuses a node that no member is, as far as this node knows after asking the leader.
+    async fn known(&self, id: NodeId) -> Result<(), Status> {
+        self.driver.fresh().await.map_err(|e| failed(&e))?;
+        let group = self.driver.group().map_err(|e| failed(&e))?;
+        if group.status().members.contains_key(&id) {
+            return Ok(());
+        }
+        Err(not_found("node_id", "node", &id.to_string()))
     }
 
     async fn manage(
@@ -94,112 +111,39 @@ impl AdminService for Admins {
         let parent = traced(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
+        let who = actor("operator", &ask.actor);
         self.driver.fresh().await.map_err(|e| failed(&e))?;
-        let put = ask.put.unwrap_or_default();
         let now = self.driver.now();
-        let mut changes = api::changes(&put, now).map_err(|r| rejected(&r))?;
-        let (before, removed) = {
+        let plan = {
             let state = self.driver.state();
-            let before = api::configuration(&state);
-            let gone = |kind: &str, named: &[String], now: Vec<&String>, put: Vec<&String>| {
-                let put: BTreeSet<_> = put.into_iter().collect();
-                let mut gone: BTreeSet<String> = named.iter().cloned().collect();
-                if ask.prune {
-                    gone.extend(now.into_iter().filter(|id| !put.contains(id)).cloned());
-                }
-                match gone.iter().find(|id| put.contains(id)) {
-                    Some(id) => Err(invalid(
-                        &format!("remove_{kind}s"),
-                        &format!("'{id}' is also put; do one or the other"),
-                    )),
-                    None => Ok(gone.into_iter().collect::<Vec<_>>()),
-                }
-            };
-            let mut removed = BTreeMap::new();
-            removed.insert(
-                "agent",
-                gone(
-                    "agent",
-                    &ask.remove_agents,
-                    before.agents.iter().map(|o| &o.id).collect(),
-                    put.agents.iter().map(|o| &o.id).collect(),
-                )?,
-            );
-            removed.insert(
-                "queue",
-                gone(
-                    "queue",
-                    &ask.remove_queues,
-                    before.queues.iter().map(|o| &o.id).collect(),
-                    put.queues.iter().map(|o| &o.id).collect(),
-                )?,
-            );
-            removed.insert(
-                "region",
-                gone(
-                    "region",
-                    &ask.remove_regions,
-                    before.regions.iter().map(|o| &o.id).collect(),
-                    put.regions.iter().map(|o| &o.id).collect(),
-                )?,
-            );
-            removed.insert(
-                "schedule",
-                gone(
-                    "schedule",
-                    &ask.remove_schedules,
-                    before.schedules.iter().map(|o| &o.id).collect(),
-                    put.schedules.iter().map(|o| &o.id).collect(),
-                )?,
-            );
-            changes.extend(
-                removed["agent"]
-                    .iter()
-                    .cloned()
-                    .map(|id| ConfigChange::RemoveAgent(AgentId(id))),
-            );
-            changes.extend(
-                removed["queue"]
-                    .iter()
-                    .cloned()
-                    .map(|id| ConfigChange::RemoveQueue(QueueId(id))),
-            );
-            changes.extend(
-                removed["region"]
-                    .iter()
-                    .cloned()
-                    .map(|id| ConfigChange::RemoveRegion(RegionId(id))),
-            );
-            changes.extend(
-                removed["schedule"]
-                    .iter()
-                    .cloned()
-                    .map(|id| ConfigChange::RemoveSchedule(ScheduleId(id))),
-            );
-            state.check(&changes).map_err(|r| rejected(&r))?;
-            (before, removed)
+            if let Some(done) = state.request(&who, &id).filter(|_| !ask.dry_run) {
+                plan::check_repeat(&ask, now, done)?;
+                return Ok(Response::new(ApplyResponse {
+                    log_index: done.index,
+                    already_applied: true,
+                    ..Default::default()
+                }));
+            }
+            Plan::of(&state, &ask, now)?
         };
-        let put = canonical(&changes, put);
-        let told = diff::changes(&before, &put, &removed);
-        if ask.dry_run || told.is_empty() {
+        if plan.needed {
+            plan.check_size()?;
+        }
+        if ask.dry_run || !plan.needed {
             return Ok(Response::new(ApplyResponse {
-                changes: told,
-                log_index: 0,
+                changes: plan.told,
+                ..Default::default()
             }));
         }
         let written = self
             .driver
-            .write(
-                id,
-                actor("operator", &ask.actor),
-                parent,
-                Command::Configure(changes),
-            )
+            .write(id, who, parent, Command::Configure(plan.changes))
             .await
             .map_err(|e| failed(&e))?;
         Ok(Response::new(ApplyResponse {
-            changes: told,
+            changes: plan.told,
             log_index: written.index,
+            ..Default::default()
         }))
     }
 
@@ -207,14 +151,29 @@ impl AdminService for Admins {
         &self,
         request: Request<GetConfigurationRequest>,
     ) -> Result<Response<GetConfigurationResponse>, Status> {
-        if Consistency::try_from(request.into_inner().consistency) == Ok(Consistency::Linearizable)
-        {
+        let ask = request.into_inner();
+        if fresh(ask.consistency)? {
             self.driver.fresh().await.map_err(|e| failed(&e))?;
         }
         let state = self.driver.state();
+        let (configuration, next_page_token) = if ask.page_size == 0 && ask.page_token.is_empty() {
+            (api::configuration(&state), String::new())
+        } else {
+            pages::configuration(&state, ask.page_size, &ask.page_token)?
+        };
+        let bytes = configuration.encoded_len();
+        if bytes > WHOLE_BYTES_MAX {
+            return Err(invalid(
+                "page_size",
+                &format!(
+                    "is not given, and the whole takes {bytes} bytes, past {WHOLE_BYTES_MAX}; ask for pages of 1 to 1000"
+                ),
+            ));
+        }
         Ok(Response::new(GetConfigurationResponse {
-            configuration: Some(api::configuration(&state)),
+            configuration: Some(configuration),
             log_index: state.meta().index,
+            next_page_token,
         }))
     }
 
@@ -321,16 +280,20 @@ impl AdminService for Admins {
         &self,
         request: Request<PromoteRequest>,
     ) -> Result<Response<MembershipResponse>, Status> {
-        self.manage(handed::Request::Promote(request.into_inner().node_id))
-            .await
+        let id = request.into_inner().node_id;
+        self.known(id).await?;
+        self.manage(handed::Request::Promote(id)).await
     }
 
     async fn remove_member(
         &self,
         request: Request<RemoveMemberRequest>,
     ) -> Result<Response<MembershipResponse>, Status> {
-        self.manage(handed::Request::Remove(request.into_inner().node_id))
-            .await
+        let id = request.into_inner().node_id;
+        if id == 0 {
+            return Err(invalid("node_id", "is 0; give the number of a member"));
+        }
+        self.manage(handed::Request::Remove(id)).await
     }
 
     async fn transfer_leader(
@@ -338,6 +301,7 @@ impl AdminService for Admins {
         request: Request<TransferLeaderRequest>,
     ) -> Result<Response<TransferLeaderResponse>, Status> {
         let to = request.into_inner().node_id;
+        self.known(to).await?;
         let began = Instant::now();
         self.driver
             .manage(handed::Request::TransferLeader(to))
@@ -363,38 +327,17 @@ impl AdminService for Admins {
             .await
             .map_err(|e| failed(&DriveError::Internal(e.to_string())))?;
         let mut status = group.watch();
-        let written = tokio::time::timeout(
-            std::time::Duration::from_secs(60),
-            status.wait_for(|s| s.snapshot >= wanted),
-        )
-        .await;
+        let written =
+            tokio::time::timeout(SNAPSHOT_WAIT, status.wait_for(|s| s.snapshot >= wanted)).await;
         match written {
             Ok(Ok(status)) => Ok(Response::new(SnapshotResponse {
                 log_index: status.snapshot,
             })),
             Ok(Err(_)) => Err(failed(&DriveError::Unavailable("the node stops".into()))),
-            Err(_) => Err(failed(&DriveError::Internal(
-                "the snapshot takes longer than a minute; it goes on".into(),
-            ))),
+            Err(_) => Err(plain(
+                Reason::InProgress,
+                "the snapshot takes longer than a minute; it goes on, and a repeat waits for it again",
+            )),
         }
     }
-}
-
-/// What was asked for, with tags canonical and defaults filled in, so that only real differences are told.
-fn canonical(changes: &[ConfigChange], put: Configuration) -> Configuration {
-    let mut out = Configuration {
-        workspace: put.workspace,
-        schedules: put.schedules,
-        ..Default::default()
-    };
-    for change in changes {
-        match change {
-            ConfigChange::PutWorkspace(w) => out.workspace = Some(api::show_workspace(w)),
-            ConfigChange::PutRegion(r) => out.regions.push(api::show_region(r)),
-            ConfigChange::PutQueue(q) => out.queues.push(api::show_queue(q)),
-            ConfigChange::PutAgent(a) => out.agents.push(api::show_agent(a)),
-            _ => {}
-        }
-    }
-    out
 }

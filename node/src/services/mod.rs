@@ -3,12 +3,20 @@
 pub mod admin;
 pub mod agent;
 mod diff;
+mod pages;
+mod plan;
 mod status;
 pub mod supervisor;
 pub mod visitor;
 
+use meridian_proto::livechat::v1::Consistency;
 use meridian_routing::limits::REQUEST_ID_BYTES_MAX;
 use tonic::{Request, Status};
+
+use crate::telemetry;
+
+/// Largest message of an operator, either way: a configuration of a whole organisation.
+pub const ADMIN_BYTES_MAX: usize = 32 << 20;
 
 /// Checks a caller's request id.
 fn request_id(id: &str) -> Result<String, Status> {
@@ -33,35 +41,25 @@ fn actor(kind: &str, name: &str) -> String {
     }
 }
 
-/// The caller's W3C trace context, empty when there is none.
+/// The W3C trace context a write goes on with: that of this call's span where it is recorded, else the caller's
+/// own, empty when there is none.
 fn traced<T>(request: &Request<T>) -> String {
-    request
-        .metadata()
-        .get("traceparent")
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default()
-        .to_owned()
+    let here = telemetry::traceparent(&tracing::Span::current());
+    if here.is_empty() {
+        telemetry::context(|name| request.metadata().get(name)?.to_str().ok())
+    } else {
+        here
+    }
 }
 
-/// Cuts a page of ordered items: those after `token`, at most `size` (0 = 100, at most 1000), and the token
-/// of the next page.
-fn page<T>(
-    size: u32,
-    items: impl Iterator<Item = T>,
-    id: impl Fn(&T) -> String,
-) -> Result<(Vec<T>, String), Status> {
-    if size > 1_000 {
-        return Err(status::invalid(
-            "page_size",
-            &format!("{size} is out of bounds; give 1 to 1000, or 0 for 100"),
-        ));
+/// Whether an answer must hold every write answered before the call.
+fn fresh(consistency: i32) -> Result<bool, Status> {
+    match Consistency::try_from(consistency) {
+        Ok(Consistency::Linearizable) => Ok(true),
+        Ok(Consistency::Local | Consistency::Unspecified) => Ok(false),
+        Err(_) => Err(status::invalid(
+            "consistency",
+            &format!("{consistency} is unknown; give LOCAL or LINEARIZABLE"),
+        )),
     }
-    let size = if size == 0 { 100 } else { size as usize };
-    let mut items: Vec<T> = items.take(size + 1).collect();
-    if items.len() <= size {
-        return Ok((items, String::new()));
-    }
-    items.truncate(size);
-    let next = items.last().map(id).unwrap_or_default();
-    Ok((items, next))
 }

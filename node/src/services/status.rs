@@ -1,6 +1,7 @@
 //! Refusals and failures as gRPC statuses with google.rpc details: the field, a reason to match on, and
-//! when to try again.
+//! when to try again. The reasons are told to callers at the head of `supervisor.proto`.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use meridian_routing::effect::Reject;
@@ -11,28 +12,111 @@ use crate::driver::DriveError;
 
 const DOMAIN: &str = "meridian";
 
-fn with(
-    code: Code,
-    message: impl Into<String>,
-    reason: &str,
-    add: impl FnOnce(&mut ErrorDetails),
-) -> Status {
+/// Why, for programs: the reason in google.rpc.ErrorInfo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// A field must be corrected.
+    InvalidField,
+    /// No such object.
+    Unknown,
+    /// The session is over.
+    SessionFenced,
+    /// The object does not allow it now.
+    Conflict,
+    /// A member is too far behind.
+    Lagging,
+    /// A limit is reached.
+    Limit,
+    /// The node has too much in hand.
+    Overloaded,
+    /// No leader was reached in time.
+    NoLeader,
+    /// The node is starting or joining.
+    Starting,
+    /// The node stops.
+    Stopping,
+    /// The replica did not catch up in time.
+    ReplicaLags,
+    /// The node cannot go on with the stream.
+    StreamEnded,
+    /// It goes on, longer than the call waits.
+    InProgress,
+    /// A fault of the node.
+    Internal,
+}
+
+impl Reason {
+    fn name(self) -> &'static str {
+        match self {
+            Self::InvalidField => "INVALID_FIELD",
+            Self::Unknown => "UNKNOWN",
+            Self::SessionFenced => "SESSION_FENCED",
+            Self::Conflict => "CONFLICT",
+            Self::Lagging => "LAGGING",
+            Self::Limit => "LIMIT",
+            Self::Overloaded => "OVERLOADED",
+            Self::NoLeader => "NO_LEADER",
+            Self::Starting => "STARTING",
+            Self::Stopping => "STOPPING",
+            Self::ReplicaLags => "REPLICA_LAGS",
+            Self::StreamEnded => "STREAM_ENDED",
+            Self::InProgress => "IN_PROGRESS",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    fn code(self) -> Code {
+        match self {
+            Self::InvalidField => Code::InvalidArgument,
+            Self::Unknown => Code::NotFound,
+            Self::SessionFenced => Code::Aborted,
+            Self::Conflict | Self::Lagging => Code::FailedPrecondition,
+            Self::Limit | Self::Overloaded => Code::ResourceExhausted,
+            Self::NoLeader
+            | Self::Starting
+            | Self::Stopping
+            | Self::ReplicaLags
+            | Self::StreamEnded => Code::Unavailable,
+            Self::InProgress => Code::DeadlineExceeded,
+            Self::Internal => Code::Internal,
+        }
+    }
+
+    /// When another try here may succeed, where only time is needed.
+    fn retry(self) -> Option<Duration> {
+        let ms = match self {
+            Self::StreamEnded => 100,
+            Self::Overloaded => 200,
+            Self::NoLeader | Self::Starting | Self::ReplicaLags => 500,
+            Self::Lagging => 1_000,
+            Self::InProgress => 5_000,
+            _ => return None,
+        };
+        Some(Duration::from_millis(ms))
+    }
+}
+
+fn with(reason: Reason, message: impl Into<String>, add: impl FnOnce(&mut ErrorDetails)) -> Status {
     let mut details = ErrorDetails::new();
-    details.set_error_info(reason, DOMAIN, std::collections::HashMap::new());
+    details.set_error_info(reason.name(), DOMAIN, HashMap::new());
+    if let Some(after) = reason.retry() {
+        details.set_retry_info(Some(after));
+    }
     add(&mut details);
-    Status::with_error_details(code, message, details)
+    Status::with_error_details(reason.code(), message, details)
+}
+
+/// A failure that needs no more than its reason.
+pub(crate) fn plain(reason: Reason, message: impl Into<String>) -> Status {
+    with(reason, message, |_| {})
 }
 
 /// A field the caller must correct.
 pub(crate) fn invalid(field: &str, problem: &str) -> Status {
-    with(
-        Code::InvalidArgument,
-        format!("{field}: {problem}"),
-        "INVALID_FIELD",
-        |d| {
-            d.add_bad_request_violation(field, problem);
-        },
-    )
+    let message = format!("{field}: {problem}");
+    with(Reason::InvalidField, message, |d| {
+        d.add_bad_request_violation(field, problem);
+    })
 }
 
 /// A refusal of the routing core.
@@ -43,20 +127,23 @@ pub(crate) fn rejected(reject: &Reject) -> Status {
             field,
             problem,
             fix,
-        } => with(Code::InvalidArgument, message, "INVALID_FIELD", |d| {
+        } => with(Reason::InvalidField, message, |d| {
             d.add_bad_request_violation(field, format!("{problem}; {fix}"));
         }),
-        Reject::Unknown { field, kind, id } => with(Code::NotFound, message, "UNKNOWN", |d| {
+        Reject::Unknown { field, kind, id } => with(Reason::Unknown, message, |d| {
             d.add_bad_request_violation(field, format!("no {kind} named '{id}'"));
             d.set_resource_info(*kind, id, "", "");
         }),
-        Reject::Fenced { .. } => with(Code::Aborted, message, "SESSION_FENCED", |_| {}),
-        Reject::Conflict(_) => with(Code::FailedPrecondition, message, "CONFLICT", |_| {}),
+        Reject::Fenced { current, .. } => with(Reason::SessionFenced, message, |d| {
+            let epoch = HashMap::from([("epoch".to_owned(), current.to_string())]);
+            d.set_error_info(Reason::SessionFenced.name(), DOMAIN, epoch);
+        }),
+        Reject::Conflict(text) => conflict(text),
         Reject::Full {
             field,
             limit,
             retry_ms,
-        } => with(Code::ResourceExhausted, message, "LIMIT", |d| {
+        } => with(Reason::Limit, message, |d| {
             d.add_quota_failure_violation(field, format!("limit of {limit} reached"));
             d.set_retry_info(Some(Duration::from_millis((*retry_ms).into())));
         }),
@@ -65,36 +152,62 @@ pub(crate) fn rejected(reject: &Reject) -> Status {
 
 /// Why a write or a fresh read came to nothing.
 pub(crate) fn failed(error: &DriveError) -> Status {
-    match error {
-        DriveError::Rejected(reject) => rejected(reject),
-        DriveError::Busy => with(
-            Code::ResourceExhausted,
-            error.to_string(),
-            "OVERLOADED",
-            |d| {
-                d.set_retry_info(Some(Duration::from_millis(200)));
-            },
-        ),
-        DriveError::Unavailable(_) => {
-            with(Code::Unavailable, error.to_string(), "NO_LEADER", |d| {
-                d.set_retry_info(Some(Duration::from_millis(500)));
-            })
-        }
-        DriveError::Refused(text) => conflict(text),
-        DriveError::Internal(_) => with(Code::Internal, error.to_string(), "INTERNAL", |_| {}),
+    let reason = match error {
+        DriveError::Rejected(reject) => return rejected(reject),
+        DriveError::Busy => Reason::Overloaded,
+        DriveError::Unavailable(why) => unavailable(why),
+        DriveError::Refused(why) if lagging(why) => Reason::Lagging,
+        DriveError::Refused(why) => return conflict(why),
+        DriveError::Internal(_) => Reason::Internal,
+    };
+    plain(reason, error.to_string())
+}
+
+/// The driver tells apart in words why nobody answered.
+fn unavailable(why: &str) -> Reason {
+    if why.contains("is starting") || why.contains("is joining") {
+        Reason::Starting
+    } else if why.contains("node stops") || why.contains("has stopped") {
+        Reason::Stopping
+    } else if why.contains("replica lags") {
+        Reason::ReplicaLags
+    } else {
+        Reason::NoLeader
     }
 }
 
-/// A stream that ends though its caller wanted more; begun again elsewhere it goes on.
+/// Whether a change of members was refused only for now, as by [`crate::raft::MemberError::Lagging`].
+fn lagging(why: &str) -> bool {
+    why.contains(" lags ")
+}
+
+/// A stream that ends though its caller wanted more; opened again on another node it goes on.
 pub(crate) fn ended(why: &str) -> Status {
-    with(Code::Unavailable, why, "STREAM_ENDED", |d| {
-        d.set_retry_info(Some(Duration::from_millis(100)));
+    plain(Reason::StreamEnded, why)
+}
+
+/// A conflict with what is. The object is the first that the message names.
+pub(crate) fn conflict(message: impl Into<String>) -> Status {
+    let message = message.into();
+    let object = named(&message);
+    with(Reason::Conflict, message, |d| {
+        if let Some((kind, id)) = object {
+            d.set_resource_info(kind, id, "", "");
+        }
     })
 }
 
-/// A conflict with what is.
-pub(crate) fn conflict(message: impl Into<String>) -> Status {
-    with(Code::FailedPrecondition, message, "CONFLICT", |_| {})
+/// The first object in a message of the core, which names them as `chat 'c1'`.
+fn named(message: &str) -> Option<(&'static str, String)> {
+    let found = ["chat", "agent", "queue", "region", "schedule"]
+        .into_iter()
+        .filter_map(|kind| {
+            let mark = format!("{kind} '");
+            let at = message.find(&mark)?;
+            let id = message[at + mark.len()..].split_once('\'')?.0;
+            Some((at, kind, id.to_owned()))
+        });
+    found.min().map(|(_, kind, id)| (kind, id))
 }
 
 /// Something that does not exist.
@@ -104,4 +217,121 @@ pub(crate) fn not_found(field: &str, kind: &'static str, id: &str) -> Status {
         kind,
         id: id.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::MemberError;
+
+    fn reason(status: &Status) -> String {
+        let info = status.get_error_details();
+        info.error_info().expect("a reason").reason.clone()
+    }
+
+    #[test]
+    fn who_is_unavailable_is_told_apart() {
+        let told = [
+            "the node is starting",
+            "this node is joining the cluster",
+            "the node stops",
+            "this node stops",
+            "this replica lags behind",
+            "no leader is known",
+        ]
+        .map(|why| {
+            let status = failed(&DriveError::Unavailable(why.into()));
+            assert_eq!(status.code(), Code::Unavailable);
+            reason(&status)
+        });
+        assert_eq!(
+            told,
+            [
+                "STARTING",
+                "STARTING",
+                "STOPPING",
+                "STOPPING",
+                "REPLICA_LAGS",
+                "NO_LEADER"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_member_that_lags_is_worth_another_try_and_one_that_does_not_fit_is_not() {
+        let lags = MemberError::Lagging {
+            id: 3,
+            lag: 9_000,
+            max: 5_000,
+        };
+        let status = failed(&DriveError::Refused(lags.to_string()));
+        assert_eq!(reason(&status), "LAGGING");
+        assert!(status.get_error_details().retry_info().is_some());
+        let last = MemberError::LastVoter { id: 3 };
+        let status = failed(&DriveError::Refused(last.to_string()));
+        assert_eq!(reason(&status), "CONFLICT");
+        assert!(status.get_error_details().retry_info().is_none());
+    }
+
+    #[test]
+    fn a_fenced_session_tells_the_newest_and_a_conflict_its_object() {
+        let fenced = rejected(&Reject::Fenced {
+            agent: "anna".into(),
+            given: 3,
+            current: 7,
+        });
+        let details = fenced.get_error_details();
+        assert_eq!(details.error_info().expect("info").metadata["epoch"], "7");
+        let text =
+            "offer 1 of chat 'c3' is no longer open to agent 'anna'; wait for the next offer";
+        let details = rejected(&Reject::Conflict(text.into())).get_error_details();
+        let object = details.resource_info().expect("an object");
+        assert_eq!(
+            (object.resource_type.as_str(), object.resource_name.as_str()),
+            ("chat", "c3")
+        );
+        let bare = conflict("another change is under way");
+        assert!(bare.get_error_details().resource_info().is_none());
+    }
+
+    #[test]
+    fn every_reason_is_documented() {
+        let text = include_str!("../../../proto/proto/livechat/v1/supervisor.proto");
+        let documented: Vec<Vec<&str>> = text
+            .lines()
+            .map(|l| {
+                l.trim_start_matches("//")
+                    .split_whitespace()
+                    .take(2)
+                    .collect()
+            })
+            .collect();
+        for reason in [
+            Reason::InvalidField,
+            Reason::Unknown,
+            Reason::SessionFenced,
+            Reason::Conflict,
+            Reason::Lagging,
+            Reason::Limit,
+            Reason::Overloaded,
+            Reason::NoLeader,
+            Reason::Starting,
+            Reason::Stopping,
+            Reason::ReplicaLags,
+            Reason::StreamEnded,
+            Reason::InProgress,
+            Reason::Internal,
+        ] {
+            let code = format!("{:?}", reason.code());
+            let line = documented
+                .iter()
+                .find(|l| l.first() == Some(&reason.name()));
+            let told = line.and_then(|l| l.get(1)).copied().unwrap_or_default();
+            assert_eq!(
+                told.replace('_', "").to_lowercase(),
+                code.to_lowercase(),
+                "{reason:?}"
+            );
+        }
+    }
 }

@@ -1,19 +1,20 @@
 //! What supervisors read.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use meridian_proto::livechat::v1::supervisor_service_server::SupervisorService;
 use meridian_proto::livechat::v1::*;
 use meridian_routing::ids::*;
+use meridian_routing::state::State;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::page;
-use super::status::{failed, not_found};
+use super::fresh;
+use super::pages::Listing;
+use super::status::{ended, failed, invalid, not_found};
 use crate::convert::view;
 use crate::driver::Driver;
 
@@ -27,13 +28,46 @@ pub struct Supervisors {
     driver: Arc<Driver>,
 }
 
-fn after<K: for<'a> From<&'a str>>(token: &str) -> (Bound<K>, Bound<K>) {
-    let from = if token.is_empty() {
-        Bound::Unbounded
-    } else {
-        Bound::Excluded(K::from(token))
-    };
-    (from, Bound::Unbounded)
+/// What a watch sends: a whole object, or word that it is gone.
+trait Watched: Clone + PartialEq + Send + Sync + 'static {
+    /// That the object of this id was removed.
+    fn removed(id: &str) -> Self;
+    /// Where the replica stood; no difference by itself.
+    fn at(&mut self, log_index: u64);
+}
+
+impl Watched for AgentState {
+    fn removed(id: &str) -> Self {
+        Self {
+            agent_id: id.to_owned(),
+            removed: true,
+            ..Default::default()
+        }
+    }
+    fn at(&mut self, log_index: u64) {
+        self.log_index = log_index;
+    }
+}
+
+impl Watched for QueueState {
+    fn removed(id: &str) -> Self {
+        Self {
+            queue_id: id.to_owned(),
+            removed: true,
+            ..Default::default()
+        }
+    }
+    fn at(&mut self, log_index: u64) {
+        self.log_index = log_index;
+    }
+}
+
+/// What to tell of the objects there are `now` to whoever was told what is in `shown`.
+fn news<T: Watched>(shown: &BTreeMap<String, T>, now: &BTreeMap<String, T>) -> Vec<T> {
+    let changed = now.iter().filter(|(id, item)| shown.get(*id) != Some(item));
+    let gone = shown.keys().filter(|id| !now.contains_key(*id));
+    let gone = gone.map(|id| T::removed(id));
+    changed.map(|(_, item)| item.clone()).chain(gone).collect()
 }
 
 impl Supervisors {
@@ -43,7 +77,7 @@ impl Supervisors {
     }
 
     async fn at(&self, consistency: i32) -> Result<(), Status> {
-        if Consistency::try_from(consistency) == Ok(Consistency::Linearizable) {
+        if fresh(consistency)? {
             self.driver.fresh().await.map_err(|e| failed(&e))?;
         }
         Ok(())
@@ -54,12 +88,12 @@ impl Supervisors {
         past.ok_or_else(|| not_found("chat_id", "chat", &id.0))
     }
 
-    /// Sends each item that differs from what was sent before, whenever something changes, at most every
-    /// [`WATCH_EVERY`].
+    /// Sends each item that differs from what was sent before, and word of those that are gone, whenever
+    /// something changes, at most every [`WATCH_EVERY`].
     fn watch<T, F>(&self, look: F) -> ReceiverStream<Result<T, Status>>
     where
-        T: Clone + PartialEq + Send + Sync + 'static,
-        F: Fn(&Driver) -> BTreeMap<String, T> + Send + 'static,
+        T: Watched,
+        F: Fn(&State) -> BTreeMap<String, T> + Send + 'static,
     {
         let (send, receive) = mpsc::channel(16);
         let driver = self.driver.clone();
@@ -68,9 +102,13 @@ impl Supervisors {
             let mut shown = BTreeMap::new();
             loop {
                 changes.mark_unchanged();
-                let now = look(&driver);
-                for (id, item) in &now {
-                    if shown.get(id) != Some(item) && send.send(Ok(item.clone())).await.is_err() {
+                let (index, now) = {
+                    let state = driver.state();
+                    (state.meta().index, look(&state))
+                };
+                for mut item in news(&shown, &now) {
+                    item.at(index);
+                    if send.send(Ok(item)).await.is_err() {
                         return;
                     }
                 }
@@ -83,7 +121,7 @@ impl Supervisors {
                     changed = next => if changed.is_err() { return },
                     () = send.closed() => return,
                     () = driver.stopped() => {
-                        let _ = send.send(Err(Status::unavailable("the node stops; watch on another"))).await;
+                        let _ = send.send(Err(ended("the node stops; watch on another"))).await;
                         return;
                     }
                 }
@@ -93,6 +131,31 @@ impl Supervisors {
     }
 }
 
+/// Refuses a filter that names what is not there; an empty one lets everything through.
+fn known(
+    field: &str,
+    kind: &'static str,
+    id: &str,
+    there: impl FnOnce(&str) -> bool,
+) -> Result<(), Status> {
+    if id.is_empty() || there(id) {
+        return Ok(());
+    }
+    Err(not_found(field, kind, id))
+}
+
+fn known_region(state: &State, id: &str) -> Result<(), Status> {
+    known("region_id", "region", id, |id| {
+        state.regions().contains_key(&id.into())
+    })
+}
+
+fn known_queue(state: &State, id: &str) -> Result<(), Status> {
+    known("queue_id", "queue", id, |id| {
+        state.queues().contains_key(&id.into())
+    })
+}
+
 #[tonic::async_trait]
 impl SupervisorService for Supervisors {
     async fn list_agents(
@@ -100,20 +163,26 @@ impl SupervisorService for Supervisors {
         request: Request<ListAgentsRequest>,
     ) -> Result<Response<ListAgentsResponse>, Status> {
         let ask = request.into_inner();
+        if Presence::try_from(ask.presence).is_err() {
+            return Err(invalid(
+                "presence",
+                "is unknown; give one of the API's, or none",
+            ));
+        }
+        let filter = [ask.region_id.as_str(), &ask.presence.to_string()];
+        let listing = Listing::new("agents", &filter, ask.page_size, &ask.page_token)?;
         self.at(ask.consistency).await?;
         let state = self.driver.state();
-        let wanted = |a: &AgentState| {
-            (ask.region_id.is_empty() || a.region_id == ask.region_id)
-                && (ask.presence == 0 || a.presence == ask.presence)
-        };
+        known_region(&state, &ask.region_id)?;
         let items = state
             .agents()
-            .range::<AgentId, _>(after::<AgentId>(&ask.page_token))
-            .map(|(_, a)| view::agent(&state, a))
-            .filter(wanted);
-        let (agents, next_page_token) = page(ask.page_size, items, |a| a.agent_id.clone())?;
+            .range(listing.from::<AgentId>())
+            .map(|(_, a)| a)
+            .filter(|a| ask.region_id.is_empty() || a.config.region.0 == ask.region_id)
+            .filter(|a| ask.presence == 0 || i32::from(view::presence(a.presence)) == ask.presence);
+        let (agents, next_page_token) = listing.page(items, |a| &a.config.id.0);
         Ok(Response::new(ListAgentsResponse {
-            agents,
+            agents: agents.into_iter().map(|a| view::agent(&state, a)).collect(),
             next_page_token,
             log_index: state.meta().index,
         }))
@@ -124,15 +193,13 @@ impl SupervisorService for Supervisors {
         request: Request<ListQueuesRequest>,
     ) -> Result<Response<ListQueuesResponse>, Status> {
         let ask = request.into_inner();
+        let listing = Listing::new("queues", &[], ask.page_size, &ask.page_token)?;
         self.at(ask.consistency).await?;
         let state = self.driver.state();
-        let items = state
-            .queues()
-            .range::<QueueId, _>(after::<QueueId>(&ask.page_token))
-            .map(|(_, q)| view::queue(&state, q));
-        let (queues, next_page_token) = page(ask.page_size, items, |q| q.queue_id.clone())?;
+        let items = state.queues().range(listing.from::<QueueId>());
+        let (queues, next_page_token) = listing.page(items.map(|(_, q)| q), |q| &q.id.0);
         Ok(Response::new(ListQueuesResponse {
-            queues,
+            queues: queues.into_iter().map(|q| view::queue(&state, q)).collect(),
             next_page_token,
             log_index: state.meta().index,
         }))
@@ -143,19 +210,30 @@ impl SupervisorService for Supervisors {
         request: Request<ListChatsRequest>,
     ) -> Result<Response<ListChatsResponse>, Status> {
         let ask = request.into_inner();
+        if ChatPhase::try_from(ask.phase).is_err() {
+            return Err(invalid(
+                "phase",
+                "is unknown; give one of the API's, or none",
+            ));
+        }
+        let filter = [ask.queue_id.as_str(), &ask.agent_id, &ask.phase.to_string()];
+        let listing = Listing::new("chats", &filter, ask.page_size, &ask.page_token)?;
         self.at(ask.consistency).await?;
         let state = self.driver.state();
+        known_queue(&state, &ask.queue_id)?;
+        known("agent_id", "agent", &ask.agent_id, |id| {
+            state.agents().contains_key(&id.into())
+        })?;
         let items = state
             .chats()
-            .range::<ChatId, _>(after::<ChatId>(&ask.page_token))
+            .range(listing.from::<ChatId>())
             .map(|(_, c)| c)
             .filter(|c| ask.queue_id.is_empty() || c.queue.0 == ask.queue_id)
             .filter(|c| ask.agent_id.is_empty() || c.holder().is_some_and(|a| a.0 == ask.agent_id))
-            .filter(|c| ask.phase == 0 || i32::from(view::phase(&c.phase)) == ask.phase)
-            .map(|c| view::chat(&state, c));
-        let (chats, next_page_token) = page(ask.page_size, items, |c| c.chat_id.clone())?;
+            .filter(|c| ask.phase == 0 || i32::from(view::phase(&c.phase)) == ask.phase);
+        let (chats, next_page_token) = listing.page(items, |c| &c.id.0);
         Ok(Response::new(ListChatsResponse {
-            chats,
+            chats: chats.into_iter().map(|c| view::chat(&state, c)).collect(),
             next_page_token,
             log_index: state.meta().index,
         }))
@@ -217,30 +295,15 @@ impl SupervisorService for Supervisors {
         request: Request<WatchAgentsRequest>,
     ) -> Result<Response<Self::WatchAgentsStream>, Status> {
         let region = request.into_inner().region_id;
-        if !region.is_empty()
-            && !self
-                .driver
-                .state()
-                .regions()
-                .contains_key(&RegionId(region.clone()))
-        {
-            return Err(not_found("region_id", "region", &region));
-        }
-        Ok(Response::new(self.watch(move |driver| {
-            let state = driver.state();
-            let agents = state
-                .agents()
-                .values()
-                .filter(|a| region.is_empty() || a.config.region.0 == region);
+        known_region(&self.driver.state(), &region)?;
+        Ok(Response::new(self.watch(move |state| {
+            let agents = state.agents().values();
             agents
+                .filter(|a| region.is_empty() || a.config.region.0 == region)
                 .map(|a| {
-                    (
-                        a.config.id.0.clone(),
-                        AgentState {
-                            log_index: 0,
-                            ..view::agent(&state, a)
-                        },
-                    )
+                    let mut now = view::agent(state, a);
+                    now.log_index = 0;
+                    (now.agent_id.clone(), now)
                 })
                 .collect()
         })))
@@ -253,24 +316,46 @@ impl SupervisorService for Supervisors {
         request: Request<WatchQueuesRequest>,
     ) -> Result<Response<Self::WatchQueuesStream>, Status> {
         let queue = request.into_inner().queue_id;
-        if !queue.is_empty()
-            && !self
-                .driver
-                .state()
-                .queues()
-                .contains_key(&QueueId(queue.clone()))
-        {
-            return Err(not_found("queue_id", "queue", &queue));
-        }
-        Ok(Response::new(self.watch(move |driver| {
-            let state = driver.state();
-            let queues = state
-                .queues()
-                .values()
-                .filter(|q| queue.is_empty() || q.id.0 == queue);
+        known_queue(&self.driver.state(), &queue)?;
+        Ok(Response::new(self.watch(move |state| {
+            let queues = state.queues().values();
             queues
-                .map(|q| (q.id.0.clone(), view::queue(&state, q)))
+                .filter(|q| queue.is_empty() || q.id.0 == queue)
+                .map(|q| {
+                    let mut now = view::queue(state, q);
+                    now.log_index = 0;
+                    (now.queue_id.clone(), now)
+                })
                 .collect()
         })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_tells_what_changed_and_what_is_gone_once() {
+        let agents = |agents: &[(&str, u32)]| -> BTreeMap<String, AgentState> {
+            let agent = |(id, load): &(&str, u32)| {
+                let state = AgentState {
+                    agent_id: (*id).to_owned(),
+                    load: *load,
+                    ..Default::default()
+                };
+                ((*id).to_owned(), state)
+            };
+            agents.iter().map(agent).collect()
+        };
+        let before = agents(&[("a", 1), ("b", 1), ("c", 1)]);
+        let now = agents(&[("a", 1), ("b", 2), ("d", 0)]);
+        let told = news(&before, &now);
+        let told: Vec<_> = told
+            .iter()
+            .map(|a| (a.agent_id.as_str(), a.load, a.removed))
+            .collect();
+        assert_eq!(told, [("b", 2, false), ("d", 0, false), ("c", 0, true)]);
+        assert!(news(&now, &now).is_empty());
     }
 }

@@ -212,7 +212,7 @@ impl Play {
                     fallbacks: args.list("fallbacks").iter().map(fallback).collect(),
                 })])
             }
-            "schedule" => {
+            verb @ ("schedule" | "extend") => {
                 let span = |s: &&str| {
                     let (start, end) = s.split_once('-').expect("span from-to");
                     Span {
@@ -221,13 +221,19 @@ impl Play {
                     }
                 };
                 let spans = args.list("spans").iter().map(span).collect();
-                Command::Configure(vec![ConfigChange::PutSchedule(Schedule {
+                let named = |name: &str| args.named.get(name).copied();
+                let schedule = Schedule {
                     id: args.word(1).into(),
                     spans,
                     horizon: millis("1000h"),
-                    zone_data: "test".into(),
-                    source: vec![],
-                })])
+                    zone_data: named("zonedata").unwrap_or("test").into(),
+                    source: named("source").unwrap_or_default().into(),
+                };
+                Command::Configure(vec![if verb == "extend" {
+                    ConfigChange::ExtendSchedule(schedule)
+                } else {
+                    ConfigChange::PutSchedule(schedule)
+                }])
             }
             "region" => Command::Configure(vec![ConfigChange::PutRegion(Region {
                 id: args.word(1).into(),
