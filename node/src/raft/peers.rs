@@ -32,6 +32,10 @@ const CONNECTION_WINDOW: u32 = 32 << 20;
 /// and votes have shorter limits of their own.
 const KEEP_ALIVE_FLOOR: Duration = Duration::from_secs(1);
 
+/// On a connection for entries a ping waits behind them, on a slow link for long. A stream that is
+/// not answered gets a new connection well before this.
+const BULK_KEEP_ALIVE: Duration = Duration::from_secs(20);
+
 /// The server for the peer service. Its windows matter: entries and snapshots travel towards servers,
 /// and what hyper takes by itself, about a megabyte for each round trip, is less than one large
 /// entry in the time an answer may take. `keep_alive` is how long a silent connection is trusted.
@@ -79,6 +83,15 @@ struct Connection {
     control: Channel,
 }
 
+/// The ends of the streams of appends to one node.
+#[derive(Clone, Default)]
+struct Appending {
+    /// Of the last stream over the connection in use.
+    last: Option<CancellationToken>,
+    /// Of the last stream over a connection that was left because it was not answered.
+    left: Option<CancellationToken>,
+}
+
 /// The connections of one node, for one group.
 #[derive(Clone)]
 pub struct Peers(Arc<Inner>);
@@ -93,7 +106,7 @@ struct Inner {
     addresses: Mutex<BTreeMap<NodeId, Node>>,
     open: Mutex<BTreeMap<NodeId, Connection>>,
     known: Mutex<BTreeMap<NodeId, KnownLog>>,
-    appending: Mutex<BTreeMap<NodeId, CancellationToken>>,
+    appending: Mutex<BTreeMap<NodeId, Appending>>,
     round_trips: Mutex<BTreeMap<NodeId, RoundTrips>>,
     campaign_until: Mutex<Option<Instant>>,
 }
@@ -190,8 +203,8 @@ impl Peers {
         // A member may have moved: an address that changed is a new connection.
         if open.get(&to).is_none_or(|connection| connection.uri != uri) {
             let connection = Connection {
-                bulk: self.channel(&uri)?,
-                control: self.channel(&uri)?,
+                bulk: self.channel(&uri, Lane::Bulk)?,
+                control: self.channel(&uri, Lane::Control)?,
                 uri,
             };
             open.insert(to, connection);
@@ -246,15 +259,35 @@ impl Peers {
     /// A stream of appends to `id` begins; it lasts until what is returned is dropped.
     pub fn appends(&self, id: NodeId) -> DropGuard {
         let ended = CancellationToken::new();
-        self.0.appending.lock().insert(id, ended.clone());
+        self.0.appending.lock().entry(id).or_default().last = Some(ended.clone());
         ended.drop_guard()
     }
 
-    /// Waits until the last stream of appends to `id` has ended.
+    /// Waits until the last stream of appends to `id` over the connection in use has ended.
     pub async fn appended(&self, id: NodeId) {
         let last = self.0.appending.lock().get(&id).cloned();
-        if let Some(last) = last {
+        if let Some(last) = last.and_then(|appending| appending.last) {
             last.cancelled().await;
+        }
+    }
+
+    /// A stream of appends to `id` was not answered: the next one gets a new connection. Until what
+    /// the old one holds has gone there is no other, so that a follower that does not read is not
+    /// sent more and more.
+    pub fn renew(&self, id: NodeId) {
+        let mut appending = self.0.appending.lock();
+        let Some(appending) = appending.get_mut(&id) else {
+            return;
+        };
+        let left = appending.left.as_ref();
+        if left.is_some_and(|left| !left.is_cancelled()) {
+            return;
+        }
+        if let Some(connection) = self.0.open.lock().get_mut(&id)
+            && let Ok(bulk) = self.channel(&connection.uri, Lane::Bulk)
+        {
+            connection.bulk = bulk;
+            appending.left = appending.last.take();
         }
     }
 
@@ -322,14 +355,18 @@ impl Peers {
         answered.is_some_and(|at| self.0.timing.keeps_quiet(at.elapsed()))
     }
 
-    fn channel(&self, uri: &str) -> Result<Channel, String> {
+    fn channel(&self, uri: &str, lane: Lane) -> Result<Channel, String> {
         let keep_alive = self.0.timing.election_max().max(KEEP_ALIVE_FLOOR);
+        let trusted = match lane {
+            Lane::Bulk => keep_alive.max(BULK_KEEP_ALIVE),
+            Lane::Control => keep_alive,
+        };
         let endpoint = Endpoint::from_shared(uri.to_owned())
             .map_err(|error| format!("address {uri:?} cannot be dialled: {error}"))?
             .tcp_nodelay(true)
             .connect_timeout(keep_alive)
             .http2_keep_alive_interval(keep_alive)
-            .keep_alive_timeout(keep_alive)
+            .keep_alive_timeout(trusted)
             .keep_alive_while_idle(true);
         Ok(self.0.connector.connect(endpoint))
     }

@@ -101,6 +101,7 @@ impl<'s, S: Stream<Item = Request> + Unpin> Pipeline<'s, S> {
                 }
                 Event::Reply(None) => return Ok(None),
                 Event::Stalled => {
+                    self.peer.peers.renew(self.peer.target);
                     let after = self.under_way.patience();
                     return Err(self.peer.timeout(RPCTypes::AppendEntries, after).into());
                 }

@@ -101,6 +101,15 @@ async fn a_change_whose_caller_is_gone_is_carried_out() {
             status.members[&2].matched == Some(status.last_log)
         })
         .await;
+    soon(
+        "its distance is known, so that nothing is left to ask",
+        async {
+            while group.status().members[&2].round_trip.is_none() {
+                tokio::task::yield_now().await;
+            }
+        },
+    )
+    .await;
     {
         let promote = std::pin::pin!(group.promote(2));
         assert!(futures::poll!(promote).is_pending());

@@ -123,7 +123,7 @@ fn appends(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_given_up_takes_no_more_requests_and_the_next_waits_until_it_has_left() {
+async fn a_stream_given_up_takes_no_more_requests_and_holds_up_only_what_it_must() {
     let (streams, mut opened) = mpsc::channel(1);
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = tokio::net::TcpListener::bind(any).await.unwrap();
@@ -152,23 +152,37 @@ async fn a_stream_given_up_takes_no_more_requests_and_the_next_waits_until_it_ha
     drop(replies);
     let (unread, _) = soon("the stream was opened", opened.recv()).await.unwrap();
 
+    // Over a new connection: the old one holds what it cannot send.
     let (requests, second) = appends(20);
+    let mut replies = peer.stream_append(requests, option.clone()).await.unwrap();
+    let answer = soon("the follower is given up again", replies.next())
+        .await
+        .unwrap();
+    assert!(matches!(answer, Err(RPCError::Timeout(_))), "{answer:?}");
+    assert!(second.upgrade().is_none());
+    drop(replies);
+    let (again, _) = soon("a second stream was opened", opened.recv())
+        .await
+        .unwrap();
+
+    // But not over more and more of them.
+    let (requests, third) = appends(30);
     let answer = peer.stream_append(requests, option.clone()).await;
     assert!(
         matches!(answer.err(), Some(RPCError::Timeout(_))),
-        "the connection still holds requests of the first stream"
+        "two connections hold requests"
     );
-    assert!(second.upgrade().is_none());
-    assert!(opened.try_recv().is_err(), "no second stream was opened");
+    assert!(third.upgrade().is_none());
+    assert!(opened.try_recv().is_err(), "no third stream was opened");
 
-    drop(unread);
-    let (requests, _) = appends(30);
+    drop((unread, again));
+    let (requests, _) = appends(40);
     let mut replies = peer.stream_append(requests, option.clone()).await.unwrap();
     let follower = async {
         let (mut requests, answers) = opened.recv().await.unwrap();
         let request = requests.message().await.unwrap().unwrap();
         let prev = convert::log_id_opt_in(request.prev.as_ref());
-        let log_id = Some(convert::log_id_out(&at(30)));
+        let log_id = Some(convert::log_id_out(&at(40)));
         let matched = pb::append_reply::Outcome::Matched(pb::Matched { log_id });
         let reply = pb::AppendReply {
             outcome: Some(matched),
@@ -177,7 +191,7 @@ async fn a_stream_given_up_takes_no_more_requests_and_the_next_waits_until_it_ha
         (prev, requests, answers)
     };
     let both = async { tokio::join!(replies.next(), follower) };
-    let (answer, (prev, ..)) = soon("the third stream is answered", both).await;
-    assert_eq!(answer.unwrap().unwrap(), Ok(Some(at(30))));
-    assert_eq!(prev, Some(at(29)), "it begins with its own first request");
+    let (answer, (prev, ..)) = soon("the last stream is answered", both).await;
+    assert_eq!(answer.unwrap().unwrap(), Ok(Some(at(40))));
+    assert_eq!(prev, Some(at(39)), "it begins with its own first request");
 }

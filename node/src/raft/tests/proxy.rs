@@ -22,6 +22,12 @@ pub(super) struct Planet {
 impl Planet {
     /// Puts `delay` between any two of the nodes that run, each way.
     pub(super) async fn between(cluster: &Cluster, delay: Duration) -> Self {
+        Self::shaped(cluster, delay, u64::MAX).await
+    }
+
+    /// The same, and lets so many bytes a second through each way of a connection. What is too much
+    /// waits in line, the last comers behind it.
+    pub(super) async fn shaped(cluster: &Cluster, delay: Duration, rate: u64) -> Self {
         let ids: Vec<NodeId> = cluster.running.keys().copied().collect();
         let pairs = |from: &NodeId| {
             let from = *from;
@@ -38,7 +44,7 @@ impl Planet {
                 planet.held[&(to, from)].subscribe(),
             ];
             let target = cluster.addresses[&to];
-            let address = proxy(target, delay, ways).await;
+            let address = proxy(target, (delay, rate), ways).await;
             cluster.via.lock().insert((from, to), address);
         }
         planet
@@ -63,14 +69,17 @@ impl Planet {
 async fn carry(
     mut from: impl AsyncRead + Unpin + Send + 'static,
     mut to: impl AsyncWrite + Unpin,
-    delay: Duration,
+    (delay, rate): (Duration, u64),
     mut held: watch::Receiver<bool>,
 ) {
     let (sender, mut under_way) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         let mut bytes = vec![0; 64 << 10];
+        let mut passed = Instant::now();
         while let Ok(length @ 1..) = from.read(&mut bytes).await {
-            let piece = (Instant::now() + delay, bytes[..length].to_vec());
+            let takes = Duration::from_nanos(length as u64 * 1_000_000_000 / rate);
+            passed = passed.max(Instant::now()) + takes;
+            let piece = (passed + delay, bytes[..length].to_vec());
             if sender.send(piece).is_err() {
                 return;
             }
@@ -88,7 +97,7 @@ async fn carry(
 /// A port that leads to `target`, far away.
 async fn proxy(
     target: SocketAddr,
-    delay: Duration,
+    shape: (Duration, u64),
     [there, back]: [watch::Receiver<bool>; 2],
 ) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -101,8 +110,8 @@ async fn proxy(
             near.set_nodelay(true).unwrap();
             far.set_nodelay(true).unwrap();
             let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-            tokio::spawn(carry(near_in, far_out, delay, there.clone()));
-            tokio::spawn(carry(far_in, near_out, delay, back.clone()));
+            tokio::spawn(carry(near_in, far_out, shape, there.clone()));
+            tokio::spawn(carry(far_in, near_out, shape, back.clone()));
         }
     });
     address

@@ -116,6 +116,32 @@ async fn the_largest_command_commits_and_the_next_leader_can_pass_it_on() {
     cluster.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_largest_command_passes_a_link_that_takes_seconds_for_it() {
+    let cluster = Cluster::apart(3, Timing::derive(5).unwrap(), None).await;
+    let rate = COMMAND_BYTES_MAX as u64 / 4;
+    let _planet = Planet::shaped(&cluster, Duration::ZERO, rate).await;
+    cluster.initialize().await;
+    cluster.propose(&add("a", 1)).await;
+    let leader = cluster.leader().await;
+    let term = cluster.group(leader).status().term;
+    let start = Instant::now();
+    let command = large("a", 1, COMMAND_BYTES_MAX);
+    let (_, reply) = soon("it commits", cluster.group(leader).propose(command))
+        .await
+        .unwrap();
+    let took = start.elapsed();
+    println!("{COMMAND_BYTES_MAX} bytes at {rate} a second committed in {took:?}");
+    assert_eq!(number(&reply), 2);
+    assert!(
+        took > Duration::from_secs(4),
+        "the link is not slow: {took:?}"
+    );
+    let status = cluster.group(leader).status();
+    assert_eq!(status.term, term, "heartbeats got through");
+    cluster.end().await;
+}
+
 #[tokio::test]
 async fn a_node_too_far_away_gets_no_vote() {
     let mut cluster = Cluster::new(3).await;
