@@ -324,9 +324,11 @@ async fn serve_clients(driver: Arc<Driver>, cluster: String, connections: Connec
                 .max_encoding_message_size(ADMIN_BYTES_MAX),
         );
     let stopped = async move { driver.stopped().await };
-    let serve = server.serve_with_incoming_shutdown(connections, stopped);
-    let (served, ()) = tokio::join!(serve, healthy);
-    if let Err(e) = served {
-        tracing::error!(error = %e, "the client server failed");
-    }
+    let serve = async {
+        let served = server.serve_with_incoming_shutdown(connections, stopped);
+        if let Err(e) = served.await {
+            tracing::error!(error = %e, "the client server failed");
+        }
+    };
+    tokio::join!(serve, healthy);
 }

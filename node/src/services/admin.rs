@@ -9,6 +9,7 @@ use meridian_proto::livechat::v1::*;
 use meridian_proto::peer::v1::handed;
 use meridian_routing::command::Command;
 use meridian_routing::ids::NodeId;
+use meridian_routing::limits;
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
@@ -21,6 +22,8 @@ use crate::raft::{MemberError, Node};
 
 /// Largest configuration that is sent in one message; what the server may encode, less what surrounds it.
 const WHOLE_BYTES_MAX: usize = super::ADMIN_BYTES_MAX - 1_024;
+/// Longest name of an operator: what the audit keeps, less the `operator:` before it.
+const ACTOR_BYTES_MAX: usize = limits::NAME_BYTES_MAX - "operator:".len();
 /// How long a call waits for a snapshot.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 
@@ -111,6 +114,13 @@ impl AdminService for Admins {
         let parent = traced(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
+        if ask.actor.len() > ACTOR_BYTES_MAX {
+            let problem = format!(
+                "has {} bytes; give at most {ACTOR_BYTES_MAX}",
+                ask.actor.len()
+            );
+            return Err(invalid("actor", &problem));
+        }
         let who = actor("operator", &ask.actor);
         self.driver.fresh().await.map_err(|e| failed(&e))?;
         let now = self.driver.now();
@@ -137,9 +147,23 @@ impl AdminService for Admins {
         }
         let written = self
             .driver
-            .write(id, who, parent, Command::Configure(plan.changes))
+            .write(
+                id.clone(),
+                who.clone(),
+                parent,
+                Command::Configure(plan.changes),
+            )
             .await
             .map_err(|e| failed(&e))?;
+        // The same request may have been under way twice; then only one of the two took effect.
+        let first = self.driver.state().request(&who, &id).map(|r| r.index);
+        if let Some(first) = first.filter(|first| *first != written.index) {
+            return Ok(Response::new(ApplyResponse {
+                log_index: first,
+                already_applied: true,
+                ..Default::default()
+            }));
+        }
         Ok(Response::new(ApplyResponse {
             changes: plan.told,
             log_index: written.index,
