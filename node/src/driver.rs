@@ -23,6 +23,7 @@ use crate::delivery::Delivery;
 use crate::env::Environment;
 use crate::leader_time::LeaderTime;
 use crate::machine::{Progress, Shared};
+use crate::metrics;
 use crate::raft::{
     Group, MemberError, Node, NodeId as Peer, PeerHandler, ProposeError, ReadError, Role,
 };
@@ -201,9 +202,18 @@ impl Driver {
     ) -> Result<Written, DriveError> {
         let span = tracing::info_span!("write", request_id, actor, command = command.name());
         telemetry::follow(&span, &traceparent);
-        self.write_traced(&request_id, &actor, &command)
-            .instrument(span)
-            .await
+        let began = Instant::now();
+        let written = self.write_traced(&request_id, &actor, &command);
+        let written = written.instrument(span).await;
+        let result = match &written {
+            Ok(_) => "done",
+            Err(DriveError::Rejected(_) | DriveError::Refused(_)) => "rejected",
+            Err(DriveError::Busy) => "busy",
+            Err(DriveError::Unavailable(_)) => "unavailable",
+            Err(DriveError::Internal(_)) => "fault",
+        };
+        metrics::observe_write(command.name(), result, began.elapsed());
+        written
     }
 
     async fn write_traced(

@@ -22,8 +22,7 @@ use crate::env::{Connections, Environment, Network};
 use crate::machine::RoutingMachine;
 use crate::metrics;
 use crate::raft::{
-    Connector, Group, GroupConfig, Member as Peer, Node as Member, NodeId, Role, StartError,
-    Timing, TimingError,
+    Connector, Group, GroupConfig, Node as Member, NodeId, Role, StartError, Timing, TimingError,
 };
 use crate::services::{ADMIN_BYTES_MAX, admin, agent, supervisor, visitor};
 use crate::sessions;
@@ -184,29 +183,19 @@ impl Node {
     /// Returns, with the reason, when Raft has ended by itself: the disk failed, or a fault of this program. The
     /// node serves nobody any more and must be stopped.
     pub async fn failed(&self) -> String {
-        let mut status = self.group.watch();
-        let stopped = status.wait_for(|s| s.role == Role::Stopped).await;
-        let why = stopped.ok().and_then(|s| s.failure.clone());
+        let why = self.group.stopped().await;
         // Agents and visitors go to other nodes at once.
         self.driver.cut_off();
         self.driver.stop();
-        why.unwrap_or_else(|| "Raft has ended".to_owned())
+        why
     }
 
     /// Stops in order: no new agents are let in, leadership is handed on, agents are sent to other nodes and
     /// their sessions recorded as lost, writes in hand are finished, then Raft and the servers stop.
     pub async fn stop(self) {
         self.driver.cut_off();
-        let status = self.group.status();
-        let heard = |m: &Peer| m.heard.is_some_and(|at| at.elapsed() < SILENCE_FLOOR);
-        let heir = status
-            .members
-            .iter()
-            .filter(|(id, m)| **id != status.node_id && m.voter && heard(m))
-            .max_by_key(|(_, m)| m.matched);
-        if status.leader == Some(status.node_id)
-            && let Some((heir, _)) = heir
-            && let Err(e) = self.group.transfer_leader(*heir).await
+        if self.group.status().role == Role::Leader
+            && let Err(e) = self.group.hand_over().await
         {
             tracing::warn!(error = %e, "leadership was not handed on");
         }

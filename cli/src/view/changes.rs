@@ -110,7 +110,7 @@ mod tests {
                 change("agent", "ana", api::ChangeKind::Added, &[]),
                 change("queue", "old", api::ChangeKind::Removed, &[]),
             ],
-            log_index: 0,
+            ..Default::default()
         };
         let changes = Changes::new(true, response);
         let paint = |when| Paint::new(when, false);
