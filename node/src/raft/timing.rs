@@ -91,7 +91,7 @@ impl Timing {
         // The lease in front of the wait is what forgives lost heartbeats, so the wait may start
         // low; that leaves room for a wide spread, which is what keeps two from campaigning at once.
         let min = (heartbeat * 8 / 7).max(ELECTION_FLOOR_MS);
-        let max = min + (rtt * 4).max(SPREAD_FLOOR_MS);
+        let max = min + (rtt * 3).max(SPREAD_FLOOR_MS);
         Self::new(rtt, heartbeat, min, max)
     }
 
