@@ -1,6 +1,6 @@
 //! What a node takes from the world, given to it at assembly, so that a simulator can give something else:
-//! the clock, randomness and the network. Nothing below `main` reaches for a global of these. The disk is
-//! the directory in the settings, opened in one place, `storage::Db::open`.
+//! the clock, randomness, the network and storage. Nothing below `main` reaches for a global of these. Only
+//! the database is storage so far; snapshots and the small files beside it are files in the data directory.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::transport::{Channel, Endpoint};
+
+use crate::storage::{Rocks, Storage};
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
@@ -109,6 +111,8 @@ pub struct Environment {
     pub random: Arc<dyn Random>,
     /// The network.
     pub network: Arc<dyn Network>,
+    /// Where the database is kept.
+    pub storage: Arc<dyn Storage>,
 }
 
 impl Environment {
@@ -118,6 +122,7 @@ impl Environment {
             clock: Arc::new(WallClock),
             random: Arc::new(ThreadRandom),
             network: Arc::new(Tcp),
+            storage: Arc::new(Rocks),
         }
     }
 
@@ -205,6 +210,7 @@ mod tests {
                 clock: Arc::new(Fixed(now)),
                 random: Arc::new(SeededRandom::new(seed)),
                 network: Arc::new(Tcp),
+                storage: Arc::new(Rocks),
             }
             .id()
         };

@@ -99,7 +99,7 @@ impl Node {
     pub async fn start(settings: &Settings, env: Environment) -> Result<Self, NodeError> {
         let timing = Timing::derive(settings.round_trip_ms)?;
         // Addresses first: a taken one is the commonest mistake and the cheapest to find.
-        let network = env.network.clone();
+        let (network, storage) = (env.network.clone(), env.storage.clone());
         let listen = async |flag, address| {
             let listening = network.listen(address).await;
             listening.map_err(|why| NodeError::Listen { flag, address, why })
@@ -121,6 +121,7 @@ impl Node {
         let driver = Driver::new(settings.node_id, env, shared, progress, delivery);
         let mut config = GroupConfig::new(
             settings.data.clone(),
+            storage,
             settings.cluster.clone(),
             settings.node_id,
             timing.clone(),

@@ -26,7 +26,7 @@ use super::state_machine::{StateMachine, StateReader};
 use super::status::{self, Member, Role, Status};
 use super::timing::Timing;
 use super::types::{Config, Node, NodeId, Proposal};
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, Storage, StorageError};
 
 /// The longest command, in bytes. One must always fit into a message between nodes.
 pub const COMMAND_BYTES_MAX: usize = 8 << 20;
@@ -45,6 +45,8 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 pub struct GroupConfig {
     /// Where this node keeps everything; made if absent.
     pub data_dir: PathBuf,
+    /// What keeps the database in it.
+    pub storage: Arc<dyn Storage>,
     /// The cluster's name, printable ASCII; nodes of other clusters are refused.
     pub cluster_id: String,
     /// This node; never reused for another or an emptied one that was a voter.
@@ -68,6 +70,7 @@ impl GroupConfig {
     /// 20,000 kept before it, 10,000 commands under way.
     pub fn new(
         data_dir: PathBuf,
+        storage: Arc<dyn Storage>,
         cluster_id: String,
         node_id: NodeId,
         timing: Timing,
@@ -75,6 +78,7 @@ impl GroupConfig {
     ) -> Self {
         Self {
             data_dir,
+            storage,
             cluster_id,
             node_id,
             group: 1,
@@ -137,9 +141,10 @@ impl Group {
             group: config.group,
         };
         let (data_dir, group) = (config.data_dir.clone(), config.group);
+        let storage = config.storage.clone();
         let opened = tokio::task::spawn_blocking(move || {
             let snapshots = data_dir.join("snapshots");
-            let db = Db::open(&data_dir)?;
+            let db = Db::open(&*storage, &data_dir)?;
             db.claim(&identity)?;
             let machine = StateMachine::open(db.clone(), group, snapshots, Box::new(machine))?;
             Ok::<_, StorageError>((db, machine))

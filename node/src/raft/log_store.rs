@@ -10,12 +10,11 @@ use meridian_proto::log::v1 as pb;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use prost::Message;
-use rocksdb::WriteBatch;
 
 use super::convert::{self, Malformed};
 use super::types::{Config, Entry, LogId, Vote};
 use crate::storage::keys::{self, Meta};
-use crate::storage::{Db, StorageError, record};
+use crate::storage::{Batch, Db, StorageError, record};
 
 /// A reader asked for many entries gets at most this many bytes at a time, or one entry that is
 /// longer: they travel in one message, which must get through a slow link before its sender takes
@@ -258,7 +257,7 @@ impl RaftLogStorage<Config> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        let mut batch = WriteBatch::default();
+        let mut batch = Batch::default();
         self.db
             .put_meta(&mut batch, self.group, Meta::Vote, &convert::vote_out(vote));
         self.db.write(batch)?;
@@ -268,14 +267,14 @@ impl RaftLogStorage<Config> for LogStore {
     // Not synced by itself: it rides on the next sync. If it is lost the node starts from an older
     // commit index and learns the newer one from the leader.
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
-        let mut batch = WriteBatch::default();
+        let mut batch = Batch::default();
         match committed {
             Some(id) => {
                 let id = convert::log_id_out(&id);
                 self.db
                     .put_meta(&mut batch, self.group, Meta::Committed, &id);
             }
-            None => batch.delete_cf(self.db.cf(keys::META), Meta::Committed.key(self.group)),
+            None => batch.delete(keys::META, Meta::Committed.key(self.group)),
         }
         Ok(self.db.write(batch)?)
     }
@@ -289,11 +288,11 @@ impl RaftLogStorage<Config> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let mut batch = WriteBatch::default();
+        let mut batch = Batch::default();
         for entry in entries {
             let key = keys::log(self.group, entry.log_id.index);
             let payload = convert::entry_out(entry).encode_to_vec();
-            batch.put_cf(self.db.cf(keys::LOG), key, record::seal(&key, &payload));
+            batch.put(keys::LOG, key, record::seal(&key, &payload));
         }
         self.db.write(batch)?;
         self.db.on_synced(Box::new(move |result| {
@@ -306,11 +305,11 @@ impl RaftLogStorage<Config> for LogStore {
     // crash could still bring back the ones they replace.
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
         let from = last_log_id.map_or(0, |id| id.index.saturating_add(1));
-        let mut batch = WriteBatch::default();
-        batch.delete_range_cf(
-            self.db.cf(keys::LOG),
-            keys::log(self.group, from).as_slice(),
-            keys::log_end(self.group).as_slice(),
+        let mut batch = Batch::default();
+        batch.delete_range(
+            keys::LOG,
+            keys::log(self.group, from),
+            keys::log_end(self.group),
         );
         self.db.write(batch)?;
         Ok(self.db.synced().await?)
@@ -324,9 +323,9 @@ impl RaftLogStorage<Config> for LogStore {
         if from >= to {
             return Ok(());
         }
-        let mut batch = WriteBatch::default();
-        batch.delete_range_cf(
-            self.db.cf(keys::LOG),
+        let mut batch = Batch::default();
+        batch.delete_range(
+            keys::LOG,
             keys::log(self.group, from),
             keys::log(self.group, to),
         );

@@ -10,14 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use meridian_proto::log::v1 as pb;
 use openraft::storage::RaftSnapshotBuilder;
-use rocksdb::{IteratorMode, ReadOptions, Snapshot, WriteBatch};
 use tokio::task::JoinHandle;
 
 use super::state_machine::StoredSnapshot;
 use super::types::{Config, SnapshotMeta};
 use crate::storage::keys::{self, Meta};
 use crate::storage::snapshot::{SnapshotFile, SnapshotWriter, TEMPORARY, Temporary};
-use crate::storage::{Db, StorageError, record};
+use crate::storage::{Batch, Db, StorageError, View, record};
 
 const EXTENSION: &str = "snap";
 const FAMILIES: [(pb::Family, &str); 2] = [
@@ -135,12 +134,10 @@ impl SnapshotDir {
 /// What `view` shows of how far the state has got.
 ///
 /// # Errors
-/// [`StorageError::Corrupt`], or what RocksDB reports.
-pub fn applied(db: &Db, view: &Snapshot<'_>, group: u32) -> Result<pb::Applied, StorageError> {
+/// [`StorageError::Corrupt`], or what the engine reports.
+pub fn applied(db: &Db, view: &dyn View, group: u32) -> Result<pb::Applied, StorageError> {
     let key = Meta::Applied.key(group);
-    let value = view
-        .get_pinned_cf(db.cf(keys::META), &key)
-        .map_err(|e| db.database(e))?;
+    let value = view.get(keys::META, &key).map_err(|e| db.database(e))?;
     Ok(value
         .map(|value| db.decode(&key, &value, Meta::Applied.name()))
         .transpose()?
@@ -152,11 +149,7 @@ pub fn applied(db: &Db, view: &Snapshot<'_>, group: u32) -> Result<pb::Applied, 
 /// # Errors
 /// [`StorageError::Corrupt`] if a record does not read back: a snapshot never spreads damage.
 /// [`StorageError::Io`] if the file cannot be written; nothing is left of it then.
-pub fn write(
-    db: &Db,
-    view: &Snapshot<'_>,
-    dir: &SnapshotDir,
-) -> Result<SnapshotFile, StorageError> {
+pub fn write(db: &Db, view: &dyn View, dir: &SnapshotDir) -> Result<SnapshotFile, StorageError> {
     let group = dir.group;
     let applied = applied(db, view, group)?;
     let header = pb::SnapshotHeader {
@@ -167,14 +160,9 @@ pub fn write(
     let index = applied.last_applied.map_or(0, |id| id.index);
     let mut writer = SnapshotWriter::create(&dir.target(index), dir.incoming(), &header)?;
     for (family, name) in FAMILIES {
-        let mut options = ReadOptions::default();
-        options.set_iterate_range(
-            keys::generation(group, applied.generation).to_vec()
-                ..keys::generation(group, applied.generation + 1).to_vec(),
-        );
-        // Read once from end to end: not worth pushing hot blocks out of the cache.
-        options.fill_cache(false);
-        for item in view.iterator_cf_opt(db.cf(name), options, IteratorMode::Start) {
+        let from = keys::generation(group, applied.generation);
+        let to = keys::generation(group, applied.generation + 1);
+        for item in view.range(name, &from, &to) {
             let (key, value) = item.map_err(|e| db.database(e))?;
             let own = keys::data_key(&key);
             let payload = record::open(own, &value, || db.place(&key, name))?;
@@ -200,13 +188,10 @@ pub fn load(db: &Db, file: &SnapshotFile, group: u32, generation: u64) -> Result
                 path: file.path().to_owned(),
                 what: "records of an unknown family".to_owned(),
             })?;
-        let mut batch = WriteBatch::default();
+        let mut batch = Batch::default();
         for pb::KeyValue { key, value } in records.records {
-            batch.put_cf(
-                db.cf(name),
-                keys::data(group, generation, &key),
-                record::seal(&key, &value),
-            );
+            let sealed = record::seal(&key, &value);
+            batch.put(name, keys::data(group, generation, &key), sealed);
         }
         db.write(batch)
     })
@@ -228,7 +213,7 @@ pub fn switch(
         membership: header.membership.clone(),
         generation,
     };
-    let mut batch = WriteBatch::default();
+    let mut batch = Batch::default();
     db.put_meta(&mut batch, group, Meta::Applied, &applied);
     db.write(batch)?;
     db.sync_blocking()
@@ -248,11 +233,11 @@ fn delete_generations(db: &Db, group: u32, from: u64, to: u64) -> Result<(), Sto
         return Ok(());
     }
     let (from, to) = (keys::generation(group, from), keys::generation(group, to));
-    let mut batch = WriteBatch::default();
+    let mut batch = Batch::default();
     for (_, name) in FAMILIES {
         // Nearly always there is nothing; a range deletion each time would pile up.
         if db.range(name, &from, &to).next().is_some() {
-            batch.delete_range_cf(db.cf(name), from, to);
+            batch.delete_range(name, from, to);
         }
     }
     if batch.is_empty() {

@@ -9,7 +9,6 @@ use meridian_proto::log::v1 as pb;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine, Snapshot};
 use openraft::{EntryPayload, OptionalSend};
 use parking_lot::Mutex;
-use rocksdb::WriteBatch;
 use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{oneshot, watch};
 
@@ -20,7 +19,7 @@ use super::snapshots::{self, SnapshotBuilder, SnapshotDir};
 use super::types::{Config, Entry, LogId, Reply, SnapshotMeta, StoredMembership};
 use crate::storage::keys::{self, Meta};
 use crate::storage::snapshot::{SnapshotFile, Temporary};
-use crate::storage::{Db, StorageError, record};
+use crate::storage::{Batch, Db, StorageError, record};
 
 /// A batch is written once it holds this many bytes, so that one long catch-up neither fills the
 /// memory nor keeps clients waiting for its end.
@@ -113,9 +112,9 @@ impl StateReader {
         let Shared { db, group, .. } = &*self.0;
         // One view: an install between two reads would make the old generation vanish under us.
         let view = db.view();
-        let generation = snapshots::applied(db, &view, *group)?.generation;
+        let generation = snapshots::applied(db, &*view, *group)?.generation;
         let place = keys::data(*group, generation, key);
-        db.get_in(&view, keys::HISTORY, &place, key)
+        db.get_in(&*view, keys::HISTORY, &place, key)
     }
 
     /// A name of its own for a snapshot on its way in.
@@ -188,7 +187,7 @@ impl StateMachine {
 
     /// Writes a batch and answers for it. A failure is final: the machine has applied what the disk
     /// has not, so nothing may be applied, answered or published any more.
-    fn commit(&self, batch: &mut Batch) -> Result<(), StorageError> {
+    fn commit(&self, batch: &mut Unwritten) -> Result<(), StorageError> {
         self.write(batch)
             .inspect_err(|error| self.shared.fail(&error.to_string()))?;
         for (responder, reply) in batch.replies.drain(..) {
@@ -197,7 +196,7 @@ impl StateMachine {
         Ok(())
     }
 
-    fn write(&self, batch: &mut Batch) -> Result<(), StorageError> {
+    fn write(&self, batch: &mut Unwritten) -> Result<(), StorageError> {
         let Some(last) = batch.last.take() else {
             return Ok(());
         };
@@ -231,7 +230,7 @@ impl StateMachine {
         let file = tokio::task::spawn_blocking(move || {
             let view = shared.db.view();
             let _ = taken.send(());
-            let file = snapshots::write(&shared.db, &view, &shared.dir)?;
+            let file = snapshots::write(&shared.db, &*view, &shared.dir)?;
             shared.publish(&file);
             shared.snapshot(file)
         });
@@ -240,7 +239,7 @@ impl StateMachine {
         SnapshotBuilder::new(file, needed, dir)
     }
 
-    fn apply_entry(&self, batch: &mut Batch, (entry, responder): EntryResponder<Config>) {
+    fn apply_entry(&self, batch: &mut Unwritten, (entry, responder): EntryResponder<Config>) {
         let shared = &self.shared;
         let mut live = shared.live.lock();
         let mut reply = Vec::new();
@@ -259,9 +258,9 @@ impl StateMachine {
                             Some(value) => {
                                 // Sealed under the machine's key: the generation may change.
                                 let sealed = record::seal(keys::data_key(&key), &value);
-                                batch.writes.put_cf(shared.db.cf(family), &key, sealed);
+                                batch.writes.put(family, key, sealed);
                             }
-                            None => batch.writes.delete_cf(shared.db.cf(family), &key),
+                            None => batch.writes.delete(family, key),
                         }
                     }
                 }
@@ -280,8 +279,8 @@ impl StateMachine {
 
 /// Entries applied to the machine and not yet written.
 #[derive(Default)]
-struct Batch {
-    writes: WriteBatch,
+struct Unwritten {
+    writes: Batch,
     replies: Vec<(ApplyResponder<Config>, Vec<u8>)>,
     last: Option<LogId>,
 }
@@ -422,7 +421,7 @@ impl RaftStateMachine<Config> for StateMachine {
             return Err(StorageError::WriteFailed { what: what.clone() }.into());
         }
         let mut entries = entries.fuse();
-        let mut batch = Batch::default();
+        let mut batch = Unwritten::default();
         while let Some(first) = entries.next().await {
             let first = first?;
             let mut bytes = bytes_of(&first.0);
@@ -439,7 +438,7 @@ impl RaftStateMachine<Config> for StateMachine {
             in_place(|| {
                 for entry in run {
                     self.apply_entry(&mut batch, entry);
-                    if batch.writes.size_in_bytes() >= BATCH_BYTES_MAX {
+                    if batch.writes.bytes() >= BATCH_BYTES_MAX {
                         self.commit(&mut batch)?;
                     }
                 }

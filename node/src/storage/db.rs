@@ -5,12 +5,9 @@ use std::sync::Arc;
 
 use meridian_proto::log::v1 as pb;
 use prost::Message;
-use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, IteratorMode, Options,
-    ReadOptions, WriteBatch,
-};
 use tokio::sync::watch;
 
+use super::engine::{Batch, Engine, EngineError, RawRecord, Storage, View};
 use super::error::StorageError;
 use super::flusher::{Flusher, OnSynced};
 use super::identity::{self, State};
@@ -18,20 +15,12 @@ use super::keys::{self, Meta};
 use super::record;
 use super::synced::Synced;
 
-/// Once the write-ahead log is this long, RocksDB writes its memtables out and starts a new one.
-const WAL_BYTES_MAX: u64 = 512 << 20;
-/// Memory of one family's memtable before it is written out.
-const MEMTABLE_BYTES: usize = 32 << 20;
-
-/// A key and its value as they are stored, the value not yet unwrapped.
-pub type RawRecord = (Box<[u8]>, Box<[u8]>);
-
 /// An open database. Shared by reference count; the last one out syncs and closes it.
 pub struct Db {
     // Order matters: the thread ends first (in `drop`), the database closes next, and only then
     // does `closed` tell whoever waits for the directory to be free.
     flusher: Option<Flusher>,
-    rocks: Arc<rocksdb::DB>,
+    engine: Arc<dyn Engine>,
     data_dir: PathBuf,
     dir: PathBuf,
     closed: watch::Sender<()>,
@@ -44,11 +33,11 @@ impl Db {
     /// [`StorageError::Held`] if another process has it open, [`StorageError::Strange`] if something
     /// else is kept there, [`StorageError::Incomplete`] or [`StorageError::Lost`] if there was a
     /// database and a part or all of it is missing, [`StorageError::Corrupt`] if its log ends before
-    /// what was synced, [`StorageError::Database`] if RocksDB cannot recover it. A log whose end,
+    /// what was synced, [`StorageError::Database`] if the engine cannot recover it. A log whose end,
     /// never synced, was torn off by a crash is no error: it ends at its last whole record.
-    pub fn open(data_dir: &Path) -> Result<Arc<Self>, StorageError> {
+    pub fn open(storage: &dyn Storage, data_dir: &Path) -> Result<Arc<Self>, StorageError> {
         let dir = data_dir.join("db");
-        let state = identity::examine(data_dir)?;
+        let state = identity::examine(storage, data_dir)?;
         std::fs::create_dir_all(&dir).map_err(StorageError::io(&dir))?;
         if state == State::New {
             identity::write(data_dir, None)?;
@@ -58,9 +47,9 @@ impl Db {
             None => Synced::create(data_dir)?,
         };
         // Recovery deletes what it has read; an error must still name it.
-        let logs = log_files(&dir)?;
-        let rocks = open_rocks(&dir, !matches!(state, State::Claimed(_)))?;
-        let recovered = rocks.latest_sequence_number();
+        let logs = storage.logs(&dir)?;
+        let engine = storage.open(&dir, !matches!(state, State::Claimed(_)))?;
+        let recovered = engine.sequence();
         if recovered < synced.number() {
             return Err(StorageError::Corrupt {
                 place: format!(
@@ -74,11 +63,10 @@ impl Db {
                 ),
             });
         }
-        let rocks = Arc::new(rocks);
-        let flusher = Flusher::start(rocks.clone(), synced).map_err(StorageError::io(&dir))?;
+        let flusher = Flusher::start(engine.clone(), synced).map_err(StorageError::io(&dir))?;
         Ok(Arc::new(Self {
             flusher: Some(flusher),
-            rocks,
+            engine,
             data_dir: data_dir.to_owned(),
             dir,
             closed: watch::Sender::new(()),
@@ -118,7 +106,7 @@ impl Db {
                 missing: "identity record",
             }),
             (None, _) => {
-                let mut batch = WriteBatch::default();
+                let mut batch = Batch::default();
                 self.put_meta(&mut batch, mine.group, Meta::Identity, mine);
                 self.write(batch)?;
                 self.sync_blocking()?;
@@ -129,11 +117,9 @@ impl Db {
 
     /// Whose the database says it is. One group per directory so far: the first one found counts.
     fn owner(&self) -> Result<Option<pb::Identity>, StorageError> {
-        for item in self
-            .rocks
-            .iterator_cf(self.cf(keys::META), IteratorMode::Start)
-        {
-            let (key, value) = item.map_err(|e| self.database(e))?;
+        // To the end of the family: no record's name begins with 0xff.
+        for item in self.range(keys::META, &[], &keys::log_end(u32::MAX)) {
+            let (key, value) = item?;
             if key.ends_with(Meta::Identity.name().as_bytes()) {
                 return self.decode(&key, &value, "the identity").map(Some);
             }
@@ -154,9 +140,9 @@ impl Db {
     /// Writes a batch: atomic, visible at once, on disk after the next sync.
     ///
     /// # Errors
-    /// What RocksDB reports.
-    pub fn write(&self, batch: WriteBatch) -> Result<(), StorageError> {
-        self.rocks.write(batch).map_err(|e| self.database(e))
+    /// What the engine reports.
+    pub fn write(&self, batch: Batch) -> Result<(), StorageError> {
+        self.engine.write(batch).map_err(|e| self.database(e))
     }
 
     /// Calls back when everything written before this call is on disk; calls are answered in
@@ -200,53 +186,38 @@ impl Db {
     }
 
     /// Adds a record of `raft_meta` to a batch.
-    pub fn put_meta(&self, batch: &mut WriteBatch, group: u32, meta: Meta, value: &impl Message) {
+    pub fn put_meta(&self, batch: &mut Batch, group: u32, meta: Meta, value: &impl Message) {
         let key = meta.key(group);
-        batch.put_cf(
-            self.cf(keys::META),
-            &key,
-            record::seal(&key, &value.encode_to_vec()),
-        );
+        let sealed = record::seal(&key, &value.encode_to_vec());
+        batch.put(keys::META, key, sealed);
     }
 
     /// Reads a record of `raft_meta`; `None` if it was never written.
     ///
     /// # Errors
-    /// [`StorageError::Corrupt`], [`StorageError::NewerFormat`], or what RocksDB reports.
+    /// [`StorageError::Corrupt`], [`StorageError::NewerFormat`], or what the engine reports.
     pub fn meta<M: Message + Default>(
         &self,
         group: u32,
         meta: Meta,
     ) -> Result<Option<M>, StorageError> {
         let key = meta.key(group);
-        let value = self
-            .rocks
-            .get_pinned_cf(self.cf(keys::META), &key)
-            .map_err(|e| self.database(e))?;
+        let value = self.engine.get(keys::META, &key);
         value
+            .map_err(|e| self.database(e))?
             .map(|value| self.decode(&key, &value, meta.name()))
             .transpose()
     }
 
-    /// Writes the memtables out, which RocksDB otherwise does when they are full.
+    /// Writes the memtables out, which the engine otherwise does when they are full.
     #[cfg(test)]
     pub(crate) fn write_out(&self) -> Result<(), StorageError> {
-        let families = keys::FAMILIES.map(|name| self.cf(name));
-        self.rocks
-            .flush_cfs_opt(&families, &rocksdb::FlushOptions::default())
-            .map_err(|e| self.database(e))
+        self.engine.write_out().map_err(|e| self.database(e))
     }
 
     /// A consistent view of the database as it is now.
-    pub fn view(&self) -> rocksdb::Snapshot<'_> {
-        self.rocks.snapshot()
-    }
-
-    /// A column family. All of them are created on opening.
-    pub fn cf(&self, name: &str) -> &ColumnFamily {
-        self.rocks
-            .cf_handle(name)
-            .expect("every column family is opened with the database")
+    pub fn view(&self) -> Box<dyn View + '_> {
+        self.engine.view()
     }
 
     /// The raw records of `family` from `from` up to, not including, `to`, in key order.
@@ -256,29 +227,23 @@ impl Db {
         from: &[u8],
         to: &[u8],
     ) -> impl Iterator<Item = Result<RawRecord, StorageError>> {
-        self.rocks
-            .iterator_cf_opt(
-                self.cf(family),
-                bounds(from, to),
-                IteratorMode::From(from, rocksdb::Direction::Forward),
-            )
+        self.engine
+            .range(family, from, to)
             .map(|item| item.map_err(|e| self.database(e)))
     }
 
     /// The last raw record of `family` in that range.
     ///
     /// # Errors
-    /// What RocksDB reports.
+    /// What the engine reports.
     pub fn last(
         &self,
         family: &str,
         from: &[u8],
         to: &[u8],
     ) -> Result<Option<RawRecord>, StorageError> {
-        self.rocks
-            .iterator_cf_opt(self.cf(family), bounds(from, to), IteratorMode::End)
-            .next()
-            .transpose()
+        self.engine
+            .last(family, from, to)
             .map_err(|e| self.database(e))
     }
 
@@ -289,15 +254,14 @@ impl Db {
     /// As for [`Db::meta`].
     pub fn get_in(
         &self,
-        view: &rocksdb::Snapshot<'_>,
+        view: &dyn View,
         family: &str,
         key: &[u8],
         sealed: &[u8],
     ) -> Result<Option<Vec<u8>>, StorageError> {
-        let value = view
-            .get_pinned_cf(self.cf(family), key)
-            .map_err(|e| self.database(e))?;
+        let value = view.get(family, key);
         value
+            .map_err(|e| self.database(e))?
             .map(|value| {
                 record::open(sealed, &value, || self.place(key, family)).map(<[u8]>::to_vec)
             })
@@ -326,8 +290,8 @@ impl Db {
         format!("{what} (key {}) in {}", hex(key), self.dir.display())
     }
 
-    /// An error of RocksDB with the directory it concerns.
-    pub fn database(&self, source: rocksdb::Error) -> StorageError {
+    /// An error of the engine with the directory it concerns.
+    pub fn database(&self, source: EngineError) -> StorageError {
         StorageError::Database {
             dir: self.dir.clone(),
             source,
@@ -340,63 +304,6 @@ impl Drop for Db {
         // Syncs once more.
         self.flusher = None;
     }
-}
-
-fn open_rocks(dir: &Path, new: bool) -> Result<rocksdb::DB, StorageError> {
-    let mut options = Options::default();
-    options.create_if_missing(new);
-    options.create_missing_column_families(new);
-    options.set_manual_wal_flush(true);
-    // The families share one log; written out together, a crash leaves one prefix of it.
-    options.set_atomic_flush(true);
-    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    // A log that was complete and is needed must be there, at its full length.
-    options.set_track_and_verify_wals_in_manifest(true);
-    options.set_max_total_wal_size(WAL_BYTES_MAX);
-    options.set_paranoid_checks(true);
-    options.set_keep_log_file_num(4);
-    let families = keys::FAMILIES.map(|name| {
-        let mut options = Options::default();
-        options.set_write_buffer_size(MEMTABLE_BYTES);
-        // Room to go on writing while memtables are written out: writers must not stall.
-        options.set_max_write_buffer_number(4);
-        options.set_compression_type(DBCompressionType::Lz4);
-        ColumnFamilyDescriptor::new(name, options)
-    });
-    rocksdb::DB::open_cf_descriptors(&options, dir, families).map_err(|source| {
-        let (text, dir) = (source.to_string(), dir.to_owned());
-        if text.contains("lock file") || text.contains("lock hold") {
-            StorageError::Held { dir }
-        } else if source.kind() == rocksdb::ErrorKind::Corruption {
-            StorageError::Corrupt {
-                place: format!("the database in {}", dir.display()),
-                what: text,
-            }
-        } else {
-            StorageError::Database { dir, source }
-        }
-    })
-}
-
-/// The names of the write-ahead logs in `dir`.
-fn log_files(dir: &Path) -> Result<Vec<String>, StorageError> {
-    let mut names = Vec::new();
-    for file in std::fs::read_dir(dir).map_err(StorageError::io(dir))? {
-        let name = file.map_err(StorageError::io(dir))?.file_name();
-        let name = name.to_string_lossy();
-        if name.ends_with(".log") {
-            names.push(name.into_owned());
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// Bounds the iterator itself, so that it does not wander over deleted ranges of its neighbours.
-fn bounds(from: &[u8], to: &[u8]) -> ReadOptions {
-    let mut options = ReadOptions::default();
-    options.set_iterate_range(from.to_vec()..to.to_vec());
-    options
 }
 
 fn ended() -> StorageError {

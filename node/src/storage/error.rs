@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::engine::EngineError;
+
 /// The way out when what a node has can no longer be trusted.
 const REPAIR: &str = "To repair: remove this node from the cluster, move its data directory away, and add it again as a learner with an empty directory and a new node id";
 
@@ -100,13 +102,13 @@ pub enum StorageError {
         /// The reason.
         source: io::Error,
     },
-    /// RocksDB refused.
+    /// The engine refused.
     #[error("database {dir}: {source}")]
     Database {
         /// The database directory.
         dir: PathBuf,
         /// The reason.
-        source: rocksdb::Error,
+        source: EngineError,
     },
     /// An earlier write of the state failed: what is in memory is ahead of the disk.
     #[error("an earlier write of the state failed ({what}): check the disk and restart the node")]

@@ -1,6 +1,6 @@
 //! The one thread that syncs the write-ahead log: group commit.
 //!
-//! Writers put their batch into RocksDB (memory only, the log is flushed by hand) and then queue
+//! Writers put their batch into the engine (memory only, the log is flushed by hand) and then queue
 //! what is to happen once it is on disk. The thread takes everything that is queued, syncs once,
 //! and reports in the order of the queue. Since a batch is written before it is queued, one sync
 //! covers all of them; since there is one thread and one queue, a vote and log entries can never
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use super::engine::Engine;
 use super::error::StorageError;
 use super::synced::Synced;
 
@@ -30,11 +31,11 @@ pub(super) struct Flusher {
 }
 
 impl Flusher {
-    pub(super) fn start(rocks: Arc<rocksdb::DB>, synced: Synced) -> std::io::Result<Self> {
+    pub(super) fn start(engine: Arc<dyn Engine>, synced: Synced) -> std::io::Result<Self> {
         let (queue, jobs) = channel();
         let thread = std::thread::Builder::new()
             .name("meridian-flush".to_owned())
-            .spawn(move || run(&rocks, synced, &jobs))?;
+            .spawn(move || run(&*engine, synced, &jobs))?;
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
@@ -72,7 +73,7 @@ fn failed(what: &str) -> StorageError {
     }
 }
 
-fn run(rocks: &rocksdb::DB, mut synced: Synced, jobs: &Receiver<Job>) {
+fn run(engine: &dyn Engine, mut synced: Synced, jobs: &Receiver<Job>) {
     // After a failed sync the kernel may have dropped the pages: a later success would prove
     // nothing about them, so the first failure is final.
     let mut failure: Option<String> = None;
@@ -85,9 +86,9 @@ fn run(rocks: &rocksdb::DB, mut synced: Synced, jobs: &Receiver<Job>) {
         }
         if failure.is_none() {
             let flushed = if waiting.is_empty() {
-                rocks.flush_wal(false).map_err(|error| error.to_string())
+                engine.push().map_err(|error| error.to_string())
             } else {
-                sync(rocks, &mut synced)
+                sync(engine, &mut synced)
             };
             failure = flushed
                 .inspect_err(|error| tracing::error!(%error, "the log cannot be written"))
@@ -98,16 +99,16 @@ fn run(rocks: &rocksdb::DB, mut synced: Synced, jobs: &Receiver<Job>) {
         }
     }
     if failure.is_none()
-        && let Err(error) = sync(rocks, &mut synced)
+        && let Err(error) = sync(engine, &mut synced)
     {
         tracing::error!(%error, "the last sync failed");
     }
 }
 
 /// Syncs the log, then writes down how far: nothing is acknowledged that recovery would not miss.
-fn sync(rocks: &rocksdb::DB, synced: &mut Synced) -> Result<(), String> {
+fn sync(engine: &dyn Engine, synced: &mut Synced) -> Result<(), String> {
     // Read first: what is written meanwhile may be left out of the sync.
-    let number = rocks.latest_sequence_number();
-    rocks.flush_wal(true).map_err(|error| error.to_string())?;
+    let number = engine.sequence();
+    engine.sync().map_err(|error| error.to_string())?;
     synced.reached(number).map_err(|error| error.to_string())
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 use meridian_proto::log::v1 as pb;
 use prost::Message;
 
+use super::engine::Storage;
 use super::error::StorageError;
 use super::snapshot::{TEMPORARY, Temporary};
 use super::{keys, record, synced};
@@ -32,36 +33,25 @@ pub(super) enum State {
 
 /// Reads what the directory is, and refuses what cannot be the database it says, before anything
 /// is written into it.
-pub(super) fn examine(data_dir: &Path) -> Result<State, StorageError> {
+pub(super) fn examine(storage: &dyn Storage, data_dir: &Path) -> Result<State, StorageError> {
     refuse_strange_files(data_dir)?;
     let db = data_dir.join("db");
     let state = read(data_dir)?;
-    let filled = |dir: &Path| std::fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some());
     let incomplete = |dir: &Path, missing: &'static str| StorageError::Incomplete {
         dir: dir.to_owned(),
         missing,
     };
-    let own: BTreeSet<String> = keys::FAMILIES
-        .iter()
-        .copied()
-        .chain(["default"])
-        .map(str::to_owned)
-        .collect();
-    // Reads two small files, takes no lock and writes nothing.
-    let families = || -> Option<BTreeSet<String>> {
-        let listed = rocksdb::DB::list_cf(&rocksdb::Options::default(), &db).ok()?;
-        Some(listed.into_iter().collect())
-    };
+    let own: BTreeSet<String> = keys::FAMILIES.map(str::to_owned).into();
     match &state {
-        State::New if filled(&db) => {
-            if families().as_ref() == Some(&own) {
+        State::New if storage.filled(&db) => {
+            if storage.families(&db).as_ref() == Some(&own) {
                 return Err(incomplete(data_dir, NAME));
             }
             return Err(StorageError::Strange { file: db });
         }
         State::New => {
             let snapshots = data_dir.join("snapshots");
-            if filled(&snapshots) {
+            if std::fs::read_dir(&snapshots).is_ok_and(|mut files| files.next().is_some()) {
                 return Err(StorageError::Lost {
                     dir: db,
                     left: snapshots,
@@ -69,24 +59,27 @@ pub(super) fn examine(data_dir: &Path) -> Result<State, StorageError> {
             }
         }
         State::Creating => {
-            if families().is_some_and(|found| !found.is_subset(&own)) {
+            if storage
+                .families(&db)
+                .is_some_and(|found| !found.is_subset(&own))
+            {
                 return Err(StorageError::Strange { file: db });
             }
         }
         State::Claimed(_) => {
-            if !filled(&db) {
+            if !storage.filled(&db) {
                 return Err(StorageError::Lost {
                     dir: db,
                     left: data_dir.join(NAME),
                 });
             }
-            if !db.join("CURRENT").is_file() {
-                return Err(incomplete(&db, "CURRENT"));
+            if let Some(part) = storage.missing(&db) {
+                return Err(incomplete(&db, part));
             }
             if !data_dir.join(synced::NAME).is_file() {
                 return Err(incomplete(data_dir, synced::NAME));
             }
-            if families().is_some_and(|found| found != own) {
+            if storage.families(&db).is_some_and(|found| found != own) {
                 return Err(StorageError::Strange { file: db });
             }
         }

@@ -1,4 +1,4 @@
-//! What a node keeps on disk: one RocksDB and the snapshot files beside it.
+//! What a node keeps on disk: one database and the snapshot files beside it.
 //!
 //! ```text
 //! <data>/IDENTITY     whose directory this is: no database is ever made anew beside it
@@ -10,13 +10,19 @@
 //! The log is synced before it is acknowledged; the state is not, because it can be rebuilt from
 //! the log. Both go through one write-ahead log, so whatever a crash leaves is one prefix of what
 //! was written. Every record carries a format version and a checksum.
+//!
+//! The database stands on an [`Engine`], which a [`Storage`] given at assembly opens: RocksDB, or
+//! one in memory. The files beside it are files of the file system.
 
 mod db;
+mod engine;
 mod error;
 mod flusher;
 mod identity;
 pub mod keys;
+mod memory;
 pub mod record;
+mod rocks;
 pub mod snapshot;
 mod synced;
 
@@ -24,5 +30,8 @@ mod synced;
 mod tests;
 
 pub use db::Db;
+pub use engine::{Batch, Engine, EngineError, Part, RawRecord, Records, Storage, View};
 pub use error::StorageError;
 pub use flusher::OnSynced;
+pub use memory::Memory;
+pub use rocks::Rocks;

@@ -2,16 +2,16 @@
 
 mod crash;
 mod directory;
+mod engine;
 
 use std::path::{Path, PathBuf};
 
 use meridian_proto::log::v1 as pb;
-use rocksdb::WriteBatch;
 use tempfile::TempDir;
 
 use super::keys::{self, Meta};
 use super::snapshot::{SnapshotFile, SnapshotWriter, Temporary};
-use super::{Db, StorageError, record};
+use super::{Batch, Db, Rocks, StorageError, record};
 
 fn identity(cluster: &str, node_id: u64) -> pb::Identity {
     pb::Identity {
@@ -27,7 +27,7 @@ fn put_vote(db: &Db, term: u64) {
         node_id: 1,
         committed: false,
     };
-    let mut batch = WriteBatch::default();
+    let mut batch = Batch::default();
     db.put_meta(&mut batch, 1, Meta::Vote, &vote);
     db.write(batch).unwrap();
 }
@@ -49,21 +49,21 @@ fn newest(dir: &Path, extension: &str) -> PathBuf {
 #[test]
 fn a_held_directory_is_refused() {
     let dir = TempDir::new().unwrap();
-    let first = Db::open(dir.path()).unwrap();
-    let error = Db::open(dir.path()).err().unwrap();
+    let first = Db::open(&Rocks, dir.path()).unwrap();
+    let error = Db::open(&Rocks, dir.path()).err().unwrap();
     assert!(matches!(error, StorageError::Held { .. }), "{error}");
     assert!(error.to_string().contains("in use"), "{error}");
     drop(first);
-    Db::open(dir.path()).unwrap();
+    Db::open(&Rocks, dir.path()).unwrap();
 }
 
 #[test]
 fn another_nodes_directory_is_refused() {
     let dir = TempDir::new().unwrap();
-    let db = Db::open(dir.path()).unwrap();
+    let db = Db::open(&Rocks, dir.path()).unwrap();
     db.claim(&identity("blue", 1)).unwrap();
     drop(db);
-    let db = Db::open(dir.path()).unwrap();
+    let db = Db::open(&Rocks, dir.path()).unwrap();
     db.claim(&identity("blue", 1)).unwrap();
     for other in [identity("green", 1), identity("blue", 2)] {
         let error = db.claim(&other).unwrap_err();
@@ -74,11 +74,11 @@ fn another_nodes_directory_is_refused() {
 #[test]
 fn a_corrupt_or_newer_value_is_named() {
     let dir = TempDir::new().unwrap();
-    let db = Db::open(dir.path()).unwrap();
+    let db = Db::open(&Rocks, dir.path()).unwrap();
     let key = Meta::Vote.key(1);
     let put = |value: &[u8]| {
-        let mut batch = WriteBatch::default();
-        batch.put_cf(db.cf(keys::META), &key, value);
+        let mut batch = Batch::default();
+        batch.put(keys::META, key.clone(), value);
         db.write(batch).unwrap();
         db.meta::<pb::Vote>(1, Meta::Vote).unwrap_err()
     };
@@ -100,7 +100,7 @@ fn a_corrupt_or_newer_value_is_named() {
 #[test]
 fn many_callers_are_answered_in_order() {
     let dir = TempDir::new().unwrap();
-    let db = Db::open(dir.path()).unwrap();
+    let db = Db::open(&Rocks, dir.path()).unwrap();
     let (sender, answers) = std::sync::mpsc::channel();
     for number in 0..100 {
         put_vote(&db, number);

@@ -13,6 +13,7 @@ use tonic::Status as GrpcStatus;
 
 use super::Counter;
 use crate::raft::{Connector, Group, GroupConfig, Node, NodeId, PeerHandler, Role, Status, Timing};
+use crate::storage::Rocks;
 
 /// How long a test waits for what must happen.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
@@ -151,6 +152,7 @@ impl Cluster {
         };
         let mut config = GroupConfig::new(
             self.dirs[&id].path().to_owned(),
+            Arc::new(Rocks),
             "test".to_owned(),
             id,
             self.timing.clone(),

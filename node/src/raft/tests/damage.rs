@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use openraft::RaftLogReader;
 use openraft::storage::{RaftLogStorage, RaftStateMachine};
-use rocksdb::WriteBatch;
 use tempfile::TempDir;
 
 use super::cluster::Cluster;
@@ -14,7 +13,7 @@ use super::{Counter, add};
 use crate::raft::log_store::LogStore;
 use crate::raft::types::{LogId, Vote};
 use crate::raft::{Group, StartError};
-use crate::storage::{Db, StorageError, keys};
+use crate::storage::{Batch, Db, Rocks, StorageError, keys};
 
 /// A node with entries 0 to 20, the first 15 of them applied, those up to `purged` deleted.
 async fn node(dir: &Path, purged: Option<u64>) {
@@ -28,8 +27,8 @@ async fn node(dir: &Path, purged: Option<u64>) {
 }
 
 fn delete(db: &Db, index: u64) {
-    let mut batch = WriteBatch::default();
-    batch.delete_cf(db.cf(keys::LOG), keys::log(1, index));
+    let mut batch = Batch::default();
+    batch.delete(keys::LOG, keys::log(1, index));
     db.write(batch).unwrap();
 }
 
@@ -37,7 +36,7 @@ fn delete(db: &Db, index: u64) {
 async fn refusal(purged: Option<u64>, damage: impl AsyncFnOnce(Arc<Db>)) -> String {
     let dir = TempDir::new().unwrap();
     node(dir.path(), purged).await;
-    damage(Db::open(dir.path()).unwrap()).await;
+    damage(Db::open(&Rocks, dir.path()).unwrap()).await;
     let error = try_open(dir.path()).err().unwrap().to_string();
     assert!(
         error.contains("corrupt") && error.contains("/db"),
@@ -65,8 +64,8 @@ async fn a_damaged_entry_is_refused_wherever_it_is() {
             let found = db.range(keys::LOG, &key, &keys::log_end(1)).next();
             let mut value = found.unwrap().unwrap().1;
             *value.last_mut().unwrap() ^= 1;
-            let mut batch = WriteBatch::default();
-            batch.put_cf(db.cf(keys::LOG), key, value);
+            let mut batch = Batch::default();
+            batch.put(keys::LOG, key, value);
             db.write(batch).unwrap();
         })
         .await;

@@ -12,7 +12,7 @@ use super::store::{apply, entry, open};
 use super::{Counter, add, number};
 use crate::raft::state_machine::StateMachine;
 use crate::raft::{Applied, Machine, Role};
-use crate::storage::Db;
+use crate::storage::{Db, Rocks};
 
 #[tokio::test]
 async fn a_full_disk_only_puts_a_snapshot_off() {
@@ -191,7 +191,7 @@ fn slow(dir: &std::path::Path) -> (StateMachine, Arc<Notify>, Sender<()>) {
         begun: begun.clone(),
         end,
     };
-    let db = Db::open(dir).unwrap();
+    let db = Db::open(&Rocks, dir).unwrap();
     let machine = StateMachine::open(db, 1, dir.join("snapshots"), Box::new(machine)).unwrap();
     (machine, begun, end_it)
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::cluster::{Cluster, soon};
 use super::{Counter, add, number};
 use crate::raft::{Group, ProposeError, StartError};
-use crate::storage::{Db, StorageError, keys};
+use crate::storage::{Batch, Db, Rocks, StorageError, keys};
 
 #[tokio::test]
 async fn a_cluster_survives_its_leader_and_brings_it_back_by_snapshot() {
@@ -85,7 +85,7 @@ async fn a_corrupt_log_entry_stops_the_start_and_is_named() {
     let config = cluster.config(1);
     let key = keys::log(config.group, index);
     {
-        let db = Db::open(&config.data_dir).unwrap();
+        let db = Db::open(&Rocks, &config.data_dir).unwrap();
         let mut value = db
             .range(keys::LOG, &key, &keys::log_end(config.group))
             .next()
@@ -93,8 +93,8 @@ async fn a_corrupt_log_entry_stops_the_start_and_is_named() {
             .unwrap()
             .1;
         *value.last_mut().unwrap() ^= 1;
-        let mut batch = rocksdb::WriteBatch::default();
-        batch.put_cf(db.cf(keys::LOG), key, value);
+        let mut batch = Batch::default();
+        batch.put(keys::LOG, key, value);
         db.write(batch).unwrap();
     }
     let error = Group::start(config, Counter::default())

@@ -10,9 +10,9 @@ use super::store::{apply, open};
 use crate::raft::log_store::LogStore;
 use crate::raft::snapshots::{self, SnapshotDir};
 use crate::raft::state_machine::{StateMachine, StoredSnapshot};
-use crate::storage::Db;
 use crate::storage::keys;
 use crate::storage::snapshot::{SnapshotFile, Temporary};
+use crate::storage::{Batch, Db, Rocks};
 
 /// A snapshot of a state of its own, 500 entries far.
 async fn source(dir: &Path) -> (StoredSnapshot, (u64, u64)) {
@@ -134,13 +134,13 @@ async fn a_state_the_machine_refuses_is_an_error() {
     let dir = TempDir::new().unwrap();
     let (db, mut machine) = open(dir.path());
     apply(&db, &mut machine, 0..20, "old").await;
-    let mut batch = rocksdb::WriteBatch::default();
+    let mut batch = Batch::default();
     let key = keys::data(1, 0, b"broken");
     let value = crate::storage::record::seal(b"broken", b"no counter");
-    batch.put_cf(db.cf(keys::STATE), key, value);
+    batch.put(keys::STATE, key, value);
     db.write(batch).unwrap();
     drop((db, machine));
-    let db = Db::open(dir.path()).unwrap();
+    let db = Db::open(&Rocks, dir.path()).unwrap();
     let snapshots = dir.path().join("snapshots");
     let opened = StateMachine::open(db, 1, snapshots, Box::new(Counter::default()));
     assert!(opened.err().unwrap().to_string().contains("eight bytes"));

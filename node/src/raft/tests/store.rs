@@ -12,11 +12,11 @@ use super::{Counter, add};
 use crate::raft::log_store::LogStore;
 use crate::raft::state_machine::StateMachine;
 use crate::raft::types::{Entry, LogId, Node, Proposal};
-use crate::storage::{Db, StorageError};
+use crate::storage::{Db, Rocks, StorageError};
 
 /// Opens what a node opens.
 pub(super) fn try_open(dir: &Path) -> Result<(Arc<Db>, StateMachine), StorageError> {
-    let db = Db::open(dir)?;
+    let db = Db::open(&Rocks, dir)?;
     let machine = Box::new(Counter::default());
     let machine = StateMachine::open(db.clone(), 1, dir.join("snapshots"), machine)?;
     Ok((db, machine))

@@ -1,4 +1,4 @@
-//! openraft's own tests of a store, on the real one.
+//! openraft's own tests of a store, on the real one over either engine.
 
 use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
@@ -8,14 +8,14 @@ use super::Counter;
 use crate::raft::log_store::LogStore;
 use crate::raft::state_machine::StateMachine;
 use crate::raft::types::Config;
-use crate::storage::Db;
+use crate::storage::{Db, Memory, Rocks, Storage};
 
-struct Builder;
+struct Builder<S>(S);
 
-impl StoreBuilder<Config, LogStore, StateMachine, TempDir> for Builder {
+impl<S: Storage> StoreBuilder<Config, LogStore, StateMachine, TempDir> for Builder<S> {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<Config>> {
         let dir = TempDir::new().unwrap();
-        let db = Db::open(dir.path()).unwrap();
+        let db = Db::open(&self.0, dir.path()).unwrap();
         let snapshots = dir.path().join("snapshots");
         let machine =
             StateMachine::open(db.clone(), 1, snapshots, Box::new(Counter::default())).unwrap();
@@ -25,5 +25,10 @@ impl StoreBuilder<Config, LogStore, StateMachine, TempDir> for Builder {
 
 #[tokio::test]
 async fn the_store_passes_openrafts_suite() {
-    Suite::test_all(Builder).await.unwrap();
+    Suite::test_all(Builder(Rocks)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_store_in_memory_passes_openrafts_suite() {
+    Suite::test_all(Builder(Memory::new())).await.unwrap();
 }

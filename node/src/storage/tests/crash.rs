@@ -5,19 +5,18 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rocksdb::WriteBatch;
 use tempfile::TempDir;
 
 use super::{newest, put_vote, term};
 use crate::storage::synced::Synced;
-use crate::storage::{Db, StorageError, keys};
+use crate::storage::{Batch, Db, Rocks, StorageError, keys};
 
 /// The directory in which this very test binary is to play the process that is killed.
 const ROLE: &str = "MERIDIAN_TEST_KILLED_IN";
 const MARK: &[u8] = b"the last thing this process wrote";
 
 fn votes(dir: &Path, terms: std::ops::RangeInclusive<u64>) {
-    let db = Db::open(dir).unwrap();
+    let db = Db::open(&Rocks, dir).unwrap();
     for term in terms {
         put_vote(&db, term);
         db.sync_blocking().unwrap();
@@ -52,7 +51,7 @@ fn damage_to_what_was_synced_is_refused() {
         std::fs::write(&log, bytes).unwrap();
         // The first attempt recovers what it can; that must not convince the second one.
         for attempt in 0..2 {
-            let error = Db::open(dir.path()).err().unwrap();
+            let error = Db::open(&Rocks, dir.path()).err().unwrap();
             assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
             let text = error.to_string();
             assert!(text.contains(dir.path().to_str().unwrap()), "{text}");
@@ -79,7 +78,7 @@ fn a_torn_end_that_was_never_synced_is_cut_off() {
     let image = |damage: &dyn Fn(&mut Vec<u8>, usize)| {
         let dir = TempDir::new().unwrap();
         votes(dir.path(), 1..=3);
-        let db = Db::open(dir.path()).unwrap();
+        let db = Db::open(&Rocks, dir.path()).unwrap();
         put_vote(&db, 4);
         db.sync_blocking().unwrap();
         // As after a power loss: the end of the log reached the disk only in part, and the number
@@ -94,9 +93,9 @@ fn a_torn_end_that_was_never_synced_is_cut_off() {
         assert!(bytes.len() > synced + 20);
         damage(&mut bytes, synced);
         std::fs::write(log, bytes).unwrap();
-        let found = term(&Db::open(dir.path()).unwrap()).unwrap();
+        let found = term(&Db::open(&Rocks, dir.path()).unwrap()).unwrap();
         // And nothing is held against it later.
-        assert_eq!(term(&Db::open(dir.path()).unwrap()), Some(found));
+        assert_eq!(term(&Db::open(&Rocks, dir.path()).unwrap()), Some(found));
         found
     };
     assert_eq!(image(&|_, _| {}), 6);
@@ -115,31 +114,31 @@ fn an_older_number_beside_the_log_is_no_damage() {
     let older = std::fs::read(dir.path().join("synced")).unwrap();
     votes(dir.path(), 4..=6);
     std::fs::write(dir.path().join("synced"), older).unwrap();
-    assert_eq!(term(&Db::open(dir.path()).unwrap()), Some(6));
+    assert_eq!(term(&Db::open(&Rocks, dir.path()).unwrap()), Some(6));
 }
 
 #[test]
 fn what_was_written_out_of_the_log_is_not_missed() {
     let dir = TempDir::new().unwrap();
     for round in 0..3 {
-        let db = Db::open(dir.path()).unwrap();
+        let db = Db::open(&Rocks, dir.path()).unwrap();
         put_vote(&db, round);
-        let mut batch = WriteBatch::default();
-        batch.delete_cf(db.cf(keys::LOG), b"never there");
-        batch.delete_range_cf(db.cf(keys::HISTORY), b"a".as_slice(), b"b".as_slice());
+        let mut batch = Batch::default();
+        batch.delete(keys::LOG, b"never there");
+        batch.delete_range(keys::HISTORY, b"a".as_slice(), b"b".as_slice());
         db.write(batch).unwrap();
         db.sync_blocking().unwrap();
         db.write_out().unwrap();
         drop(db);
         // Nothing new in the log: all of it stands in files.
-        assert_eq!(term(&Db::open(dir.path()).unwrap()), Some(round));
+        assert_eq!(term(&Db::open(&Rocks, dir.path()).unwrap()), Some(round));
     }
 }
 
 #[test]
 fn what_was_acknowledged_survives_a_kill_at_any_moment() {
     if let Some(dir) = std::env::var_os(ROLE) {
-        let db = Db::open(Path::new(&dir)).unwrap();
+        let db = Db::open(&Rocks, Path::new(&dir)).unwrap();
         for next in term(&db).unwrap_or(0) + 1.. {
             put_vote(&db, next);
             db.sync_blocking().unwrap();
@@ -161,7 +160,7 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
         let last = acknowledged.take(lines).last().unwrap();
         process.kill().unwrap();
         process.wait().unwrap();
-        let found = term(&Db::open(dir.path()).unwrap()).unwrap();
+        let found = term(&Db::open(&Rocks, dir.path()).unwrap()).unwrap();
         assert!(found >= last, "{found} < {last}");
     }
 }
@@ -169,10 +168,10 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
 #[test]
 fn what_was_pushed_survives_the_process() {
     if let Some(dir) = std::env::var_os(ROLE) {
-        let db = Db::open(Path::new(&dir)).unwrap();
+        let db = Db::open(&Rocks, Path::new(&dir)).unwrap();
         put_vote(&db, 7);
-        let mut batch = WriteBatch::default();
-        batch.put_cf(db.cf(keys::HISTORY), b"mark", MARK);
+        let mut batch = Batch::default();
+        batch.put(keys::HISTORY, b"mark", MARK);
         db.write(batch).unwrap();
         db.push();
         // Until it is killed; nothing is dropped and nothing synced.
@@ -198,5 +197,5 @@ fn what_was_pushed_survives_the_process() {
     process.wait().unwrap();
     let synced = Synced::open(dir.path()).unwrap().unwrap();
     assert_eq!(synced.number(), 0, "it was pushed, not synced");
-    assert_eq!(term(&Db::open(dir.path()).unwrap()), Some(7));
+    assert_eq!(term(&Db::open(&Rocks, dir.path()).unwrap()), Some(7));
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use meridian_proto::log::v1 as pb;
-use rocksdb::WriteBatch;
 use tempfile::TempDir;
 
 use super::{identity, put_vote, term};
 use crate::storage::identity::State;
 use crate::storage::keys::{self, Meta};
-use crate::storage::{Db, StorageError};
+use crate::storage::rocks::foreign;
+use crate::storage::{Batch, Db, Rocks, StorageError};
 
 fn mine() -> pb::Identity {
     identity("blue", 1)
@@ -19,24 +19,15 @@ fn mine() -> pb::Identity {
 /// A claimed directory with a vote in it.
 fn claimed() -> TempDir {
     let dir = TempDir::new().unwrap();
-    let db = Db::open(dir.path()).unwrap();
+    let db = Db::open(&Rocks, dir.path()).unwrap();
     db.claim(&mine()).unwrap();
     put_vote(&db, 3);
     dir
 }
 
 fn refused(dir: &Path) -> StorageError {
-    let db = Db::open(dir).and_then(|db| db.claim(&mine()));
+    let db = Db::open(&Rocks, dir).and_then(|db| db.claim(&mine()));
     db.expect_err("the directory is not to be trusted")
-}
-
-/// A database of some other program.
-fn foreign(at: &Path) {
-    let mut options = rocksdb::Options::default();
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
-    let db = rocksdb::DB::open_cf(&options, at, ["theirs"]).unwrap();
-    db.put(b"dear", b"to them").unwrap();
 }
 
 fn content(dir: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -142,9 +133,9 @@ fn another_programs_database_is_left_as_it_is() {
 #[test]
 fn a_database_that_does_not_say_whose_it_is_is_refused() {
     let dir = claimed();
-    let db = Db::open(dir.path()).unwrap();
-    let mut batch = WriteBatch::default();
-    batch.delete_cf(db.cf(keys::META), Meta::Identity.key(1));
+    let db = Db::open(&Rocks, dir.path()).unwrap();
+    let mut batch = Batch::default();
+    batch.delete(keys::META, Meta::Identity.key(1));
     db.write(batch).unwrap();
     drop(db);
     let error = refused(dir.path());
@@ -157,14 +148,14 @@ fn a_crash_while_a_directory_is_made_does_no_harm() {
     // Before the database was there.
     let dir = TempDir::new().unwrap();
     crate::storage::identity::write(dir.path(), None).unwrap();
-    let db = Db::open(dir.path()).unwrap();
+    let db = Db::open(&Rocks, dir.path()).unwrap();
     db.claim(&mine()).unwrap();
     put_vote(&db, 3);
     drop(db);
     // Between the record in the database and the file beside it.
     crate::storage::identity::write(dir.path(), None).unwrap();
     std::fs::write(dir.path().join("IDENTITY.tmp"), b"half").unwrap();
-    let db = Db::open(dir.path()).unwrap();
+    let db = Db::open(&Rocks, dir.path()).unwrap();
     db.claim(&mine()).unwrap();
     assert_eq!(term(&db), Some(3));
     drop(db);

@@ -1,0 +1,288 @@
+//! An engine in memory, for tests and simulation: it knows what would survive a crash.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::engine::{Batch, Engine, EngineError, Part, RawRecord, Records, Storage, View};
+use super::error::StorageError;
+use super::keys;
+
+/// Databases in memory, one a directory. Clones are the same ones, so that a database can be
+/// opened again.
+#[derive(Clone, Default)]
+pub struct Memory(Arc<Mutex<Disks>>);
+
+type Disks = BTreeMap<PathBuf, Arc<Mutex<Disk>>>;
+
+/// One family. Shared with whoever reads it; copied if it is written meanwhile.
+type Map = Arc<BTreeMap<Arc<[u8]>, Arc<[u8]>>>;
+
+/// The content of a database at one moment.
+#[derive(Clone)]
+struct Content {
+    families: BTreeMap<&'static str, Map>,
+    sequence: u64,
+}
+
+/// A database and what of it is durable.
+struct Disk {
+    written: Content,
+    durable: Content,
+    /// What was written since the last sync.
+    pending: Vec<Part>,
+    /// So many of those are with the operating system.
+    pushed: usize,
+    open: bool,
+    /// The machine has crashed: what is still held of it reaches no disk any more.
+    dead: bool,
+}
+
+impl Memory {
+    /// No databases yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the power away: returns what a restart would find, which is what was synced. Whatever
+    /// still uses this one fails from now on.
+    pub fn crash(&self) -> Self {
+        self.end(|_| 0)
+    }
+
+    /// Kills the process: returns what a restart would find, which is what was synced or pushed.
+    /// Whatever still uses this one fails from now on.
+    pub fn kill(&self) -> Self {
+        self.end(|disk| disk.pushed)
+    }
+
+    fn end(&self, kept: impl Fn(&Disk) -> usize) -> Self {
+        let disks = self.0.lock();
+        let found = disks.iter().map(|(dir, disk)| {
+            let mut disk = disk.lock();
+            disk.dead = true;
+            let mut content = disk.durable.clone();
+            for part in &disk.pending[..kept(&disk)] {
+                content.apply(part);
+            }
+            (dir.clone(), Arc::new(Mutex::new(Disk::holding(content))))
+        });
+        Self(Arc::new(Mutex::new(found.collect())))
+    }
+
+    fn disk(&self, dir: &Path) -> Option<Arc<Mutex<Disk>>> {
+        self.0.lock().get(dir).cloned()
+    }
+}
+
+impl Storage for Memory {
+    fn open(&self, dir: &Path, create: bool) -> Result<Arc<dyn Engine>, StorageError> {
+        let mut disks = self.0.lock();
+        if !create && !disks.contains_key(dir) {
+            return Err(StorageError::Database {
+                dir: dir.to_owned(),
+                source: EngineError::new("there is none in memory"),
+            });
+        }
+        let disk = disks.entry(dir.to_owned()).or_insert_with(|| {
+            Arc::new(Mutex::new(Disk::holding(Content {
+                families: keys::FAMILIES.map(|name| (name, Map::default())).into(),
+                sequence: 0,
+            })))
+        });
+        if std::mem::replace(&mut disk.lock().open, true) {
+            let dir = dir.to_owned();
+            return Err(StorageError::Held { dir });
+        }
+        Ok(Arc::new(Open(disk.clone())))
+    }
+
+    fn filled(&self, dir: &Path) -> bool {
+        self.disk(dir).is_some()
+    }
+
+    fn families(&self, dir: &Path) -> Option<BTreeSet<String>> {
+        self.disk(dir)?;
+        Some(keys::FAMILIES.map(str::to_owned).into())
+    }
+
+    fn missing(&self, _dir: &Path) -> Option<&'static str> {
+        None
+    }
+
+    fn logs(&self, _dir: &Path) -> Result<Vec<String>, StorageError> {
+        Ok(vec!["in memory".to_owned()])
+    }
+}
+
+impl Content {
+    fn family(&self, name: &str) -> &Map {
+        self.families
+            .get(name)
+            .expect("every family is made with the database")
+    }
+
+    fn family_mut(&mut self, name: &str) -> &mut BTreeMap<Arc<[u8]>, Arc<[u8]>> {
+        let map = self.families.get_mut(name);
+        Arc::make_mut(map.expect("every family is made with the database"))
+    }
+
+    fn apply(&mut self, part: &Part) {
+        match part {
+            Part::Put { family, key, value } => {
+                self.family_mut(family)
+                    .insert(key.as_slice().into(), value.as_slice().into());
+            }
+            Part::Delete { family, key } => {
+                self.family_mut(family).remove(key.as_slice());
+            }
+            Part::DeleteRange { family, from, to } => {
+                let map = self.family_mut(family);
+                let keys: Vec<_> = within(map, from, to).map(|(key, _)| key.clone()).collect();
+                for key in keys {
+                    map.remove(&key);
+                }
+            }
+        }
+        self.sequence += 1;
+    }
+}
+
+impl Disk {
+    fn holding(content: Content) -> Self {
+        Self {
+            written: content.clone(),
+            durable: content,
+            pending: Vec::new(),
+            pushed: 0,
+            open: false,
+            dead: false,
+        }
+    }
+
+    fn alive(&self) -> Result<(), EngineError> {
+        if self.dead {
+            return Err(EngineError::new("the machine has crashed"));
+        }
+        Ok(())
+    }
+}
+
+/// Refused as a whole, since RocksDB refuses it.
+fn is_reversed(part: &Part) -> bool {
+    matches!(part, Part::DeleteRange { from, to, .. } if to < from)
+}
+
+/// The records of a range; none if it is the wrong way round, as in RocksDB.
+fn within<'a>(
+    map: &'a BTreeMap<Arc<[u8]>, Arc<[u8]>>,
+    from: &[u8],
+    to: &[u8],
+) -> impl DoubleEndedIterator<Item = (&'a Arc<[u8]>, &'a Arc<[u8]>)> {
+    let to = to.max(from);
+    map.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)))
+}
+
+/// A database in use.
+struct Open(Arc<Mutex<Disk>>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut disk = self.0.lock();
+        // A database that is closed keeps nothing to itself.
+        disk.pushed = disk.pending.len();
+        disk.open = false;
+    }
+}
+
+impl Engine for Open {
+    fn write(&self, batch: Batch) -> Result<(), EngineError> {
+        let mut disk = self.0.lock();
+        disk.alive()?;
+        let parts = batch.into_parts();
+        if parts.iter().any(is_reversed) {
+            return Err(EngineError::new("a range ends before it starts"));
+        }
+        for part in parts {
+            disk.written.apply(&part);
+            disk.pending.push(part);
+        }
+        Ok(())
+    }
+
+    fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let disk = self.0.lock();
+        Ok(disk.written.family(family).get(key).map(|v| v.to_vec()))
+    }
+
+    fn range(&self, family: &str, from: &[u8], to: &[u8]) -> Records<'_> {
+        let map = self.0.lock().written.family(family).clone();
+        records(map, from, to)
+    }
+
+    fn last(&self, family: &str, from: &[u8], to: &[u8]) -> Result<Option<RawRecord>, EngineError> {
+        let disk = self.0.lock();
+        let found = within(disk.written.family(family), from, to).next_back();
+        Ok(found.map(|(key, value)| ((**key).into(), (**value).into())))
+    }
+
+    fn view(&self) -> Box<dyn View + '_> {
+        Box::new(Moment(self.0.lock().written.clone()))
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        let mut disk = self.0.lock();
+        disk.alive()?;
+        for part in std::mem::take(&mut disk.pending) {
+            disk.durable.apply(&part);
+        }
+        disk.pushed = 0;
+        Ok(())
+    }
+
+    fn push(&self) -> Result<(), EngineError> {
+        let mut disk = self.0.lock();
+        disk.alive()?;
+        disk.pushed = disk.pending.len();
+        Ok(())
+    }
+
+    fn sequence(&self) -> u64 {
+        self.0.lock().written.sequence
+    }
+
+    #[cfg(test)]
+    fn write_out(&self) -> Result<(), EngineError> {
+        self.sync()
+    }
+}
+
+struct Moment(Content);
+
+impl View for Moment {
+    fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(self.0.family(family).get(key).map(|value| value.to_vec()))
+    }
+
+    fn range(&self, family: &str, from: &[u8], to: &[u8]) -> Records<'_> {
+        records(self.0.family(family).clone(), from, to)
+    }
+}
+
+/// Walks over a range of a map it keeps hold of.
+fn records(map: Map, from: &[u8], to: &[u8]) -> Records<'static> {
+    let mut from = Bound::Included(Arc::<[u8]>::from(from));
+    let to = to.to_vec();
+    Box::new(std::iter::from_fn(move || {
+        let start = from.as_ref().map(|key| &**key);
+        let (key, value) = map.range::<[u8], _>((start, Bound::Unbounded)).next()?;
+        if **key >= *to {
+            return None;
+        }
+        from = Bound::Excluded(key.clone());
+        Some(Ok(((**key).into(), (**value).into())))
+    }))
+}
