@@ -147,6 +147,10 @@ pub trait Tabular: Serialize {
     fn id(&self) -> String;
     /// One cell a heading.
     fn row(&self, clock: &Clock) -> Vec<Field>;
+    /// In a watch: the object was removed, and so is its row.
+    fn removed(&self) -> bool {
+        false
+    }
 }
 
 /// Where results go.

@@ -142,7 +142,7 @@ async fn cluster_changes_are_told() {
     let moved = meridian(&["cluster", "leader", "--move-to", "2", "--endpoint", &url]).await;
     assert_eq!(
         out(&moved),
-        "node 2 leads now; no proposals were taken for 12ms\n"
+        "node 2 leads now; proposals waited 12ms at most\n"
     );
     let snapshot = meridian(&["cluster", "snapshot", "--endpoint", &url]).await;
     assert_eq!(

@@ -274,7 +274,7 @@ async fn leader(context: &Context, move_to: Option<u64>) -> Result<(), Failure> 
             (Some(id), _) if quiet => id.to_string(),
             (Some(id), None) => format!("node {id} leads"),
             (Some(id), Some(gap)) => {
-                format!("node {id} leads now; no proposals were taken for {gap}ms")
+                format!("node {id} leads now; proposals waited {gap}ms at most")
             }
             (None, _) => "no leader is known".to_owned(),
         })?;

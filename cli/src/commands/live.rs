@@ -139,8 +139,10 @@ where
                 }
                 Ok(Some(message)) => {
                     let view = V::from(message);
-                    if !keep(&view) {
+                    if redraw && (view.removed() || !keep(&view)) {
                         rows.remove(&view.id());
+                    } else if !view.removed() && !keep(&view) {
+                        continue;
                     } else if redraw {
                         rows.insert(view.id(), view);
                     } else {
@@ -162,6 +164,9 @@ fn table<V: Tabular>(output: &crate::output::Output, rows: &[&V]) -> String {
 
 fn line<V: Tabular>(view: &V) -> String {
     let clock = Clock::system();
+    if view.removed() {
+        return format!("{}  {}  removed", clock.local(clock.now_ms), view.id());
+    }
     let cells: Vec<_> = view
         .row(&clock)
         .into_iter()

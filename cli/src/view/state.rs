@@ -15,12 +15,15 @@ pub struct Agent {
     region_id: String,
     presence: String,
     on_shift: bool,
+    overtime: bool,
     load: u32,
     capacity: u32,
     session_epoch: u64,
     node_id: Option<u64>,
     shift_edge_at: Option<String>,
     log_index: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    removed: bool,
     #[serde(skip)]
     shift_edge_ms: i64,
 }
@@ -33,12 +36,14 @@ impl From<api::AgentState> for Agent {
             region_id: a.region_id,
             presence: presence_word(a.presence),
             on_shift: a.on_shift,
+            overtime: a.overtime,
             load: a.load,
             capacity: a.capacity,
             session_epoch: a.epoch,
             node_id: (a.node_id != 0).then_some(a.node_id),
             shift_edge_at: rfc3339(a.shift_edge_ms),
             log_index: a.log_index,
+            removed: a.removed,
             shift_edge_ms: a.shift_edge_ms,
         }
     }
@@ -60,6 +65,10 @@ impl Tabular for Agent {
         self.agent_id.clone()
     }
 
+    fn removed(&self) -> bool {
+        self.removed
+    }
+
     fn row(&self, clock: &Clock) -> Vec<Field> {
         let tone = match self.presence.as_str() {
             "available" => Tone::Good,
@@ -73,7 +82,11 @@ impl Tabular for Agent {
             Field::from(&self.name),
             Field::from(&self.region_id),
             Field(self.presence.clone(), tone),
-            Field::from(if self.on_shift { "on" } else { "off" }),
+            Field::from(match (self.on_shift, self.overtime) {
+                (true, _) => "on",
+                (false, true) => "overtime",
+                (false, false) => "off",
+            }),
             Field::from(format!("{}/{}", self.load, self.capacity)),
             Field::from(node),
             Field::from(clock.relative(self.shift_edge_ms)),
@@ -93,6 +106,8 @@ pub struct Queue {
     deferred: u32,
     oldest_arrival_at: Option<String>,
     agents_ready: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    removed: bool,
     #[serde(skip)]
     next_opening_ms: i64,
     #[serde(skip)]
@@ -111,6 +126,7 @@ impl From<api::QueueState> for Queue {
             deferred: q.deferred,
             oldest_arrival_at: rfc3339(q.oldest_arrival_ms),
             agents_ready: q.agents_ready,
+            removed: q.removed,
             next_opening_ms: q.next_opening_ms,
             oldest_arrival_ms: q.oldest_arrival_ms,
         }
@@ -131,6 +147,10 @@ impl Tabular for Queue {
 
     fn id(&self) -> String {
         self.queue_id.clone()
+    }
+
+    fn removed(&self) -> bool {
+        self.removed
     }
 
     fn row(&self, clock: &Clock) -> Vec<Field> {
