@@ -49,7 +49,19 @@ pub enum DriveError {
     /// No leader could be reached in time. The write may still take effect: repeat it with the same request
     /// id to learn what became of it.
     #[error("the cluster did not answer in time: {0}; repeat with the same request id")]
-    Unavailable(String),
+    NoLeader(String),
+    /// This node has not joined its cluster yet, or has lost it for now.
+    #[error("this node is starting or joining the cluster; try again shortly, or another node")]
+    Starting,
+    /// This node stops. A write may have taken effect: repeat it with the same request id.
+    #[error("this node stops; repeat with the same request id on another")]
+    Stopping,
+    /// The write is committed, but this replica has not come so far in time.
+    #[error("this replica lags behind; repeat with the same request id, or ask another node")]
+    Lags,
+    /// A change of the cluster was refused for now; nothing was changed.
+    #[error("{0}")]
+    NotYet(String),
     /// A change of the cluster was refused; nothing was changed.
     #[error("{0}")]
     Refused(String),
@@ -117,9 +129,7 @@ impl Driver {
     /// # Errors
     /// [`DriveError::Unavailable`] in the first moments of a node.
     pub fn group(&self) -> Result<&Group, DriveError> {
-        self.group
-            .get()
-            .ok_or_else(|| DriveError::Unavailable("the node is starting".into()))
+        self.group.get().ok_or(DriveError::Starting)
     }
 
     /// This node.
@@ -207,10 +217,12 @@ impl Driver {
         let written = written.instrument(span).await;
         let result = match &written {
             Ok(_) => "done",
-            Err(DriveError::Rejected(_) | DriveError::Refused(_)) => "rejected",
+            Err(DriveError::Rejected(_) | DriveError::NotYet(_) | DriveError::Refused(_)) => {
+                "rejected"
+            }
             Err(DriveError::Busy) => "busy",
-            Err(DriveError::Unavailable(_)) => "unavailable",
             Err(DriveError::Internal(_)) => "fault",
+            Err(_) => "unavailable",
         };
         metrics::observe_write(command.name(), result, began.elapsed());
         written
@@ -262,7 +274,7 @@ impl Driver {
         let done = self
             .propose(&bytes)
             .await
-            .map_err(|e| DriveError::Unavailable(format!("{e:?}")))?;
+            .map_err(|e| DriveError::NoLeader(format!("{e:?}")))?;
         let (index, reply) = (done.index, done.reply);
         let answer =
             command::decode_reply(&reply).map_err(|e| DriveError::Internal(e.to_string()))?;
@@ -379,8 +391,8 @@ impl Driver {
         let group = self.group()?;
         tokio::time::timeout(WRITE_TIMEOUT, group.wait_applied(index))
             .await
-            .map_err(|_| DriveError::Unavailable("this replica lags behind".into()))?
-            .map_err(|e| DriveError::Unavailable(e.to_string()))
+            .map_err(|_| DriveError::Lags)?
+            .map_err(|_| DriveError::Stopping)
     }
 
     /// Tries with whoever leads until it succeeds or the time is over.
@@ -410,17 +422,18 @@ impl Driver {
                     }
                     Ok(Err(Missed::Later(text))) => why = text,
                     Ok(Err(Missed::Busy)) => return Err(DriveError::Busy),
+                    Ok(Err(Missed::NotYet(text))) => return Err(DriveError::NotYet(text)),
                     Ok(Err(Missed::Never(text))) => return Err(DriveError::Refused(text)),
                     Ok(Err(Missed::Fault(text))) => return Err(DriveError::Internal(text)),
                     Err(_) => {
                         let why = format!("node {leader} leads and did not answer in time");
-                        return Err(DriveError::Unavailable(why));
+                        return Err(DriveError::NoLeader(why));
                     }
                 }
             }
             let next = Instant::now() + pause;
             if next >= until {
-                return Err(DriveError::Unavailable(why));
+                return Err(DriveError::NoLeader(why));
             }
             // A change of leader ends the pause early.
             let mut status = self.group()?.watch();
@@ -428,7 +441,7 @@ impl Driver {
                 () = sleep_until(next) => {}
                 changed = status.wait_for(|s| s.role == Role::Stopped || s.leader.is_some() && s.leader != leader) => {
                     if changed.is_err() || changed.is_ok_and(|s| s.role == Role::Stopped) {
-                        return Err(DriveError::Unavailable("this node stops".into()));
+                        return Err(DriveError::Stopping);
                     }
                 }
             }
@@ -441,8 +454,8 @@ impl Driver {
         let waited =
             tokio::time::timeout(WRITE_TIMEOUT, progress.wait_for(|p| p.index >= index)).await;
         waited
-            .map_err(|_| DriveError::Unavailable("this replica lags behind".into()))?
-            .map_err(|_| DriveError::Unavailable("the node stops".into()))?;
+            .map_err(|_| DriveError::Lags)?
+            .map_err(|_| DriveError::Stopping)?;
         Ok(())
     }
 
@@ -472,6 +485,8 @@ enum Missed {
     Later(String),
     /// The leader has too much in hand; the caller is to wait, not this node.
     Busy,
+    /// Refused for now; the caller may ask again later.
+    NotYet(String),
     /// Refused; asking again would not help.
     Never(String),
     /// Something is broken.
@@ -510,6 +525,9 @@ impl From<MemberError> for Missed {
         match error {
             MemberError::NotLeader { leader } => Self::Elsewhere(leader.map(|(id, _)| id)),
             MemberError::Stopped(_) => Self::Later(error.to_string()),
+            MemberError::Lagging { .. }
+            | MemberError::Silent { .. }
+            | MemberError::Stalled { .. } => Self::NotYet(error.to_string()),
             refused => Self::Never(refused.to_string()),
         }
     }
@@ -518,6 +536,9 @@ impl From<MemberError> for Missed {
 impl Missed {
     fn from_status(status: &Status) -> Self {
         match status.code() {
+            tonic::Code::FailedPrecondition if status.metadata().get(NOT_YET).is_some() => {
+                Self::NotYet(status.message().to_owned())
+            }
             tonic::Code::FailedPrecondition if status.metadata().get(REFUSED).is_some() => {
                 Self::Never(status.message().to_owned())
             }
@@ -543,6 +564,8 @@ impl Missed {
 
 /// Metadata in which a node that does not lead names who does.
 const LEADER: &str = "meridian-leader";
+/// Metadata that marks a refusal for now.
+const NOT_YET: &str = "meridian-not-yet";
 /// Metadata that marks a refusal for good.
 const REFUSED: &str = "meridian-refused";
 /// Metadata that marks a fault of the node that answered.
@@ -589,6 +612,7 @@ fn status(missed: Missed) -> Status {
         }
         Missed::Later(text) => Status::unavailable(text),
         Missed::Busy => Status::resource_exhausted("the leader has too many writes in hand"),
+        Missed::NotYet(text) => marked(Status::failed_precondition(text), NOT_YET),
         Missed::Never(text) => marked(Status::failed_precondition(text), REFUSED),
         Missed::Fault(text) => marked(Status::internal(text), FAULT),
     }

@@ -357,7 +357,7 @@ impl AdminService for Admins {
             Ok(Ok(status)) => Ok(Response::new(SnapshotResponse {
                 log_index: status.snapshot,
             })),
-            Ok(Err(_)) => Err(failed(&DriveError::Unavailable("the node stops".into()))),
+            Ok(Err(_)) => Err(failed(&DriveError::Stopping)),
             Err(_) => Err(plain(
                 Reason::InProgress,
                 "the snapshot takes longer than a minute; it goes on, and a repeat waits for it again",

@@ -54,9 +54,7 @@ impl AgentService for Agents {
     ) -> Result<Response<Self::WorkStream>, Status> {
         let parent = traced(&request);
         if !*self.driver.readiness().borrow() {
-            return Err(failed(&DriveError::Unavailable(
-                "this node is joining the cluster".into(),
-            )));
+            return Err(failed(&DriveError::Starting));
         }
         let mut messages = request.into_inner();
         let first = tokio::time::timeout(HELLO_WITHIN, messages.message());

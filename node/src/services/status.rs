@@ -155,30 +155,15 @@ pub(crate) fn failed(error: &DriveError) -> Status {
     let reason = match error {
         DriveError::Rejected(reject) => return rejected(reject),
         DriveError::Busy => Reason::Overloaded,
-        DriveError::Unavailable(why) => unavailable(why),
-        DriveError::Refused(why) if lagging(why) => Reason::Lagging,
+        DriveError::NoLeader(_) => Reason::NoLeader,
+        DriveError::Starting => Reason::Starting,
+        DriveError::Stopping => Reason::Stopping,
+        DriveError::Lags => Reason::ReplicaLags,
+        DriveError::NotYet(_) => Reason::Lagging,
         DriveError::Refused(why) => return conflict(why),
         DriveError::Internal(_) => Reason::Internal,
     };
     plain(reason, error.to_string())
-}
-
-/// The driver tells apart in words why nobody answered.
-fn unavailable(why: &str) -> Reason {
-    if why.contains("is starting") || why.contains("is joining") {
-        Reason::Starting
-    } else if why.contains("node stops") || why.contains("has stopped") {
-        Reason::Stopping
-    } else if why.contains("replica lags") {
-        Reason::ReplicaLags
-    } else {
-        Reason::NoLeader
-    }
-}
-
-/// Whether a change of members was refused only for now, as by [`crate::raft::MemberError::Lagging`].
-fn lagging(why: &str) -> bool {
-    why.contains(" lags ")
 }
 
 /// A stream that ends though its caller wanted more; opened again on another node it goes on.
@@ -222,7 +207,6 @@ pub(crate) fn not_found(field: &str, kind: &'static str, id: &str) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raft::MemberError;
 
     fn reason(status: &Status) -> String {
         let info = status.get_error_details();
@@ -232,43 +216,26 @@ mod tests {
     #[test]
     fn who_is_unavailable_is_told_apart() {
         let told = [
-            "the node is starting",
-            "this node is joining the cluster",
-            "the node stops",
-            "this node stops",
-            "this replica lags behind",
-            "no leader is known",
+            DriveError::NoLeader("no leader is known".into()),
+            DriveError::Starting,
+            DriveError::Stopping,
+            DriveError::Lags,
         ]
-        .map(|why| {
-            let status = failed(&DriveError::Unavailable(why.into()));
+        .map(|error| {
+            let status = failed(&error);
             assert_eq!(status.code(), Code::Unavailable);
+            assert!(status.get_error_details().retry_info().is_some());
             reason(&status)
         });
-        assert_eq!(
-            told,
-            [
-                "STARTING",
-                "STARTING",
-                "STOPPING",
-                "STOPPING",
-                "REPLICA_LAGS",
-                "NO_LEADER"
-            ]
-        );
+        assert_eq!(told, ["NO_LEADER", "STARTING", "STOPPING", "REPLICA_LAGS"]);
     }
 
     #[test]
     fn a_member_that_lags_is_worth_another_try_and_one_that_does_not_fit_is_not() {
-        let lags = MemberError::Lagging {
-            id: 3,
-            lag: 9_000,
-            max: 5_000,
-        };
-        let status = failed(&DriveError::Refused(lags.to_string()));
+        let status = failed(&DriveError::NotYet("node 3 lags behind".into()));
         assert_eq!(reason(&status), "LAGGING");
         assert!(status.get_error_details().retry_info().is_some());
-        let last = MemberError::LastVoter { id: 3 };
-        let status = failed(&DriveError::Refused(last.to_string()));
+        let status = failed(&DriveError::Refused("node 3 is the only voter".into()));
         assert_eq!(reason(&status), "CONFLICT");
         assert!(status.get_error_details().retry_info().is_none());
     }
