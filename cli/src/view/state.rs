@@ -235,7 +235,7 @@ mod tests {
         );
         assert_eq!(
             serde_json::to_string(&agent).unwrap(),
-            r#"{"agent_id":"ana","name":"Ana","region_id":"eu","presence":"available","on_shift":true,"load":1,"capacity":3,"session_epoch":4,"node_id":2,"shift_edge_at":"1970-01-01T00:17:40.000Z","log_index":9}"#
+            r#"{"agent_id":"ana","name":"Ana","region_id":"eu","presence":"available","on_shift":true,"overtime":false,"load":1,"capacity":3,"session_epoch":4,"node_id":2,"shift_edge_at":"1970-01-01T00:17:40.000Z","log_index":9}"#
         );
     }
 
