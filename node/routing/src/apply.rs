@@ -180,10 +180,9 @@ impl State {
         self.work.dirty.insert(Key::Request(number));
         // Two for one, so that no single command pays for many.
         for _ in 0..2 {
-            let old = |(_, r): &(&u64, &Request)| r.at + REQUEST_KEPT_MS < self.meta.now;
-            if self.requests.len() <= REQUESTS_MAX
-                && !self.requests.iter().next().is_some_and(|r| old(&r))
-            {
+            let kept = |r: &Request| r.at + REQUEST_KEPT_MS >= self.meta.now;
+            let oldest = self.requests.first_key_value();
+            if self.requests.len() <= REQUESTS_MAX && oldest.is_none_or(|(_, r)| kept(r)) {
                 break;
             }
             if let Some((oldest, request)) = self.requests.pop_first() {
