@@ -14,6 +14,8 @@
 
 mod closing;
 mod hours;
+#[cfg(feature = "import")]
+pub mod ical;
 pub mod lint;
 #[cfg(feature = "import")]
 pub mod osm;
@@ -225,14 +227,14 @@ impl Window {
         Ok(Self {
             from,
             until: from.saturating_add(i64::from(days) * MINUTES_A_DAY * 60_000),
-            // The day before may still be working past midnight.
-            first: today.checked_sub(1.day()).map_err(out_of_range)?,
+            // The day before may still be working past midnight; where the zone skipped a date, the one before.
+            first: today.checked_sub(2.days()).map_err(out_of_range)?,
             days,
         })
     }
 
     fn dates(&self) -> impl Iterator<Item = Result<Date, CalendarError>> {
-        (0..i64::from(self.days) + 2).map(|n| {
+        (0..i64::from(self.days) + 3).map(|n| {
             let date = self.first.checked_add(n.days());
             date.map_err(|_| CalendarError::OutOfRange)
         })

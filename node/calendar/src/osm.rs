@@ -98,15 +98,11 @@ pub fn import(text: &str, zone: &str, known: &Known) -> Result<Plan, OsmError> {
         zone: zone.to_owned(),
         ..Plan::default()
     };
-    for day in 0..7 {
-        reading.refuse_cut_nights(Cell::Weekday(day))?;
-        for (start, end) in reading.hours(Cell::Weekday(day))? {
-            let (day, hours) = (DAYS[day].1, times(start, end));
-            plan.week.push(WeeklyShift {
-                day,
-                start: hours.0,
-                end: hours.1,
-            });
+    for (number, (_, day)) in DAYS.into_iter().enumerate() {
+        reading.refuse_cut_nights(Cell::Weekday(number))?;
+        for (start, end) in reading.hours(Cell::Weekday(number))? {
+            let (start, end) = times(start, end);
+            plan.week.push(WeeklyShift { day, start, end });
         }
     }
     for date in reading.special_dates()? {

@@ -404,7 +404,8 @@ fn dates(range: &MonthdayRange) -> Result<Dates, Refused> {
     match (from_year, to_year) {
         (None, None) => {
             // A leap year, so that 29 February stands.
-            (real(2024, from)?, real(2024, to)?);
+            real(2024, from)?;
+            real(2024, to)?;
             Ok(Dates::Yearly { from, to })
         }
         (Some(year), last) => {
