@@ -30,8 +30,8 @@ use std::sync::LazyLock;
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan as _};
-use meridian_routing::ids::Millis;
-use meridian_routing::model::Span;
+pub use meridian_routing::ids::Millis;
+pub use meridian_routing::model::Span;
 
 /// Longest stretch that is resolved at once, in days.
 pub const HORIZON_DAYS_MAX: u32 = 400;
