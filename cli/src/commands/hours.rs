@@ -55,7 +55,8 @@ impl Holidays {
         let Some(path) = &self.path else {
             return Ok(Imported::default());
         };
-        let text = read("--ics", path)?.1;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::Usage(format!("--ics: cannot read {path}: {error}")))?;
         ical::holidays_from(&text, from, days, zone).map_err(|error| Failure::Invalid {
             summary: format!("{path} cannot be used"),
             violations: vec![Violation {
@@ -124,14 +125,14 @@ fn first_day(zone: &str, from: Option<Date>) -> Result<(TimeZone, Date), Failure
 }
 
 /// A file's name and text; `-` is standard input.
-fn read(option: &str, path: &str) -> Result<(String, String), Failure> {
+fn read(path: &str) -> Result<(String, String), Failure> {
     if path == "-" {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text)?;
         return Ok(("stdin".to_owned(), text));
     }
     let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::Usage(format!("{option}: cannot read {path}: {error}")))?;
+        .map_err(|error| Failure::Usage(format!("FILE: cannot read {path}: {error}")))?;
     Ok((path.to_owned(), text))
 }
 

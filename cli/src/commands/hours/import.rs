@@ -58,11 +58,19 @@ pub(super) fn run(output: &Output, command: &ImportCommand) -> Result<(), Failur
     // What `apply` would refuse is refused here, with its words.
     File::read("the schedule", &text)?;
     if let Some(path) = &command.holidays.path {
-        let (days, count) = (command.days, plan.exceptions.len());
+        let days = command.days;
         output.note(&format!(
-            "{path}: {holidays} holidays and {closures} closures in the {days} days from {from} on; \
-             {count} dates have hours of their own"
+            "{path}, {days} days from {from} on: {} and {}; closures became exceptions",
+            counted(holidays, "holiday"),
+            counted(closures, "closure"),
         ));
     }
     output.document(&world, || text)
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        n => format!("{n} {noun}s"),
+    }
 }

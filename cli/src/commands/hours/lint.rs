@@ -80,7 +80,7 @@ fn lint_osm(text: &str, command: &LintCommand) -> Result<(String, Vec<Violation>
 }
 
 fn lint_file(path: &str, command: &LintCommand) -> Result<(String, Vec<Violation>), Failure> {
-    let (name, text) = read("FILE", path)?;
+    let (name, text) = read(path)?;
     let file = File::read(&name, &text)?;
     let mut findings = Vec::new();
     let schedules = &file.configuration.schedules;
@@ -154,6 +154,15 @@ fn lint_schedule(
             field = format!("{at}.exceptions[{entry}]");
             let date = &schedule.exceptions[entry].date;
             finding.problem = format!("{date}: {}", finding.problem);
+        } else if let Some(number) = number(&finding.at, "closures[") {
+            // The file has no closures; these come with the holidays.
+            let from = read.hours.closures.get(number).map(|c| c.from.to_string());
+            field = "--ics".to_owned();
+            finding.problem = format!(
+                "the closure from {}: {}",
+                from.unwrap_or_default(),
+                finding.problem
+            );
         }
         found.push(violation(field, finding));
     }

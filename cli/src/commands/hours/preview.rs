@@ -111,7 +111,7 @@ pub(super) fn run(output: &Output, command: &PreviewCommand) -> Result<(), Failu
 
 /// A schedule of the file.
 fn scheduled(path: &str, command: &PreviewCommand) -> Result<(String, Named, Date), Failure> {
-    let (name, text) = read("FILE", path)?;
+    let (name, text) = read(path)?;
     let file = File::read(&name, &text)?;
     let schedules = &file.configuration.schedules;
     let found = match (&command.schedule, schedules.as_slice()) {
@@ -190,7 +190,10 @@ fn note(named: &Named, date: Date, note: &Note) -> String {
             Some(name) if !name.is_empty() => format!("holiday: {name}"),
             _ => "holiday".to_owned(),
         },
-        Note::Exception => "hours of its own".to_owned(),
+        Note::Exception => match named.hours.plan.exceptions.get(&date) {
+            Some(hours) if hours.is_empty() => "closed on this date".to_owned(),
+            _ => "hours of its own".to_owned(),
+        },
         Note::Closure(number) => closure(&named.hours, *number, date),
         Note::Clock(change) => clock(change),
         Note::Skipped => "the zone skipped this date".to_owned(),
