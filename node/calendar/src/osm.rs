@@ -27,8 +27,8 @@ use rules::{DAYS, Minutes, Rule};
 pub use lint::lint;
 pub use write::export;
 
-/// Longest text, in bytes; OpenStreetMap itself allows 255 characters.
-pub const TEXT_BYTES_MAX: usize = 4_096;
+/// Longest text, in bytes: room for an [`export`] with many dates, where OpenStreetMap allows 255 characters.
+pub const TEXT_BYTES_MAX: usize = 32_768;
 
 /// What the text leaves to be known from elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]

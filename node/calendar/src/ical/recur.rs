@@ -60,6 +60,11 @@ fn repeat(
         let fix = "write it like FREQ=YEARLY;UNTIL=20301231";
         wrong(format!("'{rule}' is no rule ({error})"), fix)
     };
+    // The library cuts days of the week apart by bytes.
+    if !rule.is_ascii() {
+        let fix = "write it like FREQ=YEARLY;UNTIL=20301231";
+        return Err(wrong(format!("'{rule}' is no rule"), fix));
+    }
     let first = event.start.local();
     let rule_text = with_local_until(event, rule).map_err(|text| {
         wrong(

@@ -255,6 +255,10 @@ fn errors_name_the_line() {
             "line 6: RRULE: 'FREQ=SOMETIMES' is no rule",
         ),
         (
+            event("DTSTART:20270101T090000\nRRULE:FREQ=DAILY;BYDAY=-éU"),
+            "line 6: RRULE: 'FREQ=DAILY;BYDAY=-éU' is no rule",
+        ),
+        (
             event("DTSTART:20270101T090000\nRRULE:FREQ=DAILY;UNTIL=never"),
             "line 6: RRULE: 'never' is no time to end at",
         ),

@@ -1,5 +1,6 @@
 //! A plan as a text.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::civil::{Date, Time};
@@ -7,19 +8,12 @@ use jiff::civil::{Date, Time};
 use super::rules::DAYS;
 use crate::{Plan, minutes};
 
-/// The plan as `opening_hours`: the week, then dates that are closed, then dates with hours of their own.
+/// The plan as `opening_hours`: the week, then dates that are closed or have hours of their own, in order.
 /// [`super::import`] reads it back as the same hours. Times are written in whole minutes.
 pub fn export(plan: &Plan) -> String {
     let mut rules = week(plan);
-    for (first, last) in stretches(plan) {
-        rules.push(format!("{} off", dates(first, last)));
-    }
-    for (date, hours) in &plan.exceptions {
-        let hours = match hours.is_empty() {
-            true => "off".to_owned(),
-            false => times(hours),
-        };
-        rules.push(format!("{} {hours}", dates(*date, *date)));
+    for (first, last, hours) in stretches(plan) {
+        rules.push(format!("{} {hours}", dates(first, last)));
     }
     if rules.is_empty() {
         rules.push("off".to_owned());
@@ -77,15 +71,28 @@ fn times(hours: &[(Time, Time)]) -> String {
     text
 }
 
-/// Holidays that no exception outranks, in stretches without a gap.
-fn stretches(plan: &Plan) -> Vec<(Date, Date)> {
-    let closed = plan.holidays.iter().copied();
-    let closed = closed.filter(|d| !plan.exceptions.contains_key(d));
-    let mut stretches: Vec<(Date, Date)> = Vec::new();
-    for date in closed {
+/// Holidays and exceptions, which outrank them; dates in a row with the same hours together.
+fn stretches(plan: &Plan) -> Vec<(Date, Date, String)> {
+    let mut special: BTreeMap<Date, String> = BTreeMap::new();
+    for date in &plan.holidays {
+        special.insert(*date, "off".to_owned());
+    }
+    for (date, hours) in &plan.exceptions {
+        let hours = match hours.is_empty() {
+            true => "off".to_owned(),
+            false => times(hours),
+        };
+        special.insert(*date, hours);
+    }
+    let mut stretches: Vec<(Date, Date, String)> = Vec::new();
+    for (date, hours) in special {
         match stretches.last_mut() {
-            Some((_, last)) if last.tomorrow().is_ok_and(|next| next == date) => *last = date,
-            _ => stretches.push((date, date)),
+            Some((_, last, same))
+                if *same == hours && last.tomorrow().is_ok_and(|next| next == date) =>
+            {
+                *last = date;
+            }
+            _ => stretches.push((date, date, hours)),
         }
     }
     stretches
