@@ -286,6 +286,12 @@ async fn what_is_imported_is_a_world_file() {
         "{}",
         err(&output)
     );
+    let comments = "# 2026-12-25 Christmas\n# 2027-12-25 Christmas\n# 2026-12-24 14:00 to 2026-12-25 00:00 Christmas Eve\n";
+    assert!(
+        out(&output).starts_with(&format!("{comments}schedules:\n- id: lisbon\n")),
+        "{}",
+        out(&output)
+    );
     let (_dir, path) = file("world.yaml", &out(&output));
     let shown = meridian(&[
         "hours",

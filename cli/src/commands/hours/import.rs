@@ -5,9 +5,9 @@ use jiff::civil::Date;
 use meridian_calendar::HORIZON_DAYS_MAX;
 use meridian_proto::livechat::v1 as api;
 
-use super::{Holidays, first_day, from_osm, schedule};
+use super::{Holidays, Named, first_day, from_osm, schedule};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, printable};
 use crate::world::{File, World};
 
 /// Turn OpenStreetMap's opening_hours into a schedule for the world file.
@@ -42,6 +42,7 @@ pub(super) fn run(output: &Output, command: &ImportCommand) -> Result<(), Failur
     let holidays = imported.dates.len();
     let named = from_osm(&command.osm, &command.zone, imported, (from, command.days))?;
     let closures = named.hours.closures.len();
+    let comments = comments(&named);
     let mut plan = named.hours.plan;
     // The world file knows no closures.
     for closure in &named.hours.closures {
@@ -54,7 +55,7 @@ pub(super) fn run(output: &Output, command: &ImportCommand) -> Result<(), Failur
         schedules: vec![schedule::write(&command.id, &plan)],
         ..Default::default()
     });
-    let text = crate::output::yaml(&world)?;
+    let text = comments + &crate::output::yaml(&world)?;
     // What `apply` would refuse is refused here, with its words.
     File::read("the schedule", &text)?;
     if let Some(path) = &command.holidays.path {
@@ -66,6 +67,22 @@ pub(super) fn run(output: &Output, command: &ImportCommand) -> Result<(), Failur
         ));
     }
     output.document(&world, || text)
+}
+
+/// What the world file has no field for, as comments: why dates are closed.
+fn comments(named: &Named) -> String {
+    let names = named.names.iter();
+    let holidays = names.map(|(date, name)| format!("# {date} {name}"));
+    let closures = named.hours.closures.iter().map(|c| {
+        let (from, to) = (
+            c.from.strftime("%Y-%m-%d %H:%M"),
+            c.to.strftime("%Y-%m-%d %H:%M"),
+        );
+        format!("# {from} to {to} {}", c.reason)
+    });
+    // A name may hold anything, and must not end its comment.
+    let lines = holidays.chain(closures);
+    lines.map(|l| printable(l.trim_end()) + "\n").collect()
 }
 
 fn counted(count: usize, noun: &str) -> String {

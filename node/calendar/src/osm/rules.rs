@@ -148,7 +148,9 @@ pub(super) fn read(text: &str) -> Result<Vec<Result<Rule, OsmError>>, OsmError> 
     if let Some(error) = misspelt(text).into_iter().next() {
         return Err(error);
     }
-    let whole = opening_hours_syntax::parse(text).map_err(|_| OsmError::Syntax {
+    // A ';' at the end is common and harmless.
+    let trimmed = text.trim().trim_end_matches([';', ' ']);
+    let whole = opening_hours_syntax::parse(trimmed).map_err(|_| OsmError::Syntax {
         at: "text".into(),
         problem: "does not follow the grammar of opening_hours".into(),
         fix: "separate rules by '; '".into(),
@@ -177,12 +179,8 @@ pub(super) fn misspelt(text: &str) -> Vec<OsmError> {
             });
         }
         let error = opening_hours_syntax::parse(part).err()?;
-        let fixed = with_minutes(part);
-        let (problem, fix) = if fixed != part && opening_hours_syntax::parse(&fixed).is_ok() {
-            (
-                "has times without minutes".to_owned(),
-                format!("write {fixed}"),
-            )
+        let (problem, fix) = if let Some((problem, fixed)) = respelt(part) {
+            (problem.to_owned(), format!("write {fixed}"))
         } else {
             // The last line says what was expected; the ones before draw an arrow.
             let text = error.to_string();
@@ -214,17 +212,33 @@ fn both(part: &str) -> Option<String> {
     Some(pair.join(" "))
 }
 
-/// The part with `:00` after every hour of a range that lacks minutes.
-fn with_minutes(part: &str) -> String {
-    let hour = |text: &str| {
-        let bare = (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+/// What people write for times and how readers take it.
+fn respelt(part: &str) -> Option<(&'static str, String)> {
+    let plain = part.replace(['\u{2013}', '\u{2014}'], "-");
+    let clocks = each_time(&plain, |time| match time.split_once('.') {
+        Some((hour, minute)) if minute.len() == 2 => format!("{hour}:{minute}"),
+        _ => time.to_owned(),
+    });
+    let minutes = each_time(&clocks, |time| {
+        let bare = (1..=2).contains(&time.len()) && time.bytes().all(|b| b.is_ascii_digit());
         match bare {
-            true => format!("{text:0>2}:00"),
-            false => text.to_owned(),
+            true => format!("{time:0>2}:00"),
+            false => time.to_owned(),
         }
-    };
+    });
+    let spellings = [
+        ("has a long dash in place of '-'", plain),
+        ("has dots in its times", clocks),
+        ("has times without minutes", minutes),
+    ];
+    let mut read = spellings.into_iter().filter(|(_, text)| text != part);
+    read.find(|(_, text)| opening_hours_syntax::parse(text).is_ok())
+}
+
+/// The part with both ends of every range changed.
+fn each_time(part: &str, change: impl Fn(&str) -> String) -> String {
     let range = |range: &str| match range.split_once('-') {
-        Some((from, to)) => format!("{}-{}", hour(from), hour(to)),
+        Some((from, to)) => format!("{}-{}", change(from), change(to)),
         None => range.to_owned(),
     };
     let words = part.split(' ').map(|word| {

@@ -59,6 +59,7 @@ fn texts_come_back_as_they_were() {
     // Other spellings of the same.
     for (text, same) in [
         ("mo-fr 9:00-17:00 open", "Mo-Fr 09:00-17:00"),
+        ("Mo-Fr 09:00-17:00; ", "Mo-Fr 09:00-17:00"),
         ("Fr-Mo 10:00-12:00", "Mo,Fr-Su 10:00-12:00"),
         ("Mo-Fr 22:00-30:00", "Mo-Fr 22:00-06:00"),
         (
@@ -127,6 +128,18 @@ fn what_no_plan_holds_is_refused_by_part() {
         (
             "Mo 09:00-10:00; Tu 9-12,13-17",
             "part 2 'Tu 9-12,13-17': has times without minutes; write Tu 09:00-12:00,13:00-17:00",
+        ),
+        (
+            "Mo\u{2013}Fr 9\u{2013}17",
+            "has times without minutes; write Mo-Fr 09:00-17:00",
+        ),
+        (
+            "Mo\u{2013}Fr 09:00\u{2013}17:00",
+            "has a long dash in place of '-'; write Mo-Fr 09:00-17:00",
+        ),
+        (
+            "Mo-Fr 9.30-17.00",
+            "has dots in its times; write Mo-Fr 9:30-17:00",
         ),
         (
             "Montag 10 Uhr",
