@@ -155,8 +155,16 @@ pub(super) fn read(text: &str) -> Result<Vec<Result<Rule, OsmError>>, OsmError> 
         problem: "does not follow the grammar of opening_hours".into(),
         fix: "separate rules by '; '".into(),
     })?;
-    let rules = whole.rules.iter().enumerate();
-    Ok(rules.map(|(i, rule)| Rule::read(i + 1, rule)).collect())
+    let parts = parts(text);
+    let rules = whole.rules.iter().enumerate().map(|(i, rule)| {
+        // As it was written, unless commas make several rules of a part.
+        let text = match parts.len() == whole.rules.len() {
+            true => parts[i].1.to_owned(),
+            false => rule.to_string(),
+        };
+        Rule::read(format!("rule {} '{text}'", i + 1), rule)
+    });
+    Ok(rules.collect())
 }
 
 /// The parts that no reader would take, or not all alike.
@@ -249,8 +257,7 @@ fn each_time(part: &str, change: impl Fn(&str) -> String) -> String {
 }
 
 impl Rule {
-    fn read(number: usize, rule: &RuleSequence) -> Result<Self, OsmError> {
-        let at = format!("rule {number} '{rule}'");
+    fn read(at: String, rule: &RuleSequence) -> Result<Self, OsmError> {
         let refuse = |part: &str, fix| OsmError::NotRepresentable {
             at: at.clone(),
             part: part.into(),
