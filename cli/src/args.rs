@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{agent_work, agents, apply, chats, cluster, completion, config, queues};
+use crate::commands::{
+    agent_work, agents, apply, chats, cluster, completion, config, hours, queues,
+};
 use crate::failure::exit;
 use crate::output::{Format, When};
 use crate::time::parse_timeout;
@@ -105,6 +107,9 @@ pub enum Command {
     /// The configuration in force
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Working hours: check, preview and import them, without a cluster
+    #[command(subcommand)]
+    Hours(hours::HoursCommand),
     /// Play a day of chats round the world on a cluster on this machine, and lose a region
     Demo(crate::demo::DemoCommand),
     /// Print a completion script for a shell

@@ -1,6 +1,5 @@
 //! A Meridian node: everything around the pure routing core.
 
-pub mod calendar;
 pub mod convert;
 pub mod delivery;
 pub mod driver;
@@ -17,3 +16,5 @@ pub mod settings;
 pub mod storage;
 pub mod telemetry;
 pub mod timers;
+
+pub use meridian_calendar as calendar;

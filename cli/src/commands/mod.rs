@@ -7,6 +7,7 @@ pub mod chats;
 pub mod cluster;
 pub mod completion;
 pub mod config;
+pub mod hours;
 pub mod queues;
 
 mod confirm;
@@ -38,9 +39,10 @@ pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     if let Command::Completion(command) = cli.command {
         return completion::run(&output, &command);
     }
-    // The demo starts a cluster of its own.
+    // The demo starts a cluster of its own; hours need none.
     let command = match cli.command {
         Command::Demo(command) => return crate::demo::run(&output, command).await,
+        Command::Hours(command) => return hours::run(&output, command),
         other => other,
     };
     let context = Context {
@@ -55,7 +57,7 @@ pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Chats(command) => chats::run(&context, command).await,
         Command::Apply(command) => apply::run(&context, command).await,
         Command::Config(command) => config::run(&context, command).await,
-        Command::Completion(_) | Command::Demo(_) => Ok(()),
+        Command::Completion(_) | Command::Demo(_) | Command::Hours(_) => Ok(()),
     }
 }
 

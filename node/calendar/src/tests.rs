@@ -1,5 +1,9 @@
 use super::*;
 
+mod findings;
+mod interruptions;
+mod zones;
+
 const HOUR: i64 = 3_600_000;
 
 fn at(text: &str) -> Millis {

@@ -6,6 +6,23 @@
 //! Daylight saving follows the wall clock: a shift 22:00 to 06:00 is one hour shorter in the night the
 //! clock goes forward and one hour longer when it goes back. A local time that does not exist moves
 //! forward by the gap; of one that happens twice the first is taken (jiff's "compatible" rule, RFC 5545).
+//!
+//! [`Plan`] is the week and its exceptional dates, [`Hours`] a plan with what interrupts it: breaks and
+//! closures. [`outlook`] shows coming days and [`lint`] finds what is allowed but hardly meant. With the
+//! feature `import`, [`osm`] reads OpenStreetMap's `opening_hours` and [`ical`] reads holidays from iCalendar
+//! files; both only make plans, and every instant is computed here.
+
+mod closing;
+mod hours;
+#[cfg(feature = "import")]
+pub mod ical;
+pub mod lint;
+#[cfg(feature = "import")]
+pub mod osm;
+pub mod outlook;
+
+pub use hours::{CLOSURES_MAX, Closure, Hours, REASON_BYTES_MAX};
+pub use lint::Finding;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -13,8 +30,8 @@ use std::sync::LazyLock;
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan as _};
-use meridian_routing::ids::Millis;
-use meridian_routing::model::Span;
+pub use meridian_routing::ids::Millis;
+pub use meridian_routing::model::Span;
 
 /// Longest stretch that is resolved at once, in days.
 pub const HORIZON_DAYS_MAX: u32 = 400;
@@ -24,7 +41,7 @@ pub const SHIFTS_MAX: usize = 70;
 pub const EXCEPTIONS_MAX: usize = 1_000;
 
 /// One working span of a week, in local wall-clock time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WeeklyShift {
     /// The day it begins.
     pub day: Weekday,
@@ -34,8 +51,17 @@ pub struct WeeklyShift {
     pub end: Time,
 }
 
+impl WeeklyShift {
+    /// Local minutes from Monday's midnight; of the last night the end lies in the next week.
+    fn minutes(&self) -> (i64, i64) {
+        let day = i64::from(self.day.to_monday_zero_offset()) * MINUTES_A_DAY;
+        let (start, end) = minutes(self.start, self.end);
+        (day + start, day + end)
+    }
+}
+
 /// A weekly plan in one zone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// IANA zone, such as `Europe/Lisbon`.
     pub zone: String,
@@ -72,6 +98,20 @@ pub enum CalendarError {
         min: u64,
         /// Largest allowed.
         max: u64,
+    },
+    /// A break is not within one stretch of shifts.
+    #[error("{field}: lies outside the shifts of the week; move it into one or take it out")]
+    BreakOutside {
+        /// Which break.
+        field: String,
+    },
+    /// A stretch ends no later than it begins.
+    #[error("{field}: ends at {to}, no later than it begins; give a later end")]
+    Backwards {
+        /// Which field.
+        field: String,
+        /// Its end, in local time.
+        to: String,
     },
     /// The dates leave the range the calendar can compute.
     #[error("from: the time is outside the calendar's range (years -9999 to 9999)")]
@@ -113,9 +153,8 @@ impl Plan {
             .iter()
             .enumerate()
             .map(|(i, s)| {
-                let day = i64::from(s.day.to_monday_zero_offset()) * MINUTES_A_DAY;
-                let (start, end) = minutes(s.start, s.end);
-                (format!("week[{i}]"), day + start, day + end)
+                let (start, end) = s.minutes();
+                (format!("week[{i}]"), start, end)
             })
             .collect();
         refuse_overlap(week, Some(MINUTES_A_WEEK))?;
@@ -140,32 +179,20 @@ impl Plan {
     pub fn resolve(&self, from: Millis, days: u32) -> Result<Vec<Span>, CalendarError> {
         let zone = self.validate()?;
         bounds("days", u64::from(days), 1, u64::from(HORIZON_DAYS_MAX))?;
-        let out_of_range = |_| CalendarError::OutOfRange;
-        let first = Timestamp::from_millisecond(from).map_err(out_of_range)?;
-        // The day before may still be working past midnight.
-        let mut date = first.to_zoned_datetime(zone.clone()).date();
-        date = date.checked_sub(1.day()).map_err(out_of_range)?;
-        let until = from.saturating_add(i64::from(days) * MINUTES_A_DAY * 60_000);
-
+        let window = Window::new(&zone, from, days)?;
         let mut spans = Vec::new();
-        for _ in 0..days + 2 {
-            for (start, end) in self.day(date) {
-                let last = if end <= start {
-                    date.checked_add(1.day()).map_err(out_of_range)?
-                } else {
-                    date
-                };
-                let start = instant(&zone, date, start)?;
-                let end = instant(&zone, last, end)?;
-                if start < end && end > from && start < until {
-                    spans.push(Span { start, end });
-                }
-            }
-            date = date.checked_add(1.day()).map_err(out_of_range)?;
+        for date in window.dates() {
+            spans.extend(self.begun_on(&zone, date?)?);
         }
-        Ok(merge(spans))
+        Ok(window.touching(spans))
     }
 
+    /// The spans of the shifts that begin on a date, in the order they are written; none is empty.
+    fn begun_on(&self, zone: &TimeZone, date: Date) -> Result<Vec<Span>, CalendarError> {
+        on_date(zone, date, self.day(date))
+    }
+
+    /// Local hours of a date.
     fn day(&self, date: Date) -> Vec<(Time, Time)> {
         if let Some(spans) = self.exceptions.get(&date) {
             return spans.clone();
@@ -173,9 +200,73 @@ impl Plan {
         if self.holidays.contains(&date) {
             return Vec::new();
         }
-        let today = self.week.iter().filter(|s| s.day == date.weekday());
-        today.map(|s| (s.start, s.end)).collect()
+        self.weekly(date).collect()
     }
+
+    /// What the week says of a date.
+    fn weekly(&self, date: Date) -> impl Iterator<Item = (Time, Time)> {
+        let today = self.week.iter().filter(move |s| s.day == date.weekday());
+        today.map(|s| (s.start, s.end))
+    }
+}
+
+/// A stretch of time asked for, and the local dates whose shifts may touch it.
+struct Window {
+    from: Millis,
+    until: Millis,
+    first: Date,
+    days: u32,
+}
+
+impl Window {
+    fn new(zone: &TimeZone, from: Millis, days: u32) -> Result<Self, CalendarError> {
+        bounds("days", u64::from(days), 1, u64::from(HORIZON_DAYS_MAX))?;
+        let out_of_range = |_| CalendarError::OutOfRange;
+        let start = Timestamp::from_millisecond(from).map_err(out_of_range)?;
+        let today = start.to_zoned_datetime(zone.clone()).date();
+        Ok(Self {
+            from,
+            until: from.saturating_add(i64::from(days) * MINUTES_A_DAY * 60_000),
+            // The day before may still be working past midnight; where the zone skipped a date, the one before.
+            first: today.checked_sub(2.days()).map_err(out_of_range)?,
+            days,
+        })
+    }
+
+    fn dates(&self) -> impl Iterator<Item = Result<Date, CalendarError>> {
+        (0..i64::from(self.days) + 3).map(|n| {
+            let date = self.first.checked_add(n.days());
+            date.map_err(|_| CalendarError::OutOfRange)
+        })
+    }
+
+    /// The spans that touch it, ordered and merged where they meet.
+    fn touching(&self, mut spans: Vec<Span>) -> Vec<Span> {
+        spans.retain(|s| s.end > self.from && s.start < self.until);
+        merge(spans)
+    }
+}
+
+/// Local hours of a date as spans; those that fall into a gap of the clock and are empty are left out.
+fn on_date(
+    zone: &TimeZone,
+    date: Date,
+    hours: Vec<(Time, Time)>,
+) -> Result<Vec<Span>, CalendarError> {
+    let mut spans = Vec::with_capacity(hours.len());
+    for (start, end) in hours {
+        let last = match end <= start {
+            true => date
+                .checked_add(1.day())
+                .map_err(|_| CalendarError::OutOfRange)?,
+            false => date,
+        };
+        let (start, end) = (instant(zone, date, start)?, instant(zone, last, end)?);
+        if start < end {
+            spans.push(Span { start, end });
+        }
+    }
+    Ok(spans)
 }
 
 fn bounds(field: &str, given: u64, min: u64, max: u64) -> Result<(), CalendarError> {
