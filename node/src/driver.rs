@@ -21,6 +21,7 @@ use tracing::Instrument as _;
 use crate::convert::{command, entity};
 use crate::delivery::Delivery;
 use crate::env::Environment;
+use crate::language;
 use crate::leader_time::LeaderTime;
 use crate::machine::{Progress, Shared};
 use crate::metrics;
@@ -213,6 +214,7 @@ impl Driver {
         let span = tracing::info_span!("write", request_id, actor, command = command.name());
         telemetry::follow(&span, &traceparent);
         let began = Instant::now();
+        let command = language::explained(&self.state(), command);
         let written = self.write_traced(&request_id, &actor, &command);
         let written = written.instrument(span).await;
         let result = match &written {

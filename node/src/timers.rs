@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::calendar;
 use crate::convert::{api, command};
 use crate::driver::Driver;
+use crate::language;
 use crate::raft::Role;
 
 /// How often schedules are looked over.
@@ -141,6 +142,7 @@ async fn resolve_again(driver: &Driver) {
             .collect();
         (stale, ending)
     };
+    learn_languages(driver).await;
     for (schedule, days_left) in ending {
         tracing::error!(%schedule, days_left, zone_data, "a schedule's working hours are known for few days more; let a node with the newest zone data lead, or apply the schedule again");
     }
@@ -161,6 +163,21 @@ async fn resolve_again(driver: &Driver) {
                 // The rest is tried within the hour, by whoever leads then.
                 return tracing::warn!(error = %e, "schedules were not resolved again");
             }
+        }
+    }
+}
+
+/// Tells the state what tags mean that agents speak, where it knows them by older data or not at all.
+async fn learn_languages(driver: &Driver) {
+    let missing = language::missing(&driver.state());
+    for chunk in missing.chunks(language::LEARNED_MAX) {
+        let changes = chunk.iter().cloned().map(ConfigChange::LearnLanguage);
+        match driver
+            .propose_here(Command::Configure(changes.collect()))
+            .await
+        {
+            Ok(_) => tracing::info!(count = chunk.len(), "languages resolved again"),
+            Err(e) => return tracing::warn!(error = %e, "languages were not resolved again"),
         }
     }
 }

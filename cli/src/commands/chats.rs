@@ -78,7 +78,7 @@ pub struct Start {
     /// Queue to ask
     #[arg(long, value_name = "ID")]
     queue: String,
-    /// A language of the visitor such as pt-BR, best first; repeat or separate by commas
+    /// A language of the visitor such as pt-BR, best first, or with a weight such as 'es;q=0.8'; repeat or separate by commas
     #[arg(
         long = "language",
         value_name = "TAG",
@@ -280,10 +280,18 @@ async fn watch_on(context: &Context, chat_id: String) -> Result<(), Failure> {
 }
 
 async fn start(context: &Context, start: Start) -> Result<(), Failure> {
+    // A weight makes it a weighted list, as browsers send it.
+    let weighted = start.languages.iter().any(|l| l.contains(';'));
+    let (languages, accept_language) = if weighted {
+        (Vec::new(), start.languages.join(", "))
+    } else {
+        (start.languages, String::new())
+    };
     let request = api::StartChatRequest {
         request_id: start.request_id.unwrap_or_else(request_id),
         queue_id: start.queue,
-        languages: start.languages,
+        languages,
+        accept_language,
         region_id: start.region,
         visitor_id: start.visitor,
         skills: start.skills,

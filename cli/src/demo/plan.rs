@@ -160,6 +160,8 @@ impl Plan {
                 .map(|s| api::RelaxationStep {
                     after_ms: human(&s.after),
                     language_level: level(s.language_level).into(),
+                    language_reach: api::LanguageReach::Near.into(),
+                    language_weight: 0,
                     fallback_languages: s.fallback_languages,
                     skill_levels_off: s.skill_levels_off,
                     regions: s.regions.iter().map(ToString::to_string).collect(),

@@ -100,6 +100,7 @@ impl Visitor {
             request_id: format!("demo-{}", self.number),
             queue_id: arrival.queue.clone(),
             languages: arrival.languages.clone(),
+            accept_language: String::new(),
             region_id: arrival.region.to_string(),
             visitor_id: arrival.visitor.clone(),
             skills: arrival.skills.iter().map(skill).collect(),

@@ -1,8 +1,8 @@
 //! Workspace, regions, queues and agents, from the file to the API's messages.
 
 use meridian_proto::livechat::v1::{
-    Agent, Configuration, LanguageFallback, LanguageLevel, Overflow, Queue, Region, RelaxationStep,
-    SkillLevel, SpokenLanguage, Workspace,
+    Agent, Configuration, LanguageFallback, LanguageLevel, LanguageReach, Overflow, Queue, Region,
+    RelaxationStep, SkillLevel, SpokenLanguage, Workspace,
 };
 
 use super::hours;
@@ -182,6 +182,32 @@ fn level(reader: &mut Reader, field: &Field<'_>) -> i32 {
     }
 }
 
+/// Reaches of a language, the shortest first.
+pub const REACHES: [(&str, LanguageReach); 4] = [
+    ("exact", LanguageReach::Exact),
+    ("near", LanguageReach::Near),
+    ("far", LanguageReach::Far),
+    ("script", LanguageReach::Script),
+];
+
+/// How far a language may be; `near` where it is left out.
+fn reach(reader: &mut Reader, field: &Field<'_>) -> i32 {
+    if field.node.is_none() {
+        return LanguageReach::Near as i32;
+    }
+    let rule = "exact, near, far or script";
+    let Some(text) = reader.text(field, rule) else {
+        return 0;
+    };
+    match REACHES.iter().find(|(word, _)| *word == text) {
+        Some((_, reach)) => *reach as i32,
+        None => {
+            reader.complain(field, format!("'{text}' is not a reach; give {rule}"));
+            0
+        }
+    }
+}
+
 fn queue(reader: &mut Reader, refs: &mut References, field: &Field<'_>) -> Option<(String, Queue)> {
     let known = [
         "id",
@@ -236,6 +262,8 @@ fn steps(reader: &mut Reader, refs: &mut References, list: &Field<'_>) -> Vec<Re
     let known = [
         "after",
         "language_level",
+        "language_reach",
+        "language_weight",
         "fallback_languages",
         "skill_levels_off",
         "regions",
@@ -260,6 +288,8 @@ fn steps(reader: &mut Reader, refs: &mut References, list: &Field<'_>) -> Vec<Re
         steps.push(RelaxationStep {
             after_ms,
             language_level: level(reader, &object.field("language_level")),
+            language_reach: reach(reader, &object.field("language_reach")),
+            language_weight: reader.whole(&object.field("language_weight"), 0, 100, Some(0)),
             fallback_languages: reader.flag(&object.field("fallback_languages")),
             skill_levels_off: reader.whole(&object.field("skill_levels_off"), 0, 10, Some(0)),
             regions: ids(

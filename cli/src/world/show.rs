@@ -4,7 +4,7 @@ use meridian_proto::livechat::v1 as api;
 use serde::Serialize;
 use serde_saphyr::FlowSeq;
 
-use super::objects::LEVELS;
+use super::objects::{LEVELS, REACHES};
 use crate::time::{format_millis, rfc3339};
 
 /// The whole file.
@@ -110,6 +110,10 @@ struct Queue {
 struct Step {
     after: String,
     language_level: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language_reach: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language_weight: Option<u32>,
     fallback_languages: bool,
     skill_levels_off: u32,
     #[serde(skip_serializing_if = "no_words")]
@@ -197,6 +201,12 @@ impl From<api::Region> for Region {
     }
 }
 
+/// How far a language may be; `near` goes without saying.
+fn reach(value: i32) -> Option<&'static str> {
+    let known = REACHES.iter().find(|(_, reach)| *reach as i32 == value);
+    known.map(|(word, _)| *word).filter(|word| *word != "near")
+}
+
 impl From<api::Schedule> for Schedule {
     fn from(s: api::Schedule) -> Self {
         let shift = |w: api::WeeklyShift| Shift {
@@ -232,6 +242,8 @@ impl From<api::Queue> for Queue {
         let step = |s: api::RelaxationStep| Step {
             after: format_millis(s.after_ms.into()),
             language_level: level(s.language_level),
+            language_reach: reach(s.language_reach),
+            language_weight: (s.language_weight != 0).then_some(s.language_weight),
             fallback_languages: s.fallback_languages,
             skill_levels_off: s.skill_levels_off,
             regions: FlowSeq(s.regions),

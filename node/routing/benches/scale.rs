@@ -60,6 +60,8 @@ impl Run {
             steps: vec![RelaxationStep {
                 after_ms: 0,
                 language_level: Level::Fluent,
+                language_distance_max: 90,
+                language_weight_min: 1_001,
                 fallback_languages: false,
                 skill_levels_off: 0,
                 regions: vec![],
@@ -97,7 +99,11 @@ impl Run {
         let new = NewChat {
             chat: format!("c{n}").as_str().into(),
             queue: "q".into(),
-            languages: vec![LANGUAGES[n % 8].into()],
+            languages: vec![WantedLanguage {
+                language: LANGUAGES[n % 8].into(),
+                weight: 1_000,
+            }],
+            resolved: vec![],
             region: None,
             visitor: String::new(),
             skills: vec![],

@@ -45,10 +45,10 @@ impl State {
         let mut skills = new.skills.clone();
         skills.sort_by(|a, b| a.skill.cmp(&b.skill));
         let now = self.meta.now;
-        let mut languages: Vec<Language> = Vec::new();
-        for language in &new.languages {
-            if !languages.contains(language) {
-                languages.push(language.clone());
+        let mut languages: Vec<WantedLanguage> = Vec::new();
+        for wanted in &new.languages {
+            if !languages.iter().any(|l| l.language == wanted.language) {
+                languages.push(wanted.clone());
             }
         }
         let mut chat = Chat {
@@ -76,6 +76,13 @@ impl State {
             events: Vec::new(),
             index: self.meta.index,
         };
+        let mut meanings = false;
+        for resolved in &new.resolved {
+            meanings |= self.learn(resolved);
+        }
+        if meanings {
+            self.reline();
+        }
         chat.tell(self.event(What::Arrived, None, ""));
         self.meta.totals.accepted += 1;
         self.chats.insert(new.chat.clone(), chat);

@@ -7,6 +7,7 @@ use crate::chat::unknown;
 use crate::command::ConfigChange;
 use crate::effect::Reject;
 use crate::ids::*;
+use crate::language::Resolved;
 use crate::limits::*;
 use crate::model::*;
 use crate::offer::{bounds, bytes};
@@ -65,6 +66,46 @@ pub(crate) fn check_once<T: Ord + std::fmt::Display>(
     Ok(())
 }
 
+/// Bounds what a tag is said to mean.
+pub(crate) fn check_resolved(resolved: &Resolved, at: &str) -> Check {
+    check_language(&format!("{at}.language"), &resolved.language)?;
+    bytes(&format!("{at}.data"), &resolved.data, 1, NAME_BYTES_MAX)?;
+    bytes(&format!("{at}.key"), &resolved.key, 2, LANGUAGE_BYTES_MAX)?;
+    bytes(
+        &format!("{at}.region"),
+        &resolved.region,
+        0,
+        LANGUAGE_BYTES_MAX,
+    )?;
+    let most = NEAR_MAX as u64;
+    bounds(&format!("{at}.near"), resolved.near.len() as u64, 1, most)?;
+    bounds(
+        &format!("{at}.regions"),
+        resolved.regions.len() as u64,
+        0,
+        most,
+    )?;
+    for (i, (key, apart)) in resolved.near.iter().enumerate() {
+        bytes(&format!("{at}.near[{i}]"), key, 2, LANGUAGE_BYTES_MAX)?;
+        bounds(
+            &format!("{at}.near[{i}]"),
+            (*apart).into(),
+            0,
+            LANGUAGE_DISTANCE_MAX.into(),
+        )?;
+    }
+    let apart = resolved.regions.iter().map(|(_, apart)| *apart);
+    for apart in apart.chain([resolved.elsewhere]) {
+        bounds(
+            &format!("{at}.regions"),
+            apart.into(),
+            0,
+            LANGUAGE_DISTANCE_MAX.into(),
+        )?;
+    }
+    Ok(())
+}
+
 fn check_language(field: &str, language: &Language) -> Check {
     bytes(field, &language.0, 2, LANGUAGE_BYTES_MAX)
 }
@@ -91,8 +132,8 @@ impl<'a> View<'a> {
                     .regions
                     .insert(&r.id, Some(r))
                     .map(|_| ("regions", &r.id.0)),
-                // Whether it counts or not, which schedules there are stays the same.
-                ConfigChange::ExtendSchedule(_) => None,
+                // Whether it counts or not, which objects there are stays the same.
+                ConfigChange::ExtendSchedule(_) | ConfigChange::LearnLanguage(_) => None,
                 ConfigChange::PutSchedule(s) => view
                     .schedules
                     .insert(&s.id, Some(s))
@@ -213,6 +254,9 @@ impl<'a> View<'a> {
             ConfigChange::PutSchedule(schedule) | ConfigChange::ExtendSchedule(schedule) => {
                 check_schedule(schedule, &format!("schedules[{place}]"))
             }
+            ConfigChange::LearnLanguage(resolved) => {
+                check_resolved(resolved, &format!("languages[{}]", resolved.language))
+            }
             ConfigChange::PutQueue(queue) => self.check_queue(queue, &format!("queues[{place}]")),
             ConfigChange::PutAgent(agent) => self.check_agent(agent, &format!("agents[{place}]")),
             _ => Ok(()),
@@ -260,6 +304,12 @@ impl<'a> View<'a> {
                 0,
                 SKILL_LEVEL_MAX.into(),
             )?;
+            let field = format!("{at}.language_distance_max");
+            let most = LANGUAGE_DISTANCE_MAX.into();
+            bounds(&field, step.language_distance_max.into(), 0, most)?;
+            let field = format!("{at}.language_weight");
+            let most = u64::from(LANGUAGE_WEIGHT_MAX) + 1;
+            bounds(&field, step.language_weight_min.into(), 0, most)?;
             for (r, region) in step.regions.iter().enumerate() {
                 self.region(&format!("{at}.regions[{r}]"), region)?;
             }

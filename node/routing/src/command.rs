@@ -1,8 +1,9 @@
 //! Everything that can change the state: one closed enum, imperative names.
 
-use crate::checks::{check_id, check_once};
+use crate::checks::{check_id, check_once, check_resolved};
 use crate::effect::Reject;
 use crate::ids::*;
+use crate::language::Resolved;
 use crate::limits::*;
 use crate::model::*;
 use crate::offer::{bounds, bytes};
@@ -174,7 +175,7 @@ impl Command {
     /// same id. Durable, so the words stay as they are.
     pub fn subject(&self) -> String {
         match self {
-            Self::Configure(changes) => format!("configure {} objects", changes.len()),
+            Self::Configure(changes) => format!("configure {} objects", asked(changes)),
             Self::StartChat(new) => format!("start a chat in {}", new.queue),
             Self::LeaveChat { chat } => format!("leave {chat}"),
             Self::RateChat { chat, stars, .. } => format!("rate {chat} {stars}"),
@@ -280,12 +281,16 @@ impl Command {
                 }
                 bytes("note", note, 0, TEXT_BYTES_MAX)
             }
-            Self::Configure(changes) => {
-                bounds("changes", changes.len() as u64, 0, CHANGES_MAX as u64)
-            }
+            Self::Configure(changes) => bounds("changes", asked(changes), 0, CHANGES_MAX as u64),
             Self::NodeLost { .. } | Self::Tick => Ok(()),
         }
     }
+}
+
+/// How many changes were asked for: what tags mean is added by whoever proposes, as far as it is not known yet.
+fn asked(changes: &[ConfigChange]) -> u64 {
+    let asked = |c: &&ConfigChange| !matches!(c, ConfigChange::LearnLanguage(_));
+    changes.iter().filter(asked).count() as u64
 }
 
 impl NewChat {
@@ -296,7 +301,18 @@ impl NewChat {
         bounds("languages", count, 1, CHAT_LANGUAGES_MAX as u64)?;
         for (i, language) in self.languages.iter().enumerate() {
             let field = format!("languages[{i}]");
-            bytes(&field, &language.0, 2, LANGUAGE_BYTES_MAX)?;
+            bytes(&field, &language.language.0, 2, LANGUAGE_BYTES_MAX)?;
+            bounds(
+                &format!("{field}.weight"),
+                language.weight.into(),
+                1,
+                LANGUAGE_WEIGHT_MAX.into(),
+            )?;
+        }
+        let count = self.resolved.len() as u64;
+        bounds("resolved", count, 0, CHAT_LANGUAGES_MAX as u64)?;
+        for (i, resolved) in self.resolved.iter().enumerate() {
+            check_resolved(resolved, &format!("resolved[{i}]"))?;
         }
         if let Some(region) = &self.region {
             bytes("region_id", &region.0, 1, ID_BYTES_MAX)?;
@@ -350,6 +366,8 @@ pub enum ConfigChange {
     PutQueue(Queue),
     /// An agent.
     PutAgent(Agent),
+    /// What a language tag means. Ignored where it is known by data as new.
+    LearnLanguage(Resolved),
     /// Removes a region nothing refers to.
     RemoveRegion(RegionId),
     /// Removes a schedule nothing refers to.
@@ -368,7 +386,9 @@ pub struct NewChat {
     /// The queue.
     pub queue: QueueId,
     /// The visitor's languages, best first, 1..=8.
-    pub languages: Vec<Language>,
+    pub languages: Vec<WantedLanguage>,
+    /// What those tags mean, as far as the proposer found them not known yet.
+    pub resolved: Vec<Resolved>,
     /// The visitor's region, when known.
     pub region: Option<RegionId>,
     /// Who the visitor is, for returning visitors; opaque, at most 128 bytes, may be empty.

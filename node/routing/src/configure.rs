@@ -11,19 +11,23 @@ use crate::state::{AgentState, Key, State};
 impl State {
     pub(crate) fn configure(&mut self, changes: &[ConfigChange]) -> Result<Answer, Reject> {
         self.check(changes)?;
+        let mut meanings = false;
         for change in changes {
-            self.put_in_force(change);
+            match change {
+                ConfigChange::LearnLanguage(resolved) => meanings |= self.learn(resolved),
+                change => self.put_in_force(change),
+            }
         }
         if !changes.is_empty() {
             self.work.configured = true;
-            self.derive_again(changes);
+            self.derive_again(changes, meanings);
         }
         Ok(Answer::Done)
     }
 
     /// Brings the indexes in line with what was changed, and leaves the rest of them alone.
-    fn derive_again(&mut self, changes: &[ConfigChange]) {
-        let (mut demands, mut hours) = (false, false);
+    fn derive_again(&mut self, changes: &[ConfigChange], meanings: bool) {
+        let (mut demands, mut hours) = (meanings, false);
         for change in changes {
             match change {
                 ConfigChange::PutWorkspace(_)
@@ -35,7 +39,9 @@ impl State {
                 ConfigChange::PutAgent(Agent { id, .. }) | ConfigChange::RemoveAgent(id) => {
                     self.seat(id)
                 }
-                ConfigChange::PutRegion(_) | ConfigChange::RemoveRegion(_) => {}
+                ConfigChange::PutRegion(_)
+                | ConfigChange::RemoveRegion(_)
+                | ConfigChange::LearnLanguage(_) => {}
             }
         }
         if self.mostly_empty_benches() {
@@ -124,6 +130,7 @@ impl State {
     fn put_in_force(&mut self, change: &ConfigChange) {
         let key = match change {
             ConfigChange::ExtendSchedule(schedule) if !self.extends(schedule) => return,
+            ConfigChange::LearnLanguage(_) => return,
             ConfigChange::PutWorkspace(workspace) => {
                 self.workspace = workspace.clone();
                 Key::Workspace

@@ -1,6 +1,6 @@
 //! Why a chat is where it is, told from what was recorded when it was decided.
 
-use crate::fit::{Fit, Misfit};
+use crate::fit::{Fit, Misfit, PLACE};
 use crate::ids::*;
 use crate::matching::Preference;
 use crate::model::*;
@@ -169,9 +169,17 @@ pub(crate) fn presence_word(presence: Presence) -> &'static str {
 fn spoken(fit: Fit) -> String {
     match fit.language {
         0 => "speaks the first language exactly".to_owned(),
-        1 => "speaks a near form of the first language".to_owned(),
-        rank if rank < crate::limits::CHAT_LANGUAGES_MAX as u16 * 4 => {
-            format!("speaks the visitor's language no. {}", rank / 4 + 1)
+        apart if apart < PLACE => {
+            format!("speaks a form of the first language, {apart} apart")
+        }
+        rank if rank < crate::limits::CHAT_LANGUAGES_MAX as u32 * PLACE => {
+            let place = rank / PLACE + 1;
+            match rank % PLACE {
+                0 => format!("speaks the visitor's language no. {place}"),
+                apart => {
+                    format!("speaks a form of the visitor's language no. {place}, {apart} apart")
+                }
+            }
         }
         _ => "speaks a fallback language".to_owned(),
     }

@@ -2,7 +2,7 @@
 //! that does not depend on who is free just now, so it is worked out once per kind and kept.
 
 use crate::ids::*;
-use crate::limits::OVERFLOW_HOPS_MAX;
+use crate::limits::{CHAT_LANGUAGES_MAX, LANGUAGE_DISTANCE_MAX, OVERFLOW_HOPS_MAX};
 use crate::model::*;
 use crate::state::{Chat, State};
 
@@ -21,7 +21,8 @@ pub(crate) struct Bench {
 pub(crate) struct Line {
     pub queue: QueueId,
     pub weight: u32,
-    pub languages: Vec<Language>,
+    /// With the visitor's weight of each.
+    pub languages: Vec<(Language, u32)>,
     pub skills: Vec<(SkillId, u32)>,
 }
 
@@ -41,8 +42,8 @@ pub(crate) struct Stage {
 pub struct Fit {
     /// Overflow hops away: 0 = the chat's own queue.
     pub hop: u8,
-    /// 0 = the first language exactly; see [`language_rank`].
-    pub language: u16,
+    /// 0 = the first language exactly; otherwise [`PLACE`] times the place of the language, plus its distance.
+    pub language: u32,
 }
 
 /// Why a bench may not take a line's chats.
@@ -89,7 +90,11 @@ impl Line {
         Self {
             queue: chat.queue.clone(),
             weight: chat.weight,
-            languages: chat.languages.clone(),
+            languages: chat
+                .languages
+                .iter()
+                .map(|w| (w.language.clone(), w.weight))
+                .collect(),
             skills: chat
                 .skills
                 .iter()
@@ -151,7 +156,8 @@ impl State {
         if !step.regions.is_empty() && !step.regions.contains(&bench.region) {
             return Err(Misfit::Region);
         }
-        let language = language_rank(&self.workspace, step, &line.languages, &bench.languages)
+        let language = self
+            .language_rank(step, &line.languages, &bench.languages)
             .ok_or(Misfit::Language)?;
         let skilled = line.skills.iter().all(|(skill, wanted)| {
             let wanted = wanted.saturating_sub(step.skill_levels_off);
@@ -174,63 +180,65 @@ impl State {
     }
 }
 
-/// How near the spoken languages come to the wanted ones, or `None`: 4 × place of the wanted language,
-/// plus 1 when only its parent or child is spoken (`pt` for `pt-BR`, or `pt-BR` for `pt`); a fallback of
-/// the workspace ranks after all of them. At a step without fallbacks only the first language counts.
-pub fn language_rank(
-    workspace: &Workspace,
-    step: &RelaxationStep,
-    wanted: &[Language],
-    spoken: &[(Language, Level)],
-) -> Option<u16> {
-    let places = if step.fallback_languages {
-        wanted.len()
-    } else {
-        1
-    };
-    let near = |tag: &Language| {
-        let able = spoken
-            .iter()
-            .filter(|(_, level)| *level >= step.language_level);
-        able.filter_map(|(has, _)| distance(tag, has)).min()
-    };
-    for (place, tag) in wanted.iter().take(places).enumerate() {
-        if let Some(d) = near(tag) {
-            return Some(place as u16 * 4 + d);
-        }
-    }
-    if !step.fallback_languages {
-        return None;
-    }
-    let mut rank = crate::limits::CHAT_LANGUAGES_MAX as u16 * 4;
-    for tag in wanted {
-        let accept = workspace
-            .fallbacks
-            .iter()
-            .find(|(from, _)| from == tag)
-            .map_or(&[][..], |(_, to)| to);
-        for other in accept {
-            if let Some(d) = near(other) {
-                return Some(rank + d);
-            }
-            rank += 4;
-        }
-    }
-    None
-}
+/// What one place in the visitor's list, or one more fallback, is worth in [`Fit::language`]: more than any distance.
+pub(crate) const PLACE: u32 = LANGUAGE_DISTANCE_MAX + 1;
 
-/// 0 = the same tag, 1 = one is the other with parts left off at the end; `None` = neither.
-fn distance(a: &Language, b: &Language) -> Option<u16> {
-    if a == b {
-        return Some(0);
+impl State {
+    /// How near the spoken languages come to the wanted ones, or `None` where none is near enough: [`PLACE`] times
+    /// the place of the wanted language, plus the distance; a fallback of the workspace ranks after all of them.
+    fn language_rank(
+        &self,
+        step: &RelaxationStep,
+        wanted: &[(Language, u32)],
+        spoken: &[(Language, Level)],
+    ) -> Option<u32> {
+        let near = |tag: &Language| {
+            let able = spoken
+                .iter()
+                .filter(|(_, level)| *level >= step.language_level);
+            let apart = able.filter_map(|(has, _)| self.distance(tag, has));
+            apart.filter(|d| *d <= step.language_distance_max).min()
+        };
+        let counts = |place: usize, weight: u32| {
+            place == 0 || step.fallback_languages || weight >= step.language_weight_min
+        };
+        for (place, (tag, weight)) in wanted.iter().enumerate() {
+            if counts(place, *weight)
+                && let Some(d) = near(tag)
+            {
+                return Some(place as u32 * PLACE + d);
+            }
+        }
+        if !step.fallback_languages {
+            return None;
+        }
+        let mut rank = CHAT_LANGUAGES_MAX as u32 * PLACE;
+        for (tag, _) in wanted {
+            for other in self.fallbacks(tag) {
+                if let Some(d) = near(other) {
+                    return Some(rank + d);
+                }
+                rank += PLACE;
+            }
+        }
+        None
     }
-    let (short, long) = if a.0.len() < b.0.len() {
-        (&a.0, &b.0)
-    } else {
-        (&b.0, &a.0)
-    };
-    let rest = long.strip_prefix(short.as_str())?;
-    rest.starts_with('-').then_some(1)
+
+    /// What the workspace accepts in place of a language: by the rule of the very tag, else of the nearest form of
+    /// the same language and script.
+    fn fallbacks(&self, wanted: &Language) -> &[Language] {
+        let rules = self.workspace.fallbacks.iter();
+        let same = |from: &Language| match self.languages.get(from).zip(self.languages.get(wanted))
+        {
+            Some((from, wanted)) => from.key == wanted.key,
+            None => true,
+        };
+        let nearest = rules
+            .filter_map(|rule| Some((self.distance(wanted, &rule.0)?, rule)))
+            .filter(|(_, rule)| same(&rule.0))
+            .min_by_key(|(apart, _)| *apart);
+        nearest.map_or(&[], |(_, (_, accept))| accept)
+    }
 }
 
 #[cfg(test)]
@@ -241,19 +249,28 @@ mod tests {
         RelaxationStep {
             after_ms: 0,
             language_level: Level::Fluent,
+            language_distance_max: 90,
+            language_weight_min: 500,
             fallback_languages,
             skill_levels_off: 0,
             regions: vec![],
         }
     }
-    fn rank(fallback: bool, wanted: &[&str], spoken: &[(&str, Level)]) -> Option<u16> {
-        let workspace = Workspace {
-            name: "w".into(),
-            fallbacks: vec![("ca".into(), vec!["es".into(), "fr".into()])],
+    /// The rank of a visitor's languages, of weight 1000 but for the last.
+    fn rank(fallback: bool, wanted: &[&str], spoken: &[(&str, Level)]) -> Option<u32> {
+        let state = State {
+            workspace: Workspace {
+                name: "w".into(),
+                fallbacks: vec![("ca".into(), vec!["es".into(), "fr".into()])],
+            },
+            ..State::default()
         };
-        let wanted: Vec<Language> = wanted.iter().map(|t| (*t).into()).collect();
+        let last = wanted.len() - 1;
+        let weight = |i| if i == last { 100 } else { 1_000 };
+        let wanted = wanted.iter().enumerate();
+        let wanted: Vec<_> = wanted.map(|(i, t)| ((*t).into(), weight(i))).collect();
         let spoken: Vec<_> = spoken.iter().map(|(t, l)| ((*t).into(), *l)).collect();
-        language_rank(&workspace, &step(fallback), &wanted, &spoken)
+        state.language_rank(&step(fallback), &wanted, &spoken)
     }
 
     #[test]
@@ -261,28 +278,23 @@ mod tests {
         use Level::*;
         assert_eq!(rank(false, &["pt-BR"], &[("pt-BR", Native)]), Some(0));
         assert_eq!(rank(false, &["pt-BR"], &[("pt", Fluent)]), Some(1));
-        assert_eq!(rank(false, &["pt"], &[("pt-BR", Fluent)]), Some(1));
-        assert_eq!(
-            rank(false, &["pt-BR"], &[("pt-PT", Native)]),
-            None,
-            "siblings need a fallback"
-        );
         assert_eq!(
             rank(false, &["pt-BR", "es"], &[("es", Native)]),
             None,
-            "the first step is strict"
+            "too little wanted"
         );
-        assert_eq!(rank(true, &["pt-BR", "es"], &[("es", Native)]), Some(4));
+        assert_eq!(
+            rank(false, &["pt-BR", "es", "fr"], &[("es", Native)]),
+            Some(PLACE),
+            "wanted enough"
+        );
+        assert_eq!(rank(true, &["pt-BR", "es"], &[("es", Native)]), Some(PLACE));
         assert_eq!(
             rank(true, &["ca"], &[("fr", Native), ("es", Working)]),
-            Some(36),
+            Some(9 * PLACE),
             "es is not fluent"
         );
-        assert_eq!(rank(true, &["ca"], &[("es", Fluent)]), Some(32));
-    }
-
-    #[test]
-    fn a_language_is_not_a_prefix_of_another_word() {
-        assert_eq!(rank(true, &["de"], &[("den", Level::Native)]), None);
+        assert_eq!(rank(true, &["ca"], &[("es", Fluent)]), Some(8 * PLACE));
+        assert_eq!(rank(true, &["ca-ES"], &[("es", Fluent)]), Some(8 * PLACE));
     }
 }

@@ -17,6 +17,7 @@ pub mod fit;
 pub mod ids;
 mod index;
 pub mod invariants;
+pub mod language;
 pub mod limits;
 mod lines;
 mod matching;

@@ -19,6 +19,14 @@ pub const ACTOR_BYTES_MAX: usize = 192;
 pub const TEXT_BYTES_MAX: usize = 4_096;
 /// Longest reason for declining, in bytes.
 pub const REASON_BYTES_MAX: usize = 256;
+/// Most language tags whose meaning is kept; past it those nobody uses are forgotten.
+pub const LANGUAGES_MAX: usize = 4_096;
+/// Most beginnings of keys that come near one language, and most groups of regions.
+pub const NEAR_MAX: usize = 64;
+/// Farthest that what is spoken may be from what is wanted: beyond, two languages have nothing in common.
+pub const LANGUAGE_DISTANCE_MAX: u32 = 799;
+/// A visitor's full weight for a language.
+pub const LANGUAGE_WEIGHT_MAX: u32 = 1_000;
 /// Longest language tag, in bytes.
 pub const LANGUAGE_BYTES_MAX: usize = 35;
 

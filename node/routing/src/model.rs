@@ -33,6 +33,15 @@ pub struct SkillLevel {
     pub level: u32,
 }
 
+/// A language a visitor asks for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WantedLanguage {
+    /// Canonical tag.
+    pub language: Language,
+    /// How much the visitor wants it, 100..=1000 in steps of 100: the `q` of Accept-Language in thousandths.
+    pub weight: u32,
+}
+
 /// The organisation's settings.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Workspace {
@@ -84,7 +93,11 @@ pub struct RelaxationStep {
     pub after_ms: u32,
     /// The level the agent must speak one of the chat's languages at.
     pub language_level: Level,
-    /// Whether the visitor's second and later languages and the workspace's fallbacks count.
+    /// How far what is spoken may be from what is wanted, 0 (the very same) ..= `limits::LANGUAGE_DISTANCE_MAX`.
+    pub language_distance_max: u32,
+    /// The visitor's second and later languages count from this weight on; above 1000 only the first counts.
+    pub language_weight_min: u32,
+    /// Whether the workspace's fallbacks count, and with them all of the visitor's languages.
     pub fallback_languages: bool,
     /// Subtracted from every wanted skill level; a result of 0 or less drops the skill.
     pub skill_levels_off: u32,

@@ -7,6 +7,7 @@ use crate::effect::{Answer, Effect};
 use crate::explain::Event;
 use crate::ids::*;
 use crate::index::{BenchId, Index, LineId};
+use crate::language::Resolved;
 use crate::model::*;
 
 /// Everything replicas agree on.
@@ -19,6 +20,7 @@ pub struct State {
     pub(crate) queues: BTreeMap<QueueId, Queue>,
     pub(crate) agents: BTreeMap<AgentId, AgentState>,
     pub(crate) chats: BTreeMap<ChatId, Chat>,
+    pub(crate) languages: BTreeMap<Language, Resolved>,
     pub(crate) visitors: BTreeMap<String, LastAgent>,
     pub(crate) requests: BTreeMap<u64, Request>,
     pub(crate) index: Index,
@@ -113,7 +115,7 @@ pub struct Chat {
     /// Where it is.
     pub phase: Phase,
     /// The visitor's languages, best first.
-    pub languages: Vec<Language>,
+    pub languages: Vec<WantedLanguage>,
     /// The visitor's region, when known.
     pub region: Option<RegionId>,
     /// Who the visitor is; may be empty.
@@ -202,6 +204,8 @@ pub enum Key {
     Visitor(String),
     /// [`Request`] by number.
     Request(u64),
+    /// [`Resolved`] of a tag.
+    Language(Language),
 }
 
 /// One durable part of the state. Restoring from all of them gives the same state.
@@ -225,6 +229,8 @@ pub enum Entity {
     Visitor(String, LastAgent),
     /// See [`Key::Request`].
     Request(u64, Request),
+    /// See [`Key::Language`].
+    Language(Resolved),
 }
 
 impl State {
@@ -242,6 +248,7 @@ impl State {
                 Entity::Chat(chat) => drop(state.chats.insert(chat.id.clone(), *chat)),
                 Entity::Visitor(visitor, last) => drop(state.visitors.insert(visitor, last)),
                 Entity::Request(number, request) => drop(state.requests.insert(number, request)),
+                Entity::Language(l) => drop(state.languages.insert(l.language.clone(), l)),
             }
         }
         state.reindex();
@@ -262,6 +269,7 @@ impl State {
             Key::Chat(id) => Entity::Chat(Box::new(self.chats.get(id)?.clone())),
             Key::Visitor(v) => Entity::Visitor(v.clone(), self.visitors.get(v)?.clone()),
             Key::Request(n) => Entity::Request(*n, self.requests.get(n)?.clone()),
+            Key::Language(tag) => Entity::Language(self.languages.get(tag)?.clone()),
         })
     }
 
@@ -275,6 +283,7 @@ impl State {
         keys.extend(self.chats.keys().cloned().map(Key::Chat));
         keys.extend(self.visitors.keys().cloned().map(Key::Visitor));
         keys.extend(self.requests.keys().copied().map(Key::Request));
+        keys.extend(self.languages.keys().cloned().map(Key::Language));
         keys
     }
 
@@ -301,6 +310,10 @@ impl State {
     /// Agents by id.
     pub fn agents(&self) -> &BTreeMap<AgentId, AgentState> {
         &self.agents
+    }
+    /// What tags mean, by tag.
+    pub fn languages(&self) -> &BTreeMap<Language, Resolved> {
+        &self.languages
     }
     /// Chats by id: all that are not closed, and those closed within [`crate::limits::CLOSED_KEPT_MS`].
     pub fn chats(&self) -> &BTreeMap<ChatId, Chat> {

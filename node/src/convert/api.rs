@@ -12,7 +12,8 @@ use meridian_routing::model::*;
 use prost::Message as _;
 
 use crate::calendar::{self, CalendarError, Plan, WeeklyShift};
-use crate::language;
+use meridian_language::{FAR, LanguageError, NEAR};
+use meridian_routing::limits::LANGUAGE_WEIGHT_MAX;
 
 /// How many days ahead schedules are resolved.
 pub const HORIZON_DAYS: u32 = 366;
@@ -36,13 +37,16 @@ pub fn tag(field: &str, text: &str) -> Result<Language, Reject> {
             format!("give 2 to {}", limits::LANGUAGE_BYTES_MAX),
         ));
     }
-    language::canonical(text).map_err(|e| {
-        let text = e.to_string();
-        let (problem, fix) = text
-            .split_once("; ")
-            .unwrap_or((&text, "use BCP-47, such as pt-BR"));
-        invalid(field, problem, fix)
-    })
+    let tag = meridian_language::canonical(text).map_err(|e| refused_tag(field, &e))?;
+    Ok(Language(tag))
+}
+
+fn refused_tag(field: &str, error: &LanguageError) -> Reject {
+    let text = error.to_string();
+    let (problem, fix) = text
+        .split_once("; ")
+        .unwrap_or((&text, "use BCP-47, such as pt-BR"));
+    invalid(field, problem, fix)
 }
 
 /// Tags in canonical form, in order.
@@ -79,6 +83,79 @@ fn level(field: &str, level: i32) -> Result<Level, Reject> {
             ));
         }
     })
+}
+
+/// How far each reach goes, as the core wants it.
+const REACHES: [(api::LanguageReach, u32); 4] = [
+    (api::LanguageReach::Exact, 0),
+    (api::LanguageReach::Near, NEAR as u32),
+    (api::LanguageReach::Far, FAR as u32),
+    (api::LanguageReach::Script, limits::LANGUAGE_DISTANCE_MAX),
+];
+
+fn reach(field: &str, reach: i32) -> Result<u32, Reject> {
+    let given = api::LanguageReach::try_from(reach).map_err(|_| {
+        invalid(
+            field,
+            format!("{reach} is not known"),
+            "give exact, near, far or script",
+        )
+    })?;
+    let known = REACHES.iter().find(|(reach, _)| *reach == given);
+    Ok(known.map_or(NEAR.into(), |(_, apart)| *apart))
+}
+
+/// The visitor's weight in percent from which a language counts; 0 = no second one.
+fn weight_min(field: &str, percent: u32) -> Result<u32, Reject> {
+    match percent {
+        0 => Ok(LANGUAGE_WEIGHT_MAX + 1),
+        1..=100 => Ok(percent * 10),
+        _ => Err(invalid(
+            field,
+            format!("{percent} is out of bounds"),
+            "give 0 to 100",
+        )),
+    }
+}
+
+/// A visitor's languages: a list, best first, or a weighted one in the form of Accept-Language; never both.
+///
+/// # Errors
+/// The field at fault.
+pub fn wanted(languages: &[String], accept_language: &str) -> Result<Vec<WantedLanguage>, Reject> {
+    if accept_language.is_empty() {
+        let full = |language| WantedLanguage {
+            language,
+            weight: LANGUAGE_WEIGHT_MAX,
+        };
+        return Ok(tags("languages", languages)?
+            .into_iter()
+            .map(full)
+            .collect());
+    }
+    if !languages.is_empty() {
+        let problem = "is given beside languages";
+        return Err(invalid("accept_language", problem, "give one of the two"));
+    }
+    let list = meridian_language::visitor_languages(accept_language)
+        .map_err(|e| refused_tag("accept_language", &e))?;
+    if list.is_empty() {
+        let problem = "names no language";
+        return Err(invalid(
+            "accept_language",
+            problem,
+            "name one, such as pt-BR",
+        ));
+    }
+    // In tenths, so that visitors who differ by a hair wait in one line.
+    let tenths = |weight: u16| u32::from(weight).div_ceil(100) * 100;
+    Ok(list
+        .into_iter()
+        .map(|(tag, weight)| WantedLanguage {
+            language: Language(tag),
+            weight: tenths(weight),
+        })
+        .collect())
 }
 
 fn maybe<T>(text: &str, id: fn(String) -> T) -> Option<T> {
@@ -136,6 +213,14 @@ fn queue(at: &str, q: &api::Queue) -> Result<Queue, Reject> {
         steps.push(RelaxationStep {
             after_ms: s.after_ms,
             language_level: level(&format!("{at}.steps[{i}].language_level"), s.language_level)?,
+            language_distance_max: reach(
+                &format!("{at}.steps[{i}].language_reach"),
+                s.language_reach,
+            )?,
+            language_weight_min: weight_min(
+                &format!("{at}.steps[{i}].language_weight"),
+                s.language_weight,
+            )?,
             fallback_languages: s.fallback_languages,
             skill_levels_off: s.skill_levels_off,
             regions: s.regions.iter().cloned().map(RegionId).collect(),
@@ -145,6 +230,8 @@ fn queue(at: &str, q: &api::Queue) -> Result<Queue, Reject> {
         steps.push(RelaxationStep {
             after_ms: 0,
             language_level: Level::Fluent,
+            language_distance_max: NEAR.into(),
+            language_weight_min: LANGUAGE_WEIGHT_MAX + 1,
             fallback_languages: false,
             skill_levels_off: 0,
             regions: Vec::new(),
@@ -442,6 +529,15 @@ pub(crate) fn show_queue(q: &Queue) -> api::Queue {
     let step = |s: &RelaxationStep| api::RelaxationStep {
         after_ms: s.after_ms,
         language_level: s.language_level as i32,
+        language_reach: REACHES
+            .iter()
+            .find(|(_, apart)| *apart >= s.language_distance_max)
+            .map_or(0, |(reach, _)| *reach as i32),
+        language_weight: if s.language_weight_min > LANGUAGE_WEIGHT_MAX {
+            0
+        } else {
+            s.language_weight_min.div_ceil(10)
+        },
         fallback_languages: s.fallback_languages,
         skill_levels_off: s.skill_levels_off,
         regions: s.regions.iter().map(|r| r.0.clone()).collect(),

@@ -87,17 +87,22 @@ fn write(command: &Command) -> Wire {
         Command::Configure(changes) => Wire::Configure(log::Configure {
             changes: changes.iter().map(change).collect(),
         }),
-        Command::StartChat(new) => Wire::StartChat(log::NewChat {
-            chat: new.chat.0.clone(),
-            queue: new.queue.0.clone(),
-            languages: model::tags(&new.languages),
-            region: new.region.as_ref().map(|r| r.0.clone()),
-            visitor: new.visitor.clone(),
-            skills: model::skills(&new.skills),
-            priority: new.priority,
-            weight: new.weight,
-            topic: new.topic.clone(),
-        }),
+        Command::StartChat(new) => {
+            let (languages, language_weights) = model::wanted(&new.languages);
+            Wire::StartChat(log::NewChat {
+                chat: new.chat.0.clone(),
+                queue: new.queue.0.clone(),
+                languages,
+                region: new.region.as_ref().map(|r| r.0.clone()),
+                visitor: new.visitor.clone(),
+                skills: model::skills(&new.skills),
+                priority: new.priority,
+                weight: new.weight,
+                topic: new.topic.clone(),
+                language_weights,
+                resolved: new.resolved.iter().map(model::resolved).collect(),
+            })
+        }
         Command::LeaveChat { chat } => Wire::LeaveChat(log::OfChat {
             chat: chat.0.clone(),
         }),
@@ -198,7 +203,8 @@ fn read(wire: Wire) -> Result<Command, Corrupt> {
         Wire::StartChat(n) => Command::StartChat(NewChat {
             chat: chat(n.chat),
             queue: QueueId(n.queue),
-            languages: model::read_tags(n.languages),
+            languages: model::read_wanted(n.languages, &n.language_weights),
+            resolved: n.resolved.into_iter().map(model::read_resolved).collect(),
             region: n.region.map(RegionId),
             visitor: n.visitor,
             skills: model::read_skills(n.skills),
@@ -277,6 +283,7 @@ fn change(change: &ConfigChange) -> log::ConfigChange {
         ConfigChange::PutRegion(r) => Out::PutRegion(model::region(r)),
         ConfigChange::PutSchedule(s) => Out::PutSchedule(model::schedule(s)),
         ConfigChange::ExtendSchedule(s) => Out::ExtendSchedule(model::schedule(s)),
+        ConfigChange::LearnLanguage(r) => Out::LearnLanguage(model::resolved(r)),
         ConfigChange::PutQueue(q) => Out::PutQueue(model::queue(q)),
         ConfigChange::PutAgent(a) => Out::PutAgent(model::agent(a)),
         ConfigChange::RemoveRegion(id) => Out::RemoveRegion(id.0.clone()),
@@ -295,6 +302,7 @@ fn read_change(change: log::ConfigChange) -> Result<ConfigChange, Corrupt> {
             In::PutRegion(r) => ConfigChange::PutRegion(model::read_region(r)),
             In::PutSchedule(s) => ConfigChange::PutSchedule(model::read_schedule(s)?),
             In::ExtendSchedule(s) => ConfigChange::ExtendSchedule(model::read_schedule(s)?),
+            In::LearnLanguage(r) => ConfigChange::LearnLanguage(model::read_resolved(r)),
             In::PutQueue(q) => ConfigChange::PutQueue(model::read_queue(q)?),
             In::PutAgent(a) => ConfigChange::PutAgent(model::read_agent(a)?),
             In::RemoveRegion(id) => ConfigChange::RemoveRegion(RegionId(id)),

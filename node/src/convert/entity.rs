@@ -19,6 +19,7 @@ pub fn key(key: &Key) -> Vec<u8> {
         Key::Agent(id) => (b'a', id.0.as_bytes()),
         Key::Chat(id) => (b'c', id.0.as_bytes()),
         Key::Visitor(visitor) => (b'v', visitor.as_bytes()),
+        Key::Language(tag) => (b'l', tag.0.as_bytes()),
         Key::Request(number) => return [&b"n"[..], &number.to_be_bytes()].concat(),
     };
     [&[kind], id].concat()
@@ -46,6 +47,7 @@ pub fn encode(entity: &Entity) -> Vec<u8> {
         Entity::Queue(q) => Out::Queue(model::queue(q)),
         Entity::Agent(a) => Out::Agent(model::agent_state(a)),
         Entity::Chat(c) => Out::Chat(model::chat(c)),
+        Entity::Language(r) => Out::Language(model::resolved(r)),
         Entity::Visitor(visitor, last) => Out::Visitor(log::LastAgent {
             visitor: visitor.clone(),
             agent: last.agent.0.clone(),
@@ -98,6 +100,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
         In::Queue(q) => Entity::Queue(model::read_queue(q)?),
         In::Agent(a) => Entity::Agent(model::read_agent_state(a)?),
         In::Chat(c) => Entity::Chat(Box::new(model::read_chat(c)?)),
+        In::Language(r) => Entity::Language(model::read_resolved(r)),
         In::Visitor(v) => Entity::Visitor(
             v.visitor,
             LastAgent {

@@ -3,6 +3,8 @@
 use meridian_proto::log::v1 as log;
 use meridian_routing::explain::{Candidate, Event, Rule, What};
 use meridian_routing::ids::*;
+use meridian_routing::language::Resolved;
+use meridian_routing::limits::LANGUAGE_WEIGHT_MAX;
 use meridian_routing::model::*;
 use meridian_routing::state::{AgentState, Chat};
 
@@ -16,6 +18,9 @@ fn some<T>(value: Option<T>, what: &'static str) -> Read<T> {
 fn ids<T>(texts: Vec<String>, id: fn(String) -> T) -> Vec<T> {
     texts.into_iter().map(id).collect()
 }
+
+/// How far a language may be at a step written before steps told it.
+const NEAR_BEFORE: u32 = 90;
 
 pub(super) fn level(level: Level) -> i32 {
     level as i32
@@ -75,6 +80,62 @@ pub(super) fn tags(languages: &[Language]) -> Vec<String> {
 }
 pub(super) fn read_tags(tags: Vec<String>) -> Vec<Language> {
     ids(tags, Language)
+}
+
+/// Languages and, where one differs from full, their weights.
+pub(super) fn wanted(languages: &[WantedLanguage]) -> (Vec<String>, Vec<u32>) {
+    let tags = languages.iter().map(|w| w.language.0.clone()).collect();
+    let mut weights: Vec<u32> = languages.iter().map(|w| w.weight).collect();
+    if weights.iter().all(|w| *w == LANGUAGE_WEIGHT_MAX) {
+        weights.clear();
+    }
+    (tags, weights)
+}
+pub(super) fn read_wanted(tags: Vec<String>, weights: &[u32]) -> Vec<WantedLanguage> {
+    let weight = |i: usize| weights.get(i).copied().unwrap_or(LANGUAGE_WEIGHT_MAX);
+    let tags = tags.into_iter().enumerate();
+    tags.map(|(i, tag)| WantedLanguage {
+        language: Language(tag),
+        weight: weight(i),
+    })
+    .collect()
+}
+
+pub(super) fn resolved(r: &Resolved) -> log::Resolved {
+    let near = r.near.iter().map(|(key, distance)| log::resolved::Apart {
+        key: key.clone(),
+        distance: *distance,
+    });
+    let regions = r.regions.iter();
+    let regions = regions.map(|(group, distance)| log::resolved::GroupApart {
+        group: *group,
+        distance: *distance,
+    });
+    log::Resolved {
+        language: r.language.0.clone(),
+        data: r.data.clone(),
+        key: r.key.clone(),
+        region: r.region.clone(),
+        group: r.group,
+        paradigm: r.paradigm,
+        near: near.collect(),
+        regions: regions.collect(),
+        elsewhere: r.elsewhere,
+    }
+}
+pub(super) fn read_resolved(r: log::Resolved) -> Resolved {
+    let regions = r.regions.into_iter();
+    Resolved {
+        language: Language(r.language),
+        data: r.data,
+        key: r.key,
+        region: r.region,
+        group: r.group,
+        paradigm: r.paradigm,
+        near: r.near.into_iter().map(|a| (a.key, a.distance)).collect(),
+        regions: regions.map(|g| (g.group, g.distance)).collect(),
+        elsewhere: r.elsewhere,
+    }
 }
 
 pub(super) fn workspace(w: &Workspace) -> log::Workspace {
@@ -164,6 +225,8 @@ pub(super) fn queue(q: &Queue) -> log::Queue {
     let step = |s: &RelaxationStep| log::Step {
         after_ms: s.after_ms,
         language_level: level(s.language_level),
+        language_distance_max: Some(s.language_distance_max),
+        language_weight_min: Some(s.language_weight_min),
         fallback_languages: s.fallback_languages,
         skill_levels_off: s.skill_levels_off,
         regions: s.regions.iter().map(|r| r.0.clone()).collect(),
@@ -188,6 +251,8 @@ pub(super) fn read_queue(q: log::Queue) -> Read<Queue> {
         Ok(RelaxationStep {
             after_ms: s.after_ms,
             language_level: read_level(s.language_level)?,
+            language_distance_max: s.language_distance_max.unwrap_or(NEAR_BEFORE),
+            language_weight_min: s.language_weight_min.unwrap_or(LANGUAGE_WEIGHT_MAX + 1),
             fallback_languages: s.fallback_languages,
             skill_levels_off: s.skill_levels_off,
             regions: ids(s.regions, RegionId),
@@ -326,11 +391,13 @@ pub(super) fn read_phase(p: Option<log::Phase>) -> Read<Phase> {
 }
 
 pub(super) fn chat(c: &Chat) -> log::Chat {
+    let (languages, language_weights) = wanted(&c.languages);
     log::Chat {
         id: c.id.0.clone(),
         queue: c.queue.0.clone(),
         phase: Some(phase(&c.phase)),
-        languages: tags(&c.languages),
+        languages,
+        language_weights,
         region: c.region.as_ref().map(|r| r.0.clone()),
         visitor: c.visitor.clone(),
         skills: skills(&c.skills),
@@ -364,7 +431,7 @@ pub(super) fn read_chat(c: log::Chat) -> Read<Chat> {
         id: ChatId(c.id),
         queue: QueueId(c.queue),
         phase: read_phase(c.phase)?,
-        languages: read_tags(c.languages),
+        languages: read_wanted(c.languages, &c.language_weights),
         region: c.region.map(RegionId),
         visitor: c.visitor,
         skills: read_skills(c.skills),

@@ -88,6 +88,7 @@ fn keys_are_distinct_and_numbers_keep_their_order() {
         Key::Queue("x".into()),
         Key::Region("x".into()),
         Key::Schedule("x".into()),
+        Key::Language("x".into()),
         Key::Request(1),
         Key::Request(256),
     ];

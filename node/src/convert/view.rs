@@ -45,7 +45,7 @@ pub fn chat(state: &State, c: &Chat) -> api::Chat {
         chat_id: c.id.0.clone(),
         queue_id: c.queue.0.clone(),
         phase: phase(&c.phase).into(),
-        languages: c.languages.iter().map(|l| l.0.clone()).collect(),
+        languages: c.languages.iter().map(|l| l.language.0.clone()).collect(),
         priority: c.priority,
         arrived_ms: c.arrived,
         agent_id: c.holder().map(|a| a.0.clone()).unwrap_or_default(),

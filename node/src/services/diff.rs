@@ -237,6 +237,15 @@ fn level(value: i32) -> &'static str {
     }
 }
 
+fn reach(value: i32) -> &'static str {
+    match LanguageReach::try_from(value) {
+        Ok(LanguageReach::Exact) => "exact",
+        Ok(LanguageReach::Far) => "far",
+        Ok(LanguageReach::Script) => "script",
+        Ok(LanguageReach::Near | LanguageReach::Unspecified) | Err(_) => "near",
+    }
+}
+
 fn workspace(w: &Workspace) -> Fields {
     let fallback = |f: &LanguageFallback| (f.language.clone(), f.accept.join(", "));
     vec![
@@ -290,9 +299,11 @@ fn schedule(s: &Schedule) -> Fields {
 fn queue(q: &Queue) -> Fields {
     let step = |(i, s): (usize, &RelaxationStep)| {
         let rest = format!(
-            "{{after: {}, language_level: {}, fallback_languages: {}, skill_levels_off: {}, regions: [{}]}}",
+            "{{after: {}, language_level: {}, language_reach: {}, language_weight: {}, fallback_languages: {}, skill_levels_off: {}, regions: [{}]}}",
             span(s.after_ms),
             level(s.language_level),
+            reach(s.language_reach),
+            s.language_weight,
             s.fallback_languages,
             s.skill_levels_off,
             s.regions.join(", ")
@@ -403,9 +414,10 @@ mod tests {
         assert_eq!(
             changes(&now, &put, &BTreeMap::new())[0].fields,
             [
-                "steps[1]: {after: 1m30s, language_level: working, fallback_languages: false, skill_levels_off: 0, \
-                 regions: []} -> {after: 1m30s, language_level: translated, fallback_languages: false, \
-                 skill_levels_off: 0, regions: []}",
+                "steps[1]: {after: 1m30s, language_level: working, language_reach: near, language_weight: 0, \
+                 fallback_languages: false, skill_levels_off: 0, regions: []} -> {after: 1m30s, \
+                 language_level: translated, language_reach: near, language_weight: 0, \
+                 fallback_languages: false, skill_levels_off: 0, regions: []}",
                 "offer_timeout: 20s -> 30s500ms",
                 "overflow: none -> {after: 1m, queue: other}",
             ]

@@ -170,7 +170,8 @@ fn differs(state: &State, change: &ConfigChange) -> bool {
         }
         ConfigChange::PutQueue(q) => state.queues().get(&q.id) != Some(q),
         ConfigChange::PutAgent(a) => state.agents().get(&a.id).map(|s| &s.config) != Some(a),
-        ConfigChange::RemoveRegion(_)
+        ConfigChange::LearnLanguage(_)
+        | ConfigChange::RemoveRegion(_)
         | ConfigChange::RemoveSchedule(_)
         | ConfigChange::RemoveQueue(_)
         | ConfigChange::RemoveAgent(_) => true,

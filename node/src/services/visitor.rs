@@ -65,7 +65,9 @@ impl VisitorService for Visitors {
         let new = NewChat {
             chat: ChatId(self.driver.new_id()),
             queue: QueueId(ask.queue_id),
-            languages: api::tags("languages", &ask.languages).map_err(|r| rejected(&r))?,
+            languages: api::wanted(&ask.languages, &ask.accept_language)
+                .map_err(|r| rejected(&r))?,
+            resolved: Vec::new(),
             region: (!ask.region_id.is_empty()).then_some(RegionId(ask.region_id)),
             visitor: ask.visitor_id,
             skills: api::skills(&ask.skills),

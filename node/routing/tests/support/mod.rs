@@ -7,6 +7,7 @@ use meridian_routing::apply::Outcome;
 use meridian_routing::command::*;
 use meridian_routing::effect::*;
 use meridian_routing::ids::*;
+use meridian_routing::language::Resolved;
 use meridian_routing::model::*;
 use meridian_routing::state::State;
 
@@ -88,6 +89,34 @@ fn level(text: &str) -> Level {
     }
 }
 
+/// What the node adds to a command: the meaning of a tag.
+fn resolved(text: &str) -> Option<Resolved> {
+    let tag = text.split_once(':').map_or(text, |(tag, _)| tag);
+    let wanted = meridian_language::wanted(tag).ok()?;
+    let near = wanted.near.into_iter().map(|(key, d)| (key, d.into()));
+    let regions = wanted.regions.into_iter();
+    Some(Resolved {
+        language: tag.into(),
+        data: meridian_language::CLDR_VERSION.into(),
+        key: wanted.variety.key,
+        region: wanted.variety.region,
+        group: wanted.variety.group.into(),
+        paradigm: wanted.variety.paradigm,
+        near: near.collect(),
+        regions: regions.map(|(g, d)| (g.into(), d.into())).collect(),
+        elsewhere: wanted.elsewhere.into(),
+    })
+}
+
+/// `pt-BR`, `es:800`.
+fn wanted(text: &str) -> WantedLanguage {
+    let (tag, weight) = text.split_once(':').unwrap_or((text, "1000"));
+    WantedLanguage {
+        language: tag.into(),
+        weight: weight.parse().expect("a weight"),
+    }
+}
+
 fn skills(args: &Args<'_>) -> Vec<SkillLevel> {
     let skill = |s: &&str| {
         let (skill, level) = s.split_once(':').unwrap_or((s, "1"));
@@ -104,6 +133,8 @@ fn step(text: &str) -> RelaxationStep {
     let mut step = RelaxationStep {
         after_ms: 0,
         language_level: Level::Fluent,
+        language_distance_max: 90,
+        language_weight_min: 1_001,
         fallback_languages: false,
         skill_levels_off: 0,
         regions: vec![],
@@ -112,6 +143,12 @@ fn step(text: &str) -> RelaxationStep {
         match part {
             _ if i == 0 => step.after_ms = millis(part) as u32,
             "fallback" => step.fallback_languages = true,
+            "exact" => step.language_distance_max = 0,
+            "far" => step.language_distance_max = 499,
+            "script" => step.language_distance_max = 799,
+            weight if weight.starts_with('q') => {
+                step.language_weight_min = weight[1..].parse().expect("a weight")
+            }
             "native" | "fluent" | "working" | "translated" => step.language_level = level(part),
             off if off.starts_with("off") => {
                 step.skill_levels_off = off[3..].parse().expect("levels off")
@@ -207,10 +244,18 @@ impl Play {
                     let (from, to) = f.split_once(':').expect("fallback from:to+to");
                     (from.into(), to.split('+').map(Into::into).collect())
                 };
-                Command::Configure(vec![ConfigChange::PutWorkspace(Workspace {
+                let fallbacks: Vec<(Language, Vec<Language>)> =
+                    args.list("fallbacks").iter().map(fallback).collect();
+                let tags = fallbacks
+                    .iter()
+                    .flat_map(|(from, to)| to.iter().chain([from]));
+                let learn = tags.filter_map(|tag| resolved(&tag.0));
+                let mut changes: Vec<_> = learn.map(ConfigChange::LearnLanguage).collect();
+                changes.push(ConfigChange::PutWorkspace(Workspace {
                     name: args.word(1).into(),
-                    fallbacks: args.list("fallbacks").iter().map(fallback).collect(),
-                })])
+                    fallbacks,
+                }));
+                Command::Configure(changes)
             }
             verb @ ("schedule" | "extend") => {
                 let span = |s: &&str| {
@@ -275,7 +320,9 @@ impl Play {
                         level: level(how),
                     }
                 };
-                Command::Configure(vec![ConfigChange::PutAgent(Agent {
+                let learn = args.list("langs").into_iter().filter_map(resolved);
+                let mut changes: Vec<_> = learn.map(ConfigChange::LearnLanguage).collect();
+                changes.push(ConfigChange::PutAgent(Agent {
                     id: args.word(1).into(),
                     name: args.word(1).into(),
                     region: args.word(2).into(),
@@ -284,7 +331,8 @@ impl Play {
                     skills: skills(&args),
                     queues: args.list("queues").into_iter().map(Into::into).collect(),
                     capacity: args.number("cap", 1) as u32,
-                })])
+                }));
+                Command::Configure(changes)
             }
             "remove" => {
                 let id = args.word(2);
@@ -331,7 +379,12 @@ impl Play {
             "chat" => Command::StartChat(NewChat {
                 chat: args.word(1).into(),
                 queue: args.word(2).into(),
-                languages: args.list("langs").into_iter().map(Into::into).collect(),
+                resolved: args
+                    .list("langs")
+                    .iter()
+                    .filter_map(|l| resolved(l))
+                    .collect(),
+                languages: args.list("langs").iter().map(|l| wanted(l)).collect(),
                 region: args.named.get("region").map(|r| (*r).into()),
                 visitor: args
                     .named
