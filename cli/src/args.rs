@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent_work, agents, apply, chats, cluster, completion, config, hours, queues,
+    agent_work, agents, apply, chats, cluster, completion, config, hours, queues, sun,
 };
 use crate::failure::exit;
 use crate::output::{Format, When};
@@ -110,6 +110,9 @@ pub enum Command {
     /// Working hours: check, preview and import them, without a cluster
     #[command(subcommand)]
     Hours(hours::HoursCommand),
+    /// Follow the sun: who covers which language when, and where nobody does
+    #[command(subcommand)]
+    Sun(sun::SunCommand),
     /// Play a day of chats round the world on a cluster on this machine, and lose a region
     Demo(crate::demo::DemoCommand),
     /// Print a completion script for a shell

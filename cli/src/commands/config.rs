@@ -4,7 +4,7 @@ use clap::Subcommand;
 use meridian_proto::livechat::v1 as api;
 use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
 
-use super::Context;
+use super::{Context, pages};
 use crate::args::Read;
 use crate::client::MESSAGE_BYTES_MAX;
 use crate::failure::Failure;
@@ -45,4 +45,36 @@ pub async fn get(context: &Context, read: Read) -> Result<api::Configuration, Fa
             .await
     });
     Ok(call.await?.value.configuration.unwrap_or_default())
+}
+
+/// The configuration in force, read page by page: however large it is, but what changes meanwhile is seen as it is then.
+///
+/// # Errors
+/// When the cluster cannot be asked or refuses.
+pub async fn paged(context: &Context, read: Read) -> Result<api::Configuration, Failure> {
+    let parts = pages::all(async |page_token| {
+        let request = api::GetConfigurationRequest {
+            consistency: read.consistency(),
+            page_size: pages::PAGE_SIZE,
+            page_token,
+        };
+        let call = context.cluster.call(request, async |channel, request| {
+            let client = AdminServiceClient::new(channel);
+            client
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .get_configuration(request)
+                .await
+        });
+        let page = call.await?.value;
+        Ok((Vec::from_iter(page.configuration), page.next_page_token))
+    });
+    let mut whole = api::Configuration::default();
+    for part in parts.await? {
+        whole.workspace = part.workspace.or(whole.workspace);
+        whole.regions.extend(part.regions);
+        whole.schedules.extend(part.schedules);
+        whole.queues.extend(part.queues);
+        whole.agents.extend(part.agents);
+    }
+    Ok(whole)
 }

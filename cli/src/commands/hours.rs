@@ -3,7 +3,7 @@
 mod import;
 mod lint;
 mod preview;
-mod schedule;
+pub(super) mod schedule;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -125,7 +125,7 @@ fn first_day(zone: &str, from: Option<Date>) -> Result<(TimeZone, Date), Failure
 }
 
 /// A file's name and text; `-` is standard input.
-fn read(path: &str) -> Result<(String, String), Failure> {
+pub(super) fn read(path: &str) -> Result<(String, String), Failure> {
     if path == "-" {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text)?;
@@ -137,7 +137,7 @@ fn read(path: &str) -> Result<(String, String), Failure> {
 }
 
 /// A date of the command line.
-fn date(text: &str) -> Result<Date, String> {
+pub(super) fn date(text: &str) -> Result<Date, String> {
     let date = Date::strptime("%Y-%m-%d", text).ok();
     // Near the ends of what is computed there is no day before or after.
     let date = date.filter(|d| (1900..=9000).contains(&d.year()));

@@ -9,6 +9,7 @@ pub mod completion;
 pub mod config;
 pub mod hours;
 pub mod queues;
+pub mod sun;
 
 mod confirm;
 mod live;
@@ -43,6 +44,10 @@ pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     let command = match cli.command {
         Command::Demo(command) => return crate::demo::run(&output, command).await,
         Command::Hours(command) => return hours::run(&output, command),
+        // A plan in a file needs none either.
+        Command::Sun(command) if command.file().is_some() => {
+            return sun::run_file(&output, &command);
+        }
         other => other,
     };
     let context = Context {
@@ -56,6 +61,7 @@ pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Queues(command) => queues::run(&context, command).await,
         Command::Chats(command) => chats::run(&context, command).await,
         Command::Apply(command) => apply::run(&context, command).await,
+        Command::Sun(command) => sun::run(&context, &command).await,
         Command::Config(command) => config::run(&context, command).await,
         Command::Completion(_) | Command::Demo(_) | Command::Hours(_) => Ok(()),
     }

@@ -29,7 +29,7 @@ impl Schedule {
         self.spans.get(next).map(|s| s.start)
     }
     /// When the working day of a span ends: breaks within the day do not count, and round the clock is a day.
-    fn day_end(&self, span: Span) -> Millis {
+    pub fn day_end(&self, span: Span) -> Millis {
         let mut end = span.end;
         let from = self.spans.partition_point(|s| s.start <= span.start);
         for next in &self.spans[from..] {

@@ -18,13 +18,13 @@ pub(super) const DAYS: [(&str, Weekday); 7] = [
 ];
 
 /// Hours of a schedule, and for each shift the entry of `week` it comes from and the day's name.
-pub(super) struct Read {
-    pub(super) hours: Hours,
+pub(in crate::commands) struct Read {
+    pub(in crate::commands) hours: Hours,
     pub(super) shifts: Vec<(usize, &'static str)>,
 }
 
 /// Reads a schedule that the world file's reader has found good.
-pub(super) fn read(schedule: &api::Schedule) -> Result<Read, Failure> {
+pub(in crate::commands) fn read(schedule: &api::Schedule) -> Result<Read, Failure> {
     let mut plan = Plan {
         zone: schedule.zone.clone(),
         ..Plan::default()
