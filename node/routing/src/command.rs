@@ -327,7 +327,15 @@ impl NewChat {
         }
         check_once("skills", ".skill", self.skills.iter().map(|s| &s.skill))?;
         bounds("priority", self.priority.into(), 0, PRIORITY_MAX.into())?;
-        bounds("weight", self.weight.into(), 1, WEIGHT_MAX.into())?;
+        bounds("weight", self.weight.into(), 0, WEIGHT_MAX.into())?;
+        for (field, word) in [("channel", &self.channel), ("kind", &self.kind)] {
+            if !word.is_empty() {
+                check_id(field, word)?;
+            }
+        }
+        if let Some(owner) = &self.owner {
+            bytes("owner_agent_id", &owner.0, 1, ID_BYTES_MAX)?;
+        }
         bytes("topic", &self.topic, 0, TEXT_BYTES_MAX)
     }
 }
@@ -397,8 +405,16 @@ pub struct NewChat {
     pub skills: Vec<SkillLevel>,
     /// 0 (lowest) ..= 9 (urgent).
     pub priority: u32,
-    /// Capacity units the chat takes, 1..=100.
+    /// Whether the visitor is very important; what that is worth, the queue says.
+    pub vip: bool,
+    /// Channel; empty = [`crate::limits::CHANNEL_USUAL`].
+    pub channel: String,
+    /// Kind; may be empty.
+    pub kind: String,
+    /// Capacity units the chat takes, 1..=100; 0 = as the workspace's loads say.
     pub weight: u32,
+    /// The agent it belongs to; offered to them first.
+    pub owner: Option<AgentId>,
     /// First message or topic, at most `limits::TEXT_BYTES_MAX`.
     pub topic: String,
 }

@@ -25,6 +25,13 @@ pub const LANGUAGES_MAX: usize = 4_096;
 pub const NEAR_MAX: usize = 64;
 /// Farthest that what is spoken may be from what is wanted: beyond, two languages have nothing in common.
 pub const LANGUAGE_DISTANCE_MAX: u32 = 799;
+/// The channel of a chat that names none.
+pub const CHANNEL_USUAL: &str = "chat";
+/// What one offer moves an agent of share 1 ahead on their share; a multiple of every share would be too large, and
+/// the rounding is below one part in a thousand.
+pub const STRIDE: u64 = 1_000_000;
+/// How long a queue's service is looked back on: 30 minutes, by the minute.
+pub const SERVICE_MINUTES: i64 = 30;
 /// A visitor's full weight for a language.
 pub const LANGUAGE_WEIGHT_MAX: u32 = 1_000;
 /// Longest language tag, in bytes.
@@ -36,8 +43,31 @@ pub const CHANGES_MAX: usize = 200_000;
 pub const SPANS_MAX: usize = 5_000;
 /// Most bytes of a schedule's source.
 pub const SOURCE_BYTES_MAX: usize = 65_536;
-/// Most relaxation steps in a queue.
-pub const STEPS_MAX: usize = 32;
+/// Most relaxation steps in a queue: far more than a wait of [`DAY_MS`] can be told apart by, yet each line keeps
+/// the agents that fit at every step.
+pub const STEPS_MAX: usize = 256;
+/// Most ways one queue overflows.
+pub const OVERFLOWS_MAX: usize = 16;
+/// Most queues in reach of a chat, itself included, by whatever paths.
+pub const REACH_MAX: usize = 64;
+/// Most loads in the workspace.
+pub const LOADS_MAX: usize = 256;
+/// Last rank of an agent in a queue.
+pub const RANK_MAX: u32 = 9;
+/// Most agents offered one chat at once.
+pub const OFFER_TO_MAX: u32 = 16;
+/// Most reasons to decline with in one queue.
+pub const DECLINE_REASONS_MAX: usize = 32;
+/// Most offers ignored in a row that a queue may bear.
+pub const IGNORED_MOST: u32 = 100;
+/// Largest share of an agent.
+pub const SHARE_MAX: u32 = 1_000;
+/// The share of an agent for whom none is set.
+pub const SHARE_USUAL: u32 = 100;
+/// Most steps of a newcomer's capacity.
+pub const RAMPS_MAX: usize = 16;
+/// Most neighbours of a region.
+pub const NEIGHBOURS_MAX: usize = 63;
 /// Most queues on one overflow path.
 pub const OVERFLOW_HOPS_MAX: usize = 8;
 /// Most regions.
@@ -78,7 +108,7 @@ pub const WAITING_MAX: u32 = 1_000_000;
 /// Shortest and longest grace of a lost session.
 pub const GRACE_MS: (u32, u32) = (1_000, 600_000);
 
-/// Offers ignored in a row before an agent counts as not responding.
+/// Offers ignored in a row before an agent counts as not responding, where the queue does not say.
 pub const IGNORED_MAX: u32 = 3;
 /// A deadline noticed later than this was missed because nobody led; whom it concerns gets fresh time.
 pub const OVERDUE_MS: Millis = 2_000;
@@ -86,8 +116,8 @@ pub const OVERDUE_MS: Millis = 2_000;
 pub const HEAVY_WAITS_MS: Millis = 30_000;
 /// Latest time a leader may stamp: the end of the year 9999. Later ones count as this.
 pub const TIME_MAX: Millis = 253_402_300_799_999;
-/// How long a chat is kept from an agent who declined or ignored it.
-pub const REFUSAL_MS: Millis = 60_000;
+/// How long a chat is kept from an agent who declined, ignored or handed it on, where its queue does not say.
+pub const REFUSAL_MS: u32 = 60_000;
 /// Most refusals remembered by one chat; the oldest goes first.
 pub const REFUSALS_MAX: usize = 32;
 /// How long a chat that waited too long is put off when agents are on shift but busy; as much again each

@@ -9,6 +9,7 @@ use crate::ids::*;
 use crate::index::{BenchId, Index, LineId};
 use crate::language::Resolved;
 use crate::model::*;
+use crate::service::QueueStats;
 
 /// Everything replicas agree on.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,7 @@ pub struct State {
     pub(crate) languages: BTreeMap<Language, Resolved>,
     pub(crate) visitors: BTreeMap<String, LastAgent>,
     pub(crate) requests: BTreeMap<u64, Request>,
+    pub(crate) stats: BTreeMap<QueueId, QueueStats>,
     pub(crate) index: Index,
     pub(crate) work: Work,
 }
@@ -103,6 +105,29 @@ pub struct AgentState {
     pub idle_since: Millis,
     /// Load above capacity left over from a lowered capacity; no new chat is offered meanwhile.
     pub excess: u32,
+    /// Log index at which they were last offered a chat; who was longest ago has the next turn. 0 = never.
+    pub turn: u64,
+    /// How far they have come on their share: each offer adds [`crate::limits::STRIDE`] divided by the share.
+    pub pass: u64,
+    /// What they have done since they were first known.
+    pub tally: Tally,
+}
+
+/// What an agent has done since they were first known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Offers made to them.
+    pub offers: u64,
+    /// Of those, accepted.
+    pub accepted: u64,
+    /// Declined.
+    pub declined: u64,
+    /// Not answered in time.
+    pub ignored: u64,
+    /// Chats brought to their end.
+    pub handled: u64,
+    /// Time from their acceptance to the end of wrap-up, in ms.
+    pub handle_ms: u64,
 }
 
 /// A chat.
@@ -124,8 +149,22 @@ pub struct Chat {
     pub skills: Vec<SkillLevel>,
     /// 0..=9.
     pub priority: u32,
+    /// Whether the visitor is very important.
+    pub vip: bool,
+    /// Channel by which it came.
+    pub channel: String,
+    /// Kind; may be empty.
+    pub kind: String,
     /// Capacity units.
     pub weight: u32,
+    /// Whether it may take an agent's extra units.
+    pub interrupting: bool,
+    /// The agent it belongs to, as whoever started it said.
+    pub owner: Option<AgentId>,
+    /// Queue in reach by which its agent was found; empty until first offered.
+    pub via: QueueId,
+    /// The wait told at its arrival, in ms; `None` = nothing was known.
+    pub estimate_ms: Option<u32>,
     /// First message.
     pub topic: String,
     /// Note of the last agent who handed it on.
@@ -206,6 +245,8 @@ pub enum Key {
     Request(u64),
     /// [`Resolved`] of a tag.
     Language(Language),
+    /// [`QueueStats`] of a queue.
+    Stats(QueueId),
 }
 
 /// One durable part of the state. Restoring from all of them gives the same state.
@@ -231,6 +272,8 @@ pub enum Entity {
     Request(u64, Request),
     /// See [`Key::Language`].
     Language(Resolved),
+    /// See [`Key::Stats`].
+    Stats(QueueId, QueueStats),
 }
 
 impl State {
@@ -249,6 +292,7 @@ impl State {
                 Entity::Visitor(visitor, last) => drop(state.visitors.insert(visitor, last)),
                 Entity::Request(number, request) => drop(state.requests.insert(number, request)),
                 Entity::Language(l) => drop(state.languages.insert(l.language.clone(), l)),
+                Entity::Stats(queue, stats) => drop(state.stats.insert(queue, stats)),
             }
         }
         state.reindex();
@@ -270,6 +314,7 @@ impl State {
             Key::Visitor(v) => Entity::Visitor(v.clone(), self.visitors.get(v)?.clone()),
             Key::Request(n) => Entity::Request(*n, self.requests.get(n)?.clone()),
             Key::Language(tag) => Entity::Language(self.languages.get(tag)?.clone()),
+            Key::Stats(id) => Entity::Stats(id.clone(), self.stats.get(id)?.clone()),
         })
     }
 
@@ -284,6 +329,7 @@ impl State {
         keys.extend(self.visitors.keys().cloned().map(Key::Visitor));
         keys.extend(self.requests.keys().copied().map(Key::Request));
         keys.extend(self.languages.keys().cloned().map(Key::Language));
+        keys.extend(self.stats.keys().cloned().map(Key::Stats));
         keys
     }
 
@@ -395,19 +441,6 @@ impl State {
     pub fn session_nodes(&self) -> impl Iterator<Item = NodeId> {
         self.index.nodes.keys().copied()
     }
-
-    /// What orders chats: earlier is served first. One point of priority is worth the queue's ageing
-    /// interval of waiting, or a day where there is no ageing, so the order never changes while waiting
-    /// and nothing starves: priority + waited/ageing, solved for the arrival.
-    pub(crate) fn order_of(&self, chat: &Chat) -> i64 {
-        let ageing = self.queues.get(&chat.queue).map_or(0, |q| q.ageing_ms);
-        let point = if ageing == 0 {
-            crate::limits::DAY_MS
-        } else {
-            ageing
-        };
-        chat.arrived - i64::from(chat.priority) * i64::from(point)
-    }
 }
 
 /// Chats of a queue by phase.
@@ -427,12 +460,11 @@ pub struct QueueCounts {
 
 impl Chat {
     /// Who it is offered to or held by.
-    pub fn holder(&self) -> Option<&AgentId> {
+    pub fn holders(&self) -> &[AgentId] {
         match &self.phase {
-            Phase::Offered { agent, .. }
-            | Phase::Active { agent }
-            | Phase::WrapUp { agent, .. } => Some(agent),
-            _ => None,
+            Phase::Offered { to, .. } => to,
+            Phase::Active { agent } | Phase::WrapUp { agent, .. } => std::slice::from_ref(agent),
+            Phase::Waiting | Phase::Deferred { .. } | Phase::Closed(_) => &[],
         }
     }
     /// Whether it is over.
