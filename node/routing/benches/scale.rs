@@ -46,34 +46,22 @@ impl Run {
             horizon: 1 << 40,
             zone_data: String::new(),
             source: vec![],
+            last_offer_ms: 0,
         })];
         changes.extend(REGIONS.map(|id| {
             ConfigChange::PutRegion(Region {
                 id: id.into(),
                 zone: "Etc/UTC".into(),
                 schedule: "s".into(),
+                neighbours: vec![],
             })
         }));
         changes.push(ConfigChange::PutQueue(Queue {
             id: "q".into(),
-            schedule: None,
-            steps: vec![RelaxationStep {
-                after_ms: 0,
-                language_level: Level::Fluent,
-                language_distance_max: 90,
-                language_weight_min: 1_001,
-                fallback_languages: false,
-                skill_levels_off: 0,
-                regions: vec![],
-            }],
             offer_timeout_ms: 3_600_000,
-            wrap_up_ms: 0,
             wait_ms_max: 86_400_000,
             waiting_max: 1_000_000,
-            ageing_ms: 0,
-            answer_target_ms: 46_000,
-            overflow: None,
-            sticky_ms: 0,
+            ..Queue::default()
         }));
         for n in 0..agents {
             changes.push(ConfigChange::PutAgent(Agent {
@@ -85,9 +73,9 @@ impl Run {
                     language: LANGUAGES[n % 8].into(),
                     level: Level::Native,
                 }],
-                skills: vec![],
                 queues: vec!["q".into()],
                 capacity: 3,
+                ..Agent::default()
             }));
         }
         run.apply(Command::Configure(changes))
@@ -103,13 +91,8 @@ impl Run {
                 language: LANGUAGES[n % 8].into(),
                 weight: 1_000,
             }],
-            resolved: vec![],
-            region: None,
-            visitor: String::new(),
-            skills: vec![],
-            priority: 0,
             weight,
-            topic: String::new(),
+            ..NewChat::default()
         };
         self.apply(Command::StartChat(new))
             .expect("the chat is accepted");

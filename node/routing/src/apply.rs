@@ -2,6 +2,7 @@
 
 use crate::command::{Command, Stamped};
 use crate::effect::{Answer, Effect, Reject};
+use crate::ids::AgentId;
 use crate::index::Deadline;
 use crate::limits::*;
 use crate::offer::bytes;
@@ -125,6 +126,8 @@ impl State {
                 Deadline::WaitMax(chat) => self.waited_enough(chat),
                 Deadline::Forget(chat) => self.forget(chat),
                 Deadline::Visitor(visitor) => self.remember_agent(visitor.clone(), None),
+                Deadline::Ramp(agent) => self.ramp_up(agent),
+                Deadline::Slide(queue) => self.slide(queue),
             }
             debug_assert!(
                 !self.index.deadlines.contains(&(at, deadline)),
@@ -192,12 +195,24 @@ impl State {
         }
     }
 
+    /// Load above what the agent may carry: of ordinary chats above capacity, of all above capacity and extra units.
+    pub(crate) fn excess(&self, id: &AgentId) -> u32 {
+        let Some(agent) = self.agents.get(id) else {
+            return 0;
+        };
+        let capacity = agent.config.capacity_at(self.meta.now);
+        let ordinary = self.held(id).filter(|c| !c.interrupting);
+        let ordinary: u32 = ordinary.map(|c| c.weight).sum();
+        let above = self.load(id).saturating_sub(capacity + agent.config.extra);
+        above.max(ordinary.saturating_sub(capacity))
+    }
+
     /// What a lowered capacity left over shrinks with the load, for good.
     fn forget_excess(&mut self) {
         for id in &self.work.touched {
-            let load = self.load(id);
+            let excess = self.excess(id);
             if let Some(agent) = self.agents.get_mut(id) {
-                let excess = agent.excess.min(load.saturating_sub(agent.config.capacity));
+                let excess = agent.excess.min(excess);
                 if agent.excess != excess {
                     agent.excess = excess;
                     self.work.dirty.insert(Key::Agent(id.clone()));

@@ -3,8 +3,10 @@
 use crate::command::{NewChat, TransferTo};
 use crate::effect::{Answer, Reject};
 use crate::explain::{Candidate, Rule, What};
+use crate::fit::{Bench, Fit};
 use crate::ids::*;
 use crate::limits::*;
+use crate::matching::Preference;
 use crate::model::*;
 use crate::state::{Chat, Key, LastAgent, State};
 
@@ -38,7 +40,18 @@ impl State {
                 .get(region)
                 .ok_or_else(|| unknown("region_id", "region", &region.0))?;
         }
-        self.check_weight(queue, new.weight)?;
+        if let Some(owner) = &new.owner {
+            self.agents
+                .get(owner)
+                .ok_or_else(|| unknown("owner_agent_id", "agent", &owner.0))?;
+        }
+        let channel = match new.channel.as_str() {
+            "" => CHANNEL_USUAL,
+            given => given,
+        };
+        let (weight, interrupting) = self.load_of(channel, &new.kind, new.weight);
+        self.check_weight(queue, weight, interrupting)?;
+        let last = self.last_agent(queue, &new.visitor);
         let place = self.open_queue(queue);
         self.check_full(place.unwrap_or(queue))?;
         let place = place.map(|q| q.id.clone());
@@ -60,7 +73,15 @@ impl State {
             visitor: new.visitor.clone(),
             skills,
             priority: new.priority,
-            weight: new.weight,
+            vip: new.vip,
+            channel: channel.to_owned(),
+            kind: new.kind.clone(),
+            weight,
+            interrupting,
+            owner: new.owner.clone(),
+            last,
+            via: QueueId::default(),
+            estimate_ms: None,
             topic: new.topic.clone(),
             note: String::new(),
             arrived: now,
@@ -85,6 +106,7 @@ impl State {
         }
         chat.tell(self.event(What::Arrived, None, ""));
         self.meta.totals.accepted += 1;
+        self.count_accepted(place.as_ref().unwrap_or(&new.queue));
         self.chats.insert(new.chat.clone(), chat);
         self.line_up(&new.chat, place);
         // The answer tells where the chat stands once it is matched, so the visitor is not told to wait in vain.
@@ -97,7 +119,7 @@ impl State {
             Phase::Closed(_) | Phase::WrapUp { .. } => {}
             Phase::Active { agent } => self.end(id, &agent, "the visitor left"),
             Phase::Offered { .. } | Phase::Waiting | Phase::Deferred { .. } => {
-                self.withdraw(id, What::OfferWithdrawn, "the visitor left", false);
+                self.withdraw_all(id, What::OfferWithdrawn, "the visitor left", false);
                 // Once an agent has answered, leaving is an end, not an abandon.
                 if self.chats[id].answered > 0 {
                     let event = self.unserved(id, What::Ended, "the visitor left");
@@ -108,6 +130,8 @@ impl State {
                     let event = self.unserved(id, What::Abandoned, "");
                     self.edit_chat(id, |c| c.tell(event));
                     self.meta.totals.abandoned += 1;
+                    let queue = self.chats[id].queue.clone();
+                    self.count_abandoned(&queue);
                     self.close(id, Closed::Abandoned);
                 }
             }
@@ -165,12 +189,39 @@ impl State {
 
     /// Wrap-up is finished, by the agent or by time.
     pub(crate) fn wrapped_up(&mut self, id: &ChatId) {
-        let agent = self.chats[id].holder().cloned();
+        let agent = self.chats[id].holders().first().cloned();
+        let (queue, took) = {
+            let chat = &self.chats[id];
+            (chat.queue.clone(), self.meta.now - chat.answered)
+        };
+        self.count_handled(&queue, took);
         let event = self.event(What::WrappedUp, agent.as_ref(), "");
         self.edit_chat(id, |c| c.tell(event));
         self.meta.totals.answered += 1;
         self.close(id, Closed::Answered);
         self.let_go(agent.as_ref());
+        if let Some(agent) = agent {
+            self.edit_agent(&agent, |a| {
+                a.tally.handled += 1;
+                a.tally.handle_ms += took.unsigned_abs();
+            });
+        }
+    }
+
+    /// What a chat takes: as asked for, or by channel and kind; the most exact load counts.
+    fn load_of(&self, channel: &str, kind: &str, asked: u32) -> (u32, bool) {
+        let of_channel = self.workspace.loads.iter().filter(|l| l.channel == channel);
+        let fits = of_channel.filter(|l| l.kind.is_empty() || l.kind == kind);
+        let load = fits.max_by_key(|l| !l.kind.is_empty());
+        let (weight, interrupting) = load.map_or((1, false), |l| (l.weight, l.interrupting));
+        (if asked > 0 { asked } else { weight }, interrupting)
+    }
+
+    /// Who spoke with a visitor last, where the queue cares and it is not too long ago.
+    fn last_agent(&self, queue: &Queue, visitor: &str) -> Option<AgentId> {
+        let last = self.visitors.get(visitor)?;
+        let counts = queue.sticky_ms > 0 && last.until > self.meta.now;
+        counts.then(|| last.agent.clone())
     }
 
     /// An agent let go of a chat and is idle from here on.
@@ -209,7 +260,7 @@ impl State {
     ) -> Result<(), Reject> {
         self.session(agent, epoch)?;
         let chat = self.chat(id)?;
-        if chat.holder() == Some(agent) && phase(&chat.phase) {
+        if chat.holders().contains(agent) && phase(&chat.phase) {
             return Ok(());
         }
         Err(Reject::Conflict(format!(
@@ -273,7 +324,8 @@ impl State {
                     .queues
                     .get(queue)
                     .ok_or_else(|| unknown("to.queue_id", "queue", &queue.0))?;
-                self.check_weight(queue, self.chats[id].weight)?;
+                let chat = &self.chats[id];
+                self.check_weight(queue, chat.weight, chat.interrupting)?;
                 let open = self.open_queue(queue);
                 self.check_full(open.unwrap_or(queue))?;
                 place = open.map(|q| q.id.clone());
@@ -284,8 +336,10 @@ impl State {
                     .agents
                     .get(other)
                     .ok_or_else(|| unknown("to.agent_id", "agent", &other.0))?;
-                let room = self.load(other) + self.chats[id].weight <= state.config.capacity;
-                if other == agent || !room || self.index.ready_key(other).is_none() {
+                let (now, chat) = (self.meta.now, &self.chats[id]);
+                let most = Bench::of(&state.config, now).room(chat.interrupting);
+                let room = self.load(other) + chat.weight <= most;
+                if other == agent || !room || self.index.ready_row(other).is_none() {
                     return Err(Reject::Conflict(format!(
                         "agent '{other}' cannot take a chat now; choose another agent or a queue"
                     )));
@@ -294,7 +348,7 @@ impl State {
             }
         };
         let event = self.event(What::Transferred, Some(agent), &format!("to {to}"));
-        let now = self.meta.now;
+        let (now, kept) = (self.meta.now, self.kept_from(&self.chats[id]));
         self.edit_chat(id, |c| {
             if let TransferTo::Queue(queue) = to {
                 c.queue = queue.clone();
@@ -303,7 +357,7 @@ impl State {
             c.since = now;
             c.note = note.to_owned();
             // Nobody hands a chat on to get it back at once.
-            c.refusals = vec![(agent.clone(), now + REFUSAL_MS)];
+            c.refusals = vec![(agent.clone(), now + kept)];
             c.tell(event);
         });
         self.let_go(Some(agent));
@@ -315,11 +369,25 @@ impl State {
                     rule: Rule::Named,
                     reason: format!("named by agent '{agent}'"),
                 };
-                self.offer(id, &other, "", vec![named]);
+                let to = self.named(id, other);
+                self.offer(id, &[to], "", vec![named]);
             }
             None => self.line_up(id, place),
         }
         Ok(self.answer(id))
+    }
+
+    /// An agent to whom a chat is offered by name, whoever else there is.
+    fn named(&self, chat: &ChatId, agent: AgentId) -> Preference {
+        Preference {
+            sticky: 0,
+            fit: Fit::default(),
+            sun: 0,
+            first: 0,
+            idle_since: 0,
+            agent,
+            via: self.chats[chat].queue.clone(),
+        }
     }
 
     pub(crate) fn rate_chat(

@@ -1,6 +1,9 @@
 //! What configuration must keep to: a set of changes is checked as a whole against what it would leave
 //! behind.
 
+mod agent;
+mod queue;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::chat::unknown;
@@ -249,7 +252,8 @@ impl<'a> View<'a> {
                 let at = format!("regions[{place}]");
                 check_id(&format!("{at}.id"), &region.id.0)?;
                 bytes(&format!("{at}.zone"), &region.zone, 1, NAME_BYTES_MAX)?;
-                self.schedule(&format!("{at}.schedule"), &region.schedule)
+                self.schedule(&format!("{at}.schedule"), &region.schedule)?;
+                self.check_neighbours(region, &at)
             }
             ConfigChange::PutSchedule(schedule) | ConfigChange::ExtendSchedule(schedule) => {
                 check_schedule(schedule, &format!("schedules[{place}]"))
@@ -261,199 +265,6 @@ impl<'a> View<'a> {
             ConfigChange::PutAgent(agent) => self.check_agent(agent, &format!("agents[{place}]")),
             _ => Ok(()),
         }
-    }
-
-    fn check_queue(&self, queue: &Queue, at: &str) -> Check {
-        check_id(&format!("{at}.id"), &queue.id.0)?;
-        if let Some(schedule) = &queue.schedule {
-            self.schedule(&format!("{at}.schedule"), schedule)?;
-        }
-        bounds(
-            &format!("{at}.steps"),
-            queue.steps.len() as u64,
-            1,
-            STEPS_MAX as u64,
-        )?;
-        for (i, step) in queue.steps.iter().enumerate() {
-            let at = format!("{at}.steps[{i}]");
-            match i.checked_sub(1).map(|before| queue.steps[before].after_ms) {
-                None if step.after_ms != 0 => {
-                    return Err(invalid(
-                        format!("{at}.after"),
-                        "the first step must hold from the start",
-                        "give 0s",
-                    ));
-                }
-                Some(before) if step.after_ms <= before => {
-                    return Err(invalid(
-                        format!("{at}.after"),
-                        "does not come after the step before",
-                        "order the steps by rising time",
-                    ));
-                }
-                _ => bounds(
-                    &format!("{at}.after"),
-                    step.after_ms.into(),
-                    0,
-                    DAY_MS.into(),
-                )?,
-            }
-            bounds(
-                &format!("{at}.skill_levels_off"),
-                step.skill_levels_off.into(),
-                0,
-                SKILL_LEVEL_MAX.into(),
-            )?;
-            let field = format!("{at}.language_distance_max");
-            let most = LANGUAGE_DISTANCE_MAX.into();
-            bounds(&field, step.language_distance_max.into(), 0, most)?;
-            let field = format!("{at}.language_weight");
-            let most = u64::from(LANGUAGE_WEIGHT_MAX) + 1;
-            bounds(&field, step.language_weight_min.into(), 0, most)?;
-            for (r, region) in step.regions.iter().enumerate() {
-                self.region(&format!("{at}.regions[{r}]"), region)?;
-            }
-            check_once(&format!("{at}.regions"), "", step.regions.iter())?;
-        }
-        let ms = |name: &str, value: u32, min: u32, max: u32| {
-            bounds(
-                &format!("{at}.{name}"),
-                value.into(),
-                min.into(),
-                max.into(),
-            )
-        };
-        ms(
-            "offer_timeout",
-            queue.offer_timeout_ms,
-            OFFER_TIMEOUT_MS_MIN,
-            HOUR_MS,
-        )?;
-        ms("wrap_up", queue.wrap_up_ms, 0, HOUR_MS)?;
-        ms("wait_max", queue.wait_ms_max, WAIT_MS_MIN, DAY_MS)?;
-        // A chat put off begins anew, so what holds later than the longest wait would never hold.
-        let reached = |field: String, after: u32| {
-            if after < queue.wait_ms_max {
-                return Ok(());
-            }
-            Err(invalid(
-                field,
-                "is not before the longest wait, so it would never hold",
-                "give less than wait_max, or raise that",
-            ))
-        };
-        for (i, step) in queue.steps.iter().enumerate() {
-            reached(format!("{at}.steps[{i}].after"), step.after_ms)?;
-        }
-        if let Some(overflow) = &queue.overflow {
-            reached(format!("{at}.overflow.after"), overflow.after_ms)?;
-        }
-        ms("waiting_max", queue.waiting_max, 1, WAITING_MAX)?;
-        ms("ageing", queue.ageing_ms, 0, DAY_MS)?;
-        ms("answer_target", queue.answer_target_ms, 0, DAY_MS)?;
-        ms("sticky", queue.sticky_ms, 0, DAY_MS)?;
-        self.check_overflow(queue, at)
-    }
-
-    /// Follows the path a chat would take; it must end, and soon.
-    pub(crate) fn check_overflow(&self, queue: &Queue, at: &str) -> Check {
-        let mut path = vec![&queue.id];
-        let mut next = queue.overflow.as_ref();
-        while let Some(overflow) = next {
-            bounds(
-                &format!("{at}.overflow.after"),
-                overflow.after_ms.into(),
-                0,
-                DAY_MS.into(),
-            )?;
-            let field = format!("{at}.overflow.queue");
-            let target = self
-                .queue(&overflow.queue)
-                .ok_or_else(|| unknown(&field, "queue", &overflow.queue.0))?;
-            let told = || {
-                path.iter()
-                    .map(|q| q.0.as_str())
-                    .collect::<Vec<_>>()
-                    .join(" -> ")
-            };
-            if path.contains(&&overflow.queue) {
-                return Err(invalid(
-                    field,
-                    format!("runs in a circle: {} -> {}", told(), overflow.queue),
-                    "let the last queue overflow nowhere",
-                ));
-            }
-            if path.len() > OVERFLOW_HOPS_MAX {
-                return Err(invalid(
-                    field,
-                    format!("is too long: {}", told()),
-                    format!("use at most {OVERFLOW_HOPS_MAX} hops"),
-                ));
-            }
-            path.push(&overflow.queue);
-            next = target.overflow.as_ref();
-        }
-        Ok(())
-    }
-
-    fn check_agent(&self, agent: &Agent, at: &str) -> Check {
-        check_id(&format!("{at}.id"), &agent.id.0)?;
-        bytes(&format!("{at}.name"), &agent.name, 1, NAME_BYTES_MAX)?;
-        self.region(&format!("{at}.region"), &agent.region)?;
-        if let Some(schedule) = &agent.schedule {
-            self.schedule(&format!("{at}.schedule"), schedule)?;
-        }
-        bounds(
-            &format!("{at}.languages"),
-            agent.languages.len() as u64,
-            1,
-            AGENT_LANGUAGES_MAX as u64,
-        )?;
-        for (i, spoken) in agent.languages.iter().enumerate() {
-            check_language(&format!("{at}.languages[{i}].language"), &spoken.language)?;
-        }
-        check_once(
-            &format!("{at}.languages"),
-            ".language",
-            agent.languages.iter().map(|l| &l.language),
-        )?;
-        bounds(
-            &format!("{at}.skills"),
-            agent.skills.len() as u64,
-            0,
-            AGENT_SKILLS_MAX as u64,
-        )?;
-        for (i, skill) in agent.skills.iter().enumerate() {
-            check_id(&format!("{at}.skills[{i}].skill"), &skill.skill.0)?;
-            bounds(
-                &format!("{at}.skills[{i}].level"),
-                skill.level.into(),
-                1,
-                SKILL_LEVEL_MAX.into(),
-            )?;
-        }
-        check_once(
-            &format!("{at}.skills"),
-            ".skill",
-            agent.skills.iter().map(|s| &s.skill),
-        )?;
-        bounds(
-            &format!("{at}.queues"),
-            agent.queues.len() as u64,
-            1,
-            AGENT_QUEUES_MAX as u64,
-        )?;
-        for (i, queue) in agent.queues.iter().enumerate() {
-            self.queue(queue)
-                .ok_or_else(|| unknown(&format!("{at}.queues[{i}]"), "queue", &queue.0))?;
-        }
-        check_once(&format!("{at}.queues"), "", agent.queues.iter())?;
-        bounds(
-            &format!("{at}.capacity"),
-            agent.capacity.into(),
-            1,
-            CAPACITY_MAX.into(),
-        )
     }
 
     /// Nothing kept may refer to what is removed.
@@ -483,6 +294,12 @@ impl<'a> View<'a> {
             .filter(|(_, put)| put.is_none())
             .map(|(id, _)| *id)
             .collect();
+        for region in self.all_regions() {
+            if let Some(near) = region.neighbours.iter().find(|n| regions.contains(n)) {
+                let by = format!("region '{}' as a neighbour", region.id);
+                return Err(gone("region", near, by));
+            }
+        }
         if let Some(region) = self.all_regions().find(|r| schedules.contains(&r.schedule)) {
             return Err(gone(
                 "schedule",
@@ -498,16 +315,12 @@ impl<'a> View<'a> {
             if let Some(region) = queue
                 .steps
                 .iter()
-                .flat_map(|s| &s.regions)
+                .flat_map(|s| s.regions.iter().chain(&s.prefer_regions))
                 .find(|r| regions.contains(r))
             {
                 return Err(gone("region", region, by()));
             }
-            if let Some(other) = queue
-                .overflow
-                .as_ref()
-                .filter(|o| queues.contains(&o.queue))
-            {
+            if let Some(other) = queue.overflow.iter().find(|o| queues.contains(&o.queue)) {
                 return Err(gone("queue", &other.queue, by()));
             }
         }
@@ -520,8 +333,8 @@ impl<'a> View<'a> {
                 if let Some(schedule) = agent.schedule.as_ref().filter(|s| schedules.contains(s)) {
                     return Err(gone("schedule", schedule, by()));
                 }
-                if let Some(queue) = agent.queues.iter().find(|q| queues.contains(q)) {
-                    return Err(gone("queue", queue, by()));
+                if let Some(queue) = agent.queues.iter().find(|s| queues.contains(&s.queue)) {
+                    return Err(gone("queue", &queue.queue, by()));
                 }
             }
         }
@@ -584,11 +397,26 @@ fn check_workspace(workspace: &Workspace) -> Check {
         "workspace.fallbacks",
         ".language",
         workspace.fallbacks.iter().map(|(l, _)| l),
-    )
+    )?;
+    let count = workspace.loads.len() as u64;
+    bounds("workspace.loads", count, 0, LOADS_MAX as u64)?;
+    for (i, load) in workspace.loads.iter().enumerate() {
+        let at = format!("workspace.loads[{i}]");
+        check_id(&format!("{at}.channel"), &load.channel)?;
+        if !load.kind.is_empty() {
+            check_id(&format!("{at}.kind"), &load.kind)?;
+        }
+        let weight = load.weight.into();
+        bounds(&format!("{at}.weight"), weight, 1, WEIGHT_MAX.into())?;
+    }
+    let pair = |l: &Load| format!("{}/{}", l.channel, l.kind);
+    check_once("workspace.loads", "", workspace.loads.iter().map(pair))
 }
 
 fn check_schedule(schedule: &Schedule, at: &str) -> Check {
     check_id(&format!("{at}.id"), &schedule.id.0)?;
+    let last = schedule.last_offer_ms.into();
+    bounds(&format!("{at}.last_offer"), last, 0, DAY_MS.into())?;
     bounds(
         &format!("{at}.spans"),
         schedule.spans.len() as u64,

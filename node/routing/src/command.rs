@@ -387,7 +387,7 @@ pub enum ConfigChange {
 }
 
 /// What a visitor asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewChat {
     /// Chosen by the node that took the request.
     pub chat: ChatId,

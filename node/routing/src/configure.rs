@@ -6,7 +6,7 @@ use crate::effect::{Answer, Effect, Reject};
 use crate::explain::What;
 use crate::ids::*;
 use crate::model::*;
-use crate::state::{AgentState, Key, State};
+use crate::state::{AgentState, Key, State, Tally};
 
 impl State {
     pub(crate) fn configure(&mut self, changes: &[ConfigChange]) -> Result<Answer, Reject> {
@@ -31,17 +31,18 @@ impl State {
         for change in changes {
             match change {
                 ConfigChange::PutWorkspace(_)
+                | ConfigChange::PutRegion(_)
                 | ConfigChange::PutQueue(_)
                 | ConfigChange::RemoveQueue(_) => demands = true,
                 ConfigChange::PutSchedule(_)
                 | ConfigChange::ExtendSchedule(_)
                 | ConfigChange::RemoveSchedule(_) => hours = true,
                 ConfigChange::PutAgent(Agent { id, .. }) | ConfigChange::RemoveAgent(id) => {
-                    self.seat(id)
+                    self.seat(id);
+                    // Chats held for them go by their team and their bench.
+                    demands |= self.index.held_lines.contains_key(id);
                 }
-                ConfigChange::PutRegion(_)
-                | ConfigChange::RemoveRegion(_)
-                | ConfigChange::LearnLanguage(_) => {}
+                ConfigChange::RemoveRegion(_) | ConfigChange::LearnLanguage(_) => {}
             }
         }
         if self.mostly_empty_benches() {
@@ -63,24 +64,24 @@ impl State {
 
     /// Takes back offers that a lowered capacity has no room for; what the agent talks about already stays.
     fn unload(&mut self, id: &AgentId) {
-        let capacity = self.agents[id].config.capacity;
         let offers: Vec<ChatId> = self
             .held(id)
             .filter(|c| matches!(c.phase, Phase::Offered { .. }))
             .map(|c| c.id.clone())
             .collect();
         for chat in offers {
-            if self.load(id) <= capacity {
+            if self.excess(id) == 0 {
                 break;
             }
             self.withdraw(
                 &chat,
+                id,
                 What::OfferWithdrawn,
                 "the agent's capacity was lowered",
                 false,
             );
         }
-        let excess = self.load(id).saturating_sub(capacity);
+        let excess = self.excess(id);
         if let Some(agent) = self.agents.get_mut(id) {
             agent.excess = excess;
         }
@@ -141,7 +142,7 @@ impl State {
             }
             ConfigChange::PutSchedule(schedule) | ConfigChange::ExtendSchedule(schedule) => {
                 let (id, now) = (&schedule.id, self.meta.now);
-                let edge = self.schedules.get(id).and_then(|s| s.next_edge(now));
+                let edge = self.schedules.get(id).and_then(|s| s.next_change(now));
                 self.schedules.insert(id.clone(), schedule.clone());
                 self.reschedule(id, edge);
                 Key::Schedule(id.clone())
@@ -168,6 +169,9 @@ impl State {
                         overtime: false,
                         idle_since: 0,
                         excess: 0,
+                        turn: 0,
+                        pass: 0,
+                        tally: Tally::default(),
                     });
                 state.config = agent.clone();
                 self.work.touched.insert(agent.id.clone());
@@ -179,11 +183,15 @@ impl State {
             }
             ConfigChange::RemoveSchedule(id) => {
                 let gone = self.schedules.remove(id);
-                self.reschedule(id, gone.and_then(|s| s.next_edge(self.meta.now)));
+                self.reschedule(id, gone.and_then(|s| s.next_change(self.meta.now)));
                 Key::Schedule(id.clone())
             }
             ConfigChange::RemoveQueue(id) => {
                 self.queues.remove(id);
+                if self.stats.remove(id).is_some() {
+                    self.work.dirty.insert(Key::Stats(id.clone()));
+                }
+                self.refresh_slide(id);
                 Key::Queue(id.clone())
             }
             ConfigChange::RemoveAgent(id) => {

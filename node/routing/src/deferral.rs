@@ -23,34 +23,23 @@ pub(crate) enum Return {
 }
 
 impl State {
-    /// The queue itself where it is open; where it is closed, the first open one it overflows into, without
-    /// the wait that is asked in opening hours.
+    /// The queue itself where it is open; where it is closed, the nearest open one it overflows into, without
+    /// what is asked for that in opening hours.
     pub(crate) fn open_queue<'a>(&'a self, queue: &'a Queue) -> Option<&'a Queue> {
-        let mut at = queue;
-        for _ in 0..=OVERFLOW_HOPS_MAX {
-            if self.queue_open(at) {
-                return Some(at);
-            }
-            at = self.queues.get(&at.overflow.as_ref()?.queue)?;
+        if self.queue_open(queue) {
+            return Some(queue);
         }
-        None
+        let reach = self.reach(queue);
+        let queues = reach.iter().filter_map(|r| self.queues.get(&r.queue));
+        queues.into_iter().find(|q| self.queue_open(q))
     }
 
     /// When a closed queue opens, or one it overflows into, whichever is first.
     fn next_opening(&self, queue: &Queue) -> Option<Millis> {
-        let mut next = None;
-        let mut at = Some(queue);
-        for _ in 0..=OVERFLOW_HOPS_MAX {
-            let Some(queue) = at else { break };
-            let schedule = queue.schedule.as_ref().and_then(|s| self.schedules.get(s));
-            let start = schedule.and_then(|s| s.next_start(self.meta.now));
-            next = [next, start].into_iter().flatten().min();
-            at = queue
-                .overflow
-                .as_ref()
-                .and_then(|o| self.queues.get(&o.queue));
-        }
-        next
+        let reach = self.reach(queue);
+        let queues = reach.iter().filter_map(|r| self.queues.get(&r.queue));
+        let schedules = queues.filter_map(|q| self.schedules.get(q.schedule.as_ref()?));
+        schedules.filter_map(|s| s.next_start(self.meta.now)).min()
     }
 
     /// Lets a chat wait in the queue found by [`Self::open_queue`], or puts it off where there is none.
@@ -72,17 +61,20 @@ impl State {
 
     /// A chat that nobody in reach could ever carry is refused at once. Where nobody serves the queue yet,
     /// anything may wait.
-    pub(crate) fn check_weight(&self, queue: &Queue, weight: u32) -> Result<(), Reject> {
-        let stages = self.stages(queue);
-        let reach = stages
-            .last()
-            .map(|s| s.reach.as_slice())
-            .unwrap_or_default();
-        let benches = reach.iter().filter_map(|q| self.index.queue_benches.get(q));
+    pub(crate) fn check_weight(
+        &self,
+        queue: &Queue,
+        weight: u32,
+        interrupting: bool,
+    ) -> Result<(), Reject> {
+        let reach = self.reach(queue);
+        let benches = reach
+            .iter()
+            .filter_map(|r| self.index.queue_benches.get(&r.queue));
         let benches = benches.flatten().map(|(_, b)| &self.index.benches[*b]);
         let most = benches
             .filter(|b| !b.members.is_empty())
-            .map(|b| b.key.capacity)
+            .map(|b| b.key.room(interrupting))
             .max();
         match most {
             Some(most) if weight > most => Err(Reject::Invalid {
@@ -166,7 +158,7 @@ impl State {
             return *known;
         }
         let fits = self.index.lines[line].fits.last();
-        let benches = fits.into_iter().flatten().map(|(_, b)| *b);
+        let benches = fits.into_iter().flatten().map(|r| r.bench);
         let schedules = benches.flat_map(|b| self.index.benches[b].schedules.keys());
         let mut next = Return::Unknown;
         for schedule in schedules {

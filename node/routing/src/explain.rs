@@ -130,11 +130,33 @@ pub enum Rule {
     Named = 15,
     /// Nearer queue: fewer overflow hops away.
     Hop = 16,
+    /// Lower rank in the queue, or a rank not let in at this step.
+    Rank = 17,
+    /// Region that the step prefers.
+    PreferredRegion = 18,
+    /// Skills that the step prefers.
+    PreferredSkill = 19,
+    /// Higher levels in the wanted skills.
+    SkillLevel = 20,
+    /// Asked longest ago.
+    Turn = 21,
+    /// Farther behind their share.
+    Share = 22,
+    /// Carries as many chats of the queue as they may.
+    QueueCap = 23,
+    /// The chat is held for somebody else.
+    Held = 24,
+    /// The chat does not overflow so far just now.
+    Overflow = 25,
+    /// The chat belongs to them.
+    Owner = 26,
+    /// Let in by an earlier step.
+    Step = 27,
 }
 
 impl Rule {
     /// Every one, so that a written number can be read.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 27] = [
         Self::Presence,
         Self::Shift,
         Self::Capacity,
@@ -151,6 +173,17 @@ impl Rule {
         Self::Id,
         Self::Named,
         Self::Hop,
+        Self::Rank,
+        Self::PreferredRegion,
+        Self::PreferredSkill,
+        Self::SkillLevel,
+        Self::Turn,
+        Self::Share,
+        Self::QueueCap,
+        Self::Held,
+        Self::Overflow,
+        Self::Owner,
+        Self::Step,
     ];
 }
 
@@ -196,10 +229,16 @@ fn hops(fit: Fit) -> String {
 impl Candidate {
     /// The winner: tells the first rule that set it apart from the next best. That nobody else was free is
     /// told only when everybody who fits was looked at.
-    pub(crate) fn chosen(best: &Preference, next: Option<&Preference>, all_seen: bool) -> Self {
+    pub(crate) fn chosen(
+        chat: &Chat,
+        strategy: Strategy,
+        best: &Preference,
+        next: Option<&Preference>,
+        all_seen: bool,
+    ) -> Self {
         let (rule, reason) = match next {
-            Some(next) => difference(best, next, true),
-            None if best.sticky == 0 => (Rule::Sticky, "spoke with the visitor last".to_owned()),
+            Some(next) => difference(chat, strategy, best, next, true),
+            None if best.sticky == 0 => belongs(chat),
             None if all_seen => (
                 Rule::LanguageRank,
                 format!("{}; nobody else was free", spoken(best.fit)),
@@ -215,8 +254,13 @@ impl Candidate {
     }
 
     /// One who might have taken it, but for the rule told.
-    pub(crate) fn runner_up(best: &Preference, other: &Preference) -> Self {
-        let (rule, reason) = difference(best, other, false);
+    pub(crate) fn runner_up(
+        chat: &Chat,
+        strategy: Strategy,
+        best: &Preference,
+        other: &Preference,
+    ) -> Self {
+        let (rule, reason) = difference(chat, strategy, best, other, false);
         Self {
             agent: other.agent.clone(),
             eligible: true,
@@ -225,9 +269,19 @@ impl Candidate {
         }
     }
 
-    /// Says of a refusal that it concerns the agent whom a returning visitor would have had again.
-    pub(crate) fn of_sticky(mut self) -> Self {
-        self.reason = format!("spoke with the visitor last, but {}", self.reason);
+    /// One who may not take it.
+    pub(crate) fn refused(agent: &AgentId, rule: Rule, reason: String) -> Self {
+        Self {
+            agent: agent.clone(),
+            eligible: false,
+            rule,
+            reason,
+        }
+    }
+
+    /// Says of a refusal that it concerns the agent to whom the chat belongs.
+    pub(crate) fn of_sticky(mut self, chat: &Chat) -> Self {
+        self.reason = format!("{}, but {}", belongs(chat).1, self.reason);
         self
     }
 
@@ -245,62 +299,101 @@ impl Candidate {
 
     pub(crate) fn misfit(agent: &AgentId, misfit: Misfit) -> Self {
         let (rule, reason) = match misfit {
+            Misfit::Held => (Rule::Held, "the chat is held for somebody else"),
             Misfit::Queue => (Rule::Queue, "serves no queue in reach yet"),
+            Misfit::Rank => (Rule::Rank, "is of a rank not let in yet"),
             Misfit::Region => (Rule::Region, "is in a region not let in yet"),
             Misfit::Language => (Rule::Language, "speaks no wanted language well enough yet"),
             Misfit::Skill => (Rule::Skill, "lacks a wanted skill"),
             Misfit::Capacity => (Rule::Capacity, "could never carry a chat so heavy"),
         };
-        Self {
-            agent: agent.clone(),
-            eligible: false,
-            rule,
-            reason: reason.to_owned(),
-        }
+        Self::refused(agent, rule, reason.to_owned())
+    }
+}
+
+/// Why a chat is offered to one agent before all others.
+fn belongs(chat: &Chat) -> (Rule, String) {
+    match &chat.owner {
+        Some(_) => (Rule::Owner, "the chat belongs to them".to_owned()),
+        None => (Rule::Sticky, "spoke with the visitor last".to_owned()),
     }
 }
 
 /// The first rule by which `best` came before `other`, told of the former or of the latter.
-fn difference(best: &Preference, other: &Preference, of_best: bool) -> (Rule, String) {
-    let pick = |a: String, b: String| if of_best { a } else { b };
-    let percent = |p: u32| format!("{}.{} % occupied", p / 10, p % 10);
+fn difference(
+    chat: &Chat,
+    strategy: Strategy,
+    best: &Preference,
+    other: &Preference,
+    of_best: bool,
+) -> (Rule, String) {
+    let it = if of_best { best } else { other };
+    let pick = |a: &str, b: &str| if of_best { a } else { b }.to_owned();
+    let (fit, beside) = (it.fit, (best.fit, other.fit));
     if best.sticky != other.sticky {
-        (
-            Rule::Sticky,
-            pick(
-                "spoke with the visitor last".into(),
-                "another spoke with the visitor last".into(),
-            ),
-        )
-    } else if best.fit.hop != other.fit.hop {
-        (Rule::Hop, pick(hops(best.fit), hops(other.fit)))
-    } else if best.fit != other.fit {
-        (
-            Rule::LanguageRank,
-            pick(spoken(best.fit), spoken(other.fit)),
-        )
-    } else if best.sun != other.sun {
-        let place = |p: usize| format!("region is no. {} in sun order", p.saturating_add(1));
-        (Rule::Sun, pick(place(best.sun), place(other.sun)))
-    } else if best.occupancy != other.occupancy {
-        (
-            Rule::Occupancy,
-            pick(percent(best.occupancy), percent(other.occupancy)),
-        )
-    } else if best.idle_since != other.idle_since {
-        (
-            Rule::Idle,
-            pick("idle longest".into(), "idle less long".into()),
-        )
-    } else {
-        (
-            Rule::Id,
-            pick(
-                "all else equal, first by id".into(),
-                "all else equal, later by id".into(),
-            ),
-        )
+        let (rule, words) = belongs(chat);
+        let others = match rule {
+            Rule::Owner => "the chat belongs to another".to_owned(),
+            _ => format!("another {words}"),
+        };
+        return (rule, if of_best { words } else { others });
     }
+    if beside.0.way != beside.1.way {
+        let words = pick("let in by an earlier step", "let in by a later step");
+        return (Rule::Step, words);
+    }
+    if beside.0.hop != beside.1.hop {
+        return (Rule::Hop, hops(fit));
+    }
+    if beside.0.rank != beside.1.rank {
+        return (Rule::Rank, format!("is of rank {} in the queue", fit.rank));
+    }
+    if beside.0.language != beside.1.language {
+        return (Rule::LanguageRank, spoken(fit));
+    }
+    if beside.0.region != beside.1.region {
+        let words = pick("is in a preferred region", "is in a less preferred region");
+        return (Rule::PreferredRegion, words);
+    }
+    if beside.0.lacking != beside.1.lacking {
+        let words = match fit.lacking {
+            0 => "has every preferred skill".to_owned(),
+            n => format!("lacks {n} of the preferred skills"),
+        };
+        return (Rule::PreferredSkill, words);
+    }
+    if beside.0.unskilled != beside.1.unskilled {
+        let words = format!(
+            "{} levels short of the best in the wanted skills",
+            fit.unskilled
+        );
+        return (Rule::SkillLevel, words);
+    }
+    if best.sun != other.sun {
+        let place = it.sun.saturating_add(1);
+        return (Rule::Sun, format!("region is no. {place} in sun order"));
+    }
+    if best.first != other.first {
+        return match strategy {
+            Strategy::RoundRobin => (Rule::Turn, pick("was asked longest ago", "was asked since")),
+            Strategy::Weighted => (
+                Rule::Share,
+                pick(
+                    "is farthest behind their share",
+                    "is less far behind their share",
+                ),
+            ),
+            _ => {
+                let (whole, part) = (it.first / 10, it.first % 10);
+                (Rule::Occupancy, format!("{whole}.{part} % occupied"))
+            }
+        };
+    }
+    if best.idle_since != other.idle_since {
+        return (Rule::Idle, pick("idle longest", "idle less long"));
+    }
+    let words = pick("all else equal, first by id", "all else equal, later by id");
+    (Rule::Id, words)
 }
 
 impl State {
@@ -314,7 +407,7 @@ impl State {
         let reach = &self.index.lines[line].stages[stage].reach;
         let benches = reach
             .iter()
-            .filter_map(|q| self.index.queue_benches.get(q))
+            .filter_map(|r| self.index.queue_benches.get(&r.queue))
             .flatten();
         let mut candidates: Vec<Candidate> = benches
             .flat_map(|(_, b)| &self.index.benches[*b].members)

@@ -2,7 +2,7 @@
 //! that does not depend on who is free just now, so it is worked out once per kind and kept.
 
 use crate::ids::*;
-use crate::limits::{CHAT_LANGUAGES_MAX, LANGUAGE_DISTANCE_MAX, OVERFLOW_HOPS_MAX};
+use crate::limits::{CHAT_LANGUAGES_MAX, LANGUAGE_DISTANCE_MAX, SKILL_LEVEL_MAX};
 use crate::model::*;
 use crate::state::{Chat, State};
 
@@ -10,8 +10,11 @@ use crate::state::{Chat, State};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Bench {
     pub region: RegionId,
+    pub team: String,
+    /// As it is now: a newcomer's is smaller.
     pub capacity: u32,
-    pub queues: Vec<QueueId>,
+    pub extra: u32,
+    pub queues: Vec<Served>,
     pub languages: Vec<(Language, Level)>,
     pub skills: Vec<(SkillId, u32)>,
 }
@@ -21,36 +24,105 @@ pub(crate) struct Bench {
 pub(crate) struct Line {
     pub queue: QueueId,
     pub weight: u32,
+    pub interrupting: bool,
+    /// Only where a step of the queue asks for it.
+    pub region: Option<RegionId>,
     /// With the visitor's weight of each.
     pub languages: Vec<(Language, u32)>,
     pub skills: Vec<(SkillId, u32)>,
+    /// Whom the chats are held for, where the queue holds them.
+    pub held: Option<AgentId>,
 }
 
-/// What holds for a line after a waiting time: a relaxation step and the queues in reach.
+/// What holds for a line after a waiting time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stage {
     /// Waiting time from which it holds.
     pub after: Millis,
-    /// Which step of the queue.
-    pub step: usize,
+    /// Who is let in: by the first way, and by a later one while nobody let in by those before it is at work.
+    pub ways: Vec<Way>,
     /// The queue itself, then those it overflows into, nearest first.
-    pub reach: Vec<QueueId>,
+    pub reach: Vec<Reach>,
 }
 
-/// How well a bench fits a line; smaller is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Whom a stage lets in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    /// By which step of the queue.
+    pub step: usize,
+    /// Whom alone.
+    pub only: Only,
+}
+
+/// Whom a chat is held for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Only {
+    /// The agent it belongs to.
+    Agent(AgentId),
+    /// That agent's team.
+    Team(String),
+    /// Nobody: anyone may take it.
+    Anyone,
+}
+
+/// A queue whose agents may take a line's chats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    pub queue: QueueId,
+    /// Overflow hops away.
+    pub hops: u8,
+    /// Waiting time from which it is in reach.
+    pub after: Millis,
+    /// What must hold on the way there.
+    pub gates: Vec<Gate>,
+}
+
+/// What must hold for chats of a queue to overflow, but for the wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Gate {
+    /// The queue that overflows.
+    pub queue: QueueId,
+    pub waiting_min: u32,
+    pub no_agent: bool,
+    pub service_level_below: u32,
+}
+
+/// How well a bench fits a line; smaller is better, field by field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fit {
+    /// By which way it is let in: 0 = what the stage asks itself.
+    pub way: u16,
     /// Overflow hops away: 0 = the chat's own queue.
     pub hop: u8,
+    /// Rank in that queue, 1 = first line.
+    pub rank: u8,
     /// 0 = the first language exactly; otherwise [`PLACE`] times the place of the language, plus its distance.
     pub language: u32,
+    /// Place among the regions that the step prefers.
+    pub region: u8,
+    /// How many of the skills that the step prefers are lacking.
+    pub lacking: u8,
+    /// Levels short of the highest in the wanted skills, where the queue's strategy asks for it.
+    pub unskilled: u16,
+}
+
+/// A way for a bench to take a line's chats: who sits there, how well they fit, and by what they are let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Entry {
+    pub fit: Fit,
+    /// Which of the stage's queues in reach.
+    pub reach: u8,
 }
 
 /// Why a bench may not take a line's chats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Misfit {
+    /// The chat is held for somebody else.
+    Held,
     /// Serves none of the queues in reach.
     Queue,
+    /// Serves one, but their rank is not let in at this step.
+    Rank,
     /// Its region is not let in at this step.
     Region,
     /// Speaks none of the languages well enough at this step.
@@ -62,10 +134,12 @@ pub enum Misfit {
 }
 
 impl Bench {
-    pub(crate) fn of(agent: &Agent) -> Self {
+    pub(crate) fn of(agent: &Agent, now: Millis) -> Self {
         let mut bench = Self {
             region: agent.region.clone(),
-            capacity: agent.capacity,
+            team: agent.team.clone(),
+            capacity: agent.capacity_at(now),
+            extra: agent.extra,
             queues: agent.queues.clone(),
             languages: agent
                 .languages
@@ -83,13 +157,43 @@ impl Bench {
         bench.skills.sort();
         bench
     }
+
+    /// How its agents serve a queue.
+    pub(crate) fn serves(&self, queue: &QueueId) -> Option<&Served> {
+        self.queues.iter().find(|s| s.queue == *queue)
+    }
+
+    /// Units that a chat may fill up to.
+    pub(crate) fn room(&self, interrupting: bool) -> u32 {
+        self.capacity + if interrupting { self.extra } else { 0 }
+    }
 }
 
-impl Line {
-    pub(crate) fn of(chat: &Chat) -> Self {
-        Self {
+impl Agent {
+    /// Capacity units at a time: a newcomer has fewer.
+    pub fn capacity_at(&self, now: Millis) -> u32 {
+        let ramp = self.ramp_up.iter().find(|r| r.until > now);
+        ramp.map_or(self.capacity, |r| r.capacity)
+    }
+
+    /// When the present capacity of a newcomer ends.
+    pub(crate) fn ramp_end(&self, now: Millis) -> Option<Millis> {
+        let ramp = self.ramp_up.iter().find(|r| r.until > now);
+        ramp.map(|r| r.until)
+    }
+}
+
+impl State {
+    pub(crate) fn line_key(&self, chat: &Chat) -> Line {
+        let queue = self.queues.get(&chat.queue);
+        let by_region = queue.is_some_and(|q| q.steps.iter().any(|s| s.near.is_some()));
+        let holds = queue.is_some_and(|q| q.hold_agent_ms > 0 || q.hold_team_ms > 0);
+        let held = if holds { self.belongs_to(chat) } else { None };
+        Line {
             queue: chat.queue.clone(),
             weight: chat.weight,
+            interrupting: chat.interrupting,
+            region: chat.region.clone().filter(|_| by_region),
             languages: chat
                 .languages
                 .iter()
@@ -100,83 +204,125 @@ impl Line {
                 .iter()
                 .map(|s| (s.skill.clone(), s.level))
                 .collect(),
+            held: held.cloned(),
         }
     }
-}
 
-impl State {
-    /// Every stage of a queue's chats, first to last; times of steps and of overflow merged.
-    pub(crate) fn stages(&self, queue: &Queue) -> Vec<Stage> {
-        let mut hops = vec![(0, queue.id.clone())];
-        let (mut at, mut after) = (queue, 0);
-        while let Some(overflow) = &at.overflow {
-            after += Millis::from(overflow.after_ms);
-            hops.push((after, overflow.queue.clone()));
-            match self.queues.get(&overflow.queue) {
-                Some(next) if hops.len() <= OVERFLOW_HOPS_MAX => at = next,
-                _ => break,
+    /// The hard filter that depends on kind alone: every way in which a bench may take a line's chats at a stage,
+    /// best first; or why there is none.
+    pub(crate) fn entries(
+        &self,
+        line: &Line,
+        stage: &Stage,
+        bench: &Bench,
+    ) -> Result<Vec<Entry>, Misfit> {
+        let mut entries = Vec::new();
+        let mut misfit = Misfit::Held;
+        for (way, rule) in stage.ways.iter().enumerate() {
+            match &rule.only {
+                Only::Agent(agent) => {
+                    let agent = self.agents.get(agent);
+                    if agent.is_none_or(|a| Bench::of(&a.config, self.meta.now) != *bench) {
+                        continue;
+                    }
+                }
+                Only::Team(team) if *team != bench.team => continue,
+                _ => {}
+            }
+            let step = self
+                .queues
+                .get(&line.queue)
+                .and_then(|q| q.steps.get(rule.step));
+            let Some(step) = step else { continue };
+            for (reach, queue) in stage.reach.iter().enumerate() {
+                match self.fit(line, step, queue, bench) {
+                    Ok(fit) => entries.push(Entry {
+                        fit: Fit {
+                            way: way as u16,
+                            ..fit
+                        },
+                        reach: reach as u8,
+                    }),
+                    // What comes nearest to letting it in is what is told.
+                    Err(why) => misfit = misfit.max(why),
+                }
             }
         }
-        let mut times: Vec<Millis> = queue
-            .steps
-            .iter()
-            .map(|s| Millis::from(s.after_ms))
-            .collect();
-        times.extend(hops.iter().map(|(after, _)| *after));
-        times.sort_unstable();
-        times.dedup();
-        let stage = |after| Stage {
-            after,
-            step: queue
-                .steps
-                .iter()
-                .rposition(|s| Millis::from(s.after_ms) <= after)
-                .unwrap_or(0),
-            reach: hops
-                .iter()
-                .filter(|(from, _)| *from <= after)
-                .map(|(_, id)| id.clone())
-                .collect(),
-        };
-        times.into_iter().map(stage).collect()
+        if entries.is_empty() {
+            return Err(misfit);
+        }
+        entries.sort();
+        Ok(entries)
     }
 
-    /// The hard filter that depends on kind alone, in the order in which refusals are told.
-    pub(crate) fn fit(&self, line: &Line, stage: &Stage, bench: &Bench) -> Result<Fit, Misfit> {
-        let hop = stage
-            .reach
-            .iter()
-            .position(|q| bench.queues.contains(q))
-            .ok_or(Misfit::Queue)?;
-        let step = self
-            .queues
-            .get(&line.queue)
-            .and_then(|q| q.steps.get(stage.step))
-            .ok_or(Misfit::Queue)?;
-        if !step.regions.is_empty() && !step.regions.contains(&bench.region) {
+    /// One step, one queue in reach, one bench; refusals in the order in which they are told.
+    fn fit(
+        &self,
+        line: &Line,
+        step: &RelaxationStep,
+        reach: &Reach,
+        bench: &Bench,
+    ) -> Result<Fit, Misfit> {
+        let served = bench.serves(&reach.queue).ok_or(Misfit::Queue)?;
+        if served.rank > step.rank_max {
+            return Err(Misfit::Rank);
+        }
+        if !self.lets_in(step, line, &bench.region) {
             return Err(Misfit::Region);
         }
         let language = self
             .language_rank(step, &line.languages, &bench.languages)
             .ok_or(Misfit::Language)?;
+        let level = |skill: &SkillId| {
+            let has = bench.skills.iter().find(|(has, _)| has == skill);
+            has.map_or(0, |(_, level)| *level)
+        };
         let skilled = line.skills.iter().all(|(skill, wanted)| {
             let wanted = wanted.saturating_sub(step.skill_levels_off);
-            wanted == 0
-                || bench
-                    .skills
-                    .iter()
-                    .any(|(has, level)| has == skill && *level >= wanted)
+            step.skills_off.contains(skill) || level(skill) >= wanted
         });
         if !skilled {
             return Err(Misfit::Skill);
         }
-        if line.weight > bench.capacity {
+        if line.weight > bench.room(line.interrupting) {
             return Err(Misfit::Capacity);
         }
+        let preferred = step.prefer_regions.iter();
+        let region = preferred
+            .clone()
+            .position(|r| *r == bench.region)
+            .unwrap_or(preferred.len());
+        let lacking = step.prefer_skills.iter();
+        let lacking = lacking.filter(|s| level(&s.skill) < s.level).count();
+        let most = self.queues.get(&line.queue);
+        let unskilled = if most.is_some_and(|q| q.strategy == Strategy::MostSkilled) {
+            let short = line.skills.iter().map(|(s, _)| SKILL_LEVEL_MAX - level(s));
+            short.sum::<u32>() as u16
+        } else {
+            0
+        };
         Ok(Fit {
-            hop: hop as u8,
+            way: 0,
+            hop: reach.hops,
+            rank: served.rank as u8,
             language,
+            region: region as u8,
+            lacking: lacking as u8,
+            unskilled,
         })
+    }
+
+    /// Whether a step lets a region in.
+    fn lets_in(&self, step: &RelaxationStep, line: &Line, region: &RegionId) -> bool {
+        let Some(near) = step.near else {
+            return step.regions.is_empty() || step.regions.contains(region);
+        };
+        let Some(own) = &line.region else {
+            return true;
+        };
+        let neighbours = self.regions.get(own).map(|r| &r.neighbours);
+        own == region
+            || neighbours.is_some_and(|n| n.iter().take(near as usize).any(|r| r == region))
     }
 }
 
@@ -247,13 +393,9 @@ mod tests {
 
     fn step(fallback_languages: bool) -> RelaxationStep {
         RelaxationStep {
-            after_ms: 0,
-            language_level: Level::Fluent,
-            language_distance_max: 90,
             language_weight_min: 500,
             fallback_languages,
-            skill_levels_off: 0,
-            regions: vec![],
+            ..RelaxationStep::default()
         }
     }
     /// The rank of a visitor's languages, of weight 1000 but for the last.
@@ -262,6 +404,7 @@ mod tests {
             workspace: Workspace {
                 name: "w".into(),
                 fallbacks: vec![("ca".into(), vec!["es".into(), "fr".into()])],
+                ..Workspace::default()
             },
             ..State::default()
         };

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::fit::{Bench, Fit, Line, Stage};
+use crate::fit::{Bench, Entry, Line, Stage};
 use crate::ids::*;
 use crate::model::*;
+use crate::ready::{Ready, ReadyRow};
 use crate::state::{Chat, Key, QueueCounts, State};
 
 /// Something that falls due.
@@ -32,6 +33,10 @@ pub(crate) enum Deadline {
     Forget(ChatId),
     /// A visitor's last agent is no longer preferred.
     Visitor(String),
+    /// A newcomer's capacity grows.
+    Ramp(AgentId),
+    /// The oldest minute of a queue's service stops counting.
+    Slide(QueueId),
 }
 
 pub(crate) type BenchId = usize;
@@ -60,6 +65,17 @@ pub(crate) struct Index {
     pub lines_free: Vec<LineId>,
     /// Lines and stages in which chats of more than one unit wait.
     pub heavy: BTreeSet<(LineId, usize)>,
+    /// Lines and stages in which chats wait that are held for an agent.
+    pub held: BTreeMap<AgentId, BTreeSet<(LineId, usize)>>,
+    /// How many lines there are whose chats belong to an agent.
+    pub held_lines: BTreeMap<AgentId, usize>,
+    /// Lines that overflow by what happens in a queue, and the numbers waiting there from which they do.
+    pub watched: BTreeMap<QueueId, BTreeSet<LineId>>,
+    pub watched_sizes: BTreeMap<QueueId, BTreeSet<u32>>,
+    /// When the service of a queue is looked at again.
+    pub slides: BTreeMap<QueueId, Millis>,
+    /// Agents at work by queue served.
+    pub at_work: BTreeMap<QueueId, usize>,
     pub agents: BTreeMap<AgentId, AgentRow>,
     pub chats: BTreeMap<ChatId, ChatRow>,
 }
@@ -71,9 +87,6 @@ pub(crate) struct Holding {
     pub chats: BTreeSet<ChatId>,
 }
 
-/// Lowest occupancy first, then longest idle, then id.
-pub(crate) type ReadyKey = (u32, Millis, AgentId);
-
 #[derive(Clone, Debug)]
 pub(crate) struct BenchRows {
     pub key: Arc<Bench>,
@@ -81,7 +94,9 @@ pub(crate) struct BenchRows {
     /// How many members follow which schedule; `None` = no schedule.
     pub schedules: BTreeMap<Option<ScheduleId>, usize>,
     /// Members that may be offered a chat now.
-    pub ready: BTreeSet<ReadyKey>,
+    pub ready: Ready,
+    /// How many members are at work, with room or without.
+    pub at_work: usize,
     /// Lines, at the stage given, that hold a chat this bench may take.
     pub lines: BTreeSet<(LineId, usize)>,
 }
@@ -90,17 +105,26 @@ pub(crate) struct BenchRows {
 pub(crate) struct LineRows {
     pub key: Line,
     pub stages: Vec<Stage>,
-    /// By stage: the benches that may take its chats, best fit first, then by what they are.
-    pub fits: Vec<Vec<(Fit, BenchId)>>,
+    /// By stage: who may take its chats, best fit first, then by what they are.
+    pub fits: Vec<Vec<Row>>,
     /// By stage: the chats waiting, first served first.
     pub waiting: Vec<BTreeSet<(i64, ChatId)>>,
+}
+
+/// A bench that may take a line's chats, and by what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub entry: Entry,
+    pub bench: BenchId,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct AgentRow {
     pub bench: BenchId,
     pub schedule: Option<ScheduleId>,
-    pub ready: Option<ReadyKey>,
+    pub ready: Option<ReadyRow>,
+    pub at_work: bool,
+    pub ramp: Option<Millis>,
     pub grace: Option<Millis>,
     pub node: NodeId,
 }
@@ -109,7 +133,8 @@ pub(crate) struct AgentRow {
 pub(crate) struct ChatRow {
     pub queue: QueueId,
     pub kind: Option<Kind>,
-    pub holder: Option<(AgentId, u32)>,
+    pub holders: Vec<AgentId>,
+    pub weight: u32,
     pub line: Option<(LineId, usize, i64, Millis)>,
     pub deadlines: Vec<(Millis, Deadline)>,
 }
@@ -134,8 +159,16 @@ impl Index {
         self.agents.get(agent).map(|row| row.bench)
     }
     /// The agent's place on its bench while ready to take a chat.
-    pub(crate) fn ready_key(&self, agent: &AgentId) -> Option<&ReadyKey> {
+    pub(crate) fn ready_row(&self, agent: &AgentId) -> Option<&ReadyRow> {
         self.agents.get(agent)?.ready.as_ref()
+    }
+    /// Whether the agent takes chats now, with room for one or without.
+    pub(crate) fn at_work(&self, agent: &AgentId) -> bool {
+        self.agents.get(agent).is_some_and(|row| row.at_work)
+    }
+    /// How many of those who serve a queue are.
+    pub(crate) fn queue_at_work(&self, queue: &QueueId) -> usize {
+        self.at_work.get(queue).copied().unwrap_or(0)
     }
     /// The line and stage a waiting chat is in.
     pub(crate) fn line_of(&self, chat: &ChatId) -> Option<(LineId, usize)> {
@@ -179,7 +212,7 @@ impl State {
         self.work.lines.clear();
         let now = self.meta.now;
         for schedule in self.schedules.values() {
-            if let Some(edge) = schedule.next_edge(now) {
+            if let Some(edge) = schedule.next_change(now) {
                 self.index
                     .deadlines
                     .insert((edge, Deadline::Shift(schedule.id.clone())));
@@ -198,6 +231,9 @@ impl State {
         for id in self.agents.keys().cloned().collect::<Vec<_>>() {
             self.seat(&id);
         }
+        for id in self.queues.keys().cloned().collect::<Vec<_>>() {
+            self.refresh_slide(&id);
+        }
         for id in self.chats.keys().cloned().collect::<Vec<_>>() {
             self.index_chat(&id);
         }
@@ -213,9 +249,15 @@ impl State {
             return;
         };
         let load = self.load(id);
-        let capacity = agent.config.capacity;
-        let able = agent.presence == Presence::Available && load < capacity && self.works(agent);
-        let ready = able.then(|| (load * 1000 / capacity, agent.idle_since, id.clone()));
+        let at_work = agent.presence == Presence::Available && self.takes_chats(agent);
+        let room = agent.config.capacity_at(self.meta.now) + agent.config.extra;
+        let ready = (at_work && load < room).then(|| ReadyRow {
+            load,
+            full: self.full_queues(agent),
+            idle_since: agent.idle_since,
+            turn: agent.turn,
+            pass: agent.pass,
+        });
         let grace = (agent.presence == Presence::Lost).then_some(agent.grace_until);
         let node = agent.node;
         let index = &mut self.index;
@@ -225,13 +267,16 @@ impl State {
         if row.ready != ready {
             let bench = &mut index.benches[row.bench];
             if let Some(old) = &row.ready {
-                bench.ready.remove(old);
+                bench.ready.remove(id, old);
             }
             if let Some(new) = &ready {
-                bench.ready.insert(new.clone());
+                bench.ready.insert(id, new);
                 // Whoever has less room than before can take nothing they could not take then.
-                if row.ready.as_ref().is_none_or(|old| new.0 < old.0) {
+                let more = |old: &ReadyRow| new.load < old.load || new.full != old.full;
+                if row.ready.as_ref().is_none_or(more) {
                     self.work.benches.insert(row.bench);
+                    let held = index.held.get(id).into_iter().flatten();
+                    self.work.lines.extend(held);
                 }
             }
             row.ready = ready;
@@ -252,6 +297,63 @@ impl State {
                 index.nodes.entry(node).or_default().insert(id.clone());
             }
         }
+        self.go_to_work(id, at_work);
+    }
+
+    /// Counts an agent among those at work, or no more. Where the last one goes, what waited for them may go on.
+    pub(crate) fn go_to_work(&mut self, id: &AgentId, at_work: bool) {
+        let index = &mut self.index;
+        let Some(row) = index.agents.get_mut(id) else {
+            return;
+        };
+        if row.at_work == at_work {
+            return;
+        }
+        row.at_work = at_work;
+        let bench = &mut index.benches[row.bench];
+        let key = bench.key.clone();
+        if at_work {
+            bench.at_work += 1;
+        } else {
+            bench.at_work -= 1;
+            let held = index.held.get(id).into_iter().flatten();
+            self.work.lines.extend(held);
+            if bench.at_work == 0 {
+                let ways = |(line, stage): &&(LineId, usize)| {
+                    index.lines[*line].stages[*stage].ways.len() > 1
+                };
+                self.work.lines.extend(bench.lines.iter().filter(ways));
+            }
+        }
+        let mut left = Vec::new();
+        for served in &key.queues {
+            let count = index.at_work.entry(served.queue.clone()).or_default();
+            if at_work {
+                *count += 1;
+                continue;
+            }
+            *count -= 1;
+            if *count == 0 {
+                index.at_work.remove(&served.queue);
+                left.push(&served.queue);
+            }
+        }
+        for queue in left {
+            self.look_again(queue);
+        }
+    }
+
+    /// Queues of which the agent carries as many chats as they may.
+    pub(crate) fn full_queues(&self, agent: &crate::state::AgentState) -> Vec<QueueId> {
+        let bounded = agent.config.queues.iter().filter(|s| s.chats_max > 0);
+        let held = |queue: &QueueId| {
+            let held = self.held(&agent.config.id);
+            held.filter(|c| c.via == *queue).count()
+        };
+        let full = bounded.filter(|s| held(&s.queue) >= s.chats_max as usize);
+        let mut full: Vec<QueueId> = full.map(|s| s.queue.clone()).collect();
+        full.sort();
+        full
     }
 
     /// Changes an agent and its rows together.
@@ -272,7 +374,7 @@ impl State {
     pub(crate) fn edit_chat(&mut self, id: &ChatId, change: impl FnOnce(&mut Chat)) {
         let before = self.unindex_chat(id);
         let index = self.meta.index;
-        let mut after = None;
+        let mut after = Vec::new();
         if let Some(chat) = self.chats.get_mut(id) {
             change(chat);
             chat.index = index;
@@ -282,7 +384,7 @@ impl State {
         // Only now, so that nobody seems to gain room they do not have.
         for agent in before
             .iter()
-            .chain(after.iter().filter(|a| before.as_ref() != Some(a)))
+            .chain(after.iter().filter(|a| !before.contains(a)))
         {
             self.work.touched.insert(agent.clone());
             self.refresh_agent(agent);
@@ -290,8 +392,10 @@ impl State {
     }
 
     /// Takes a chat's rows away; tells whose load went down, for [`Self::refresh_agent`].
-    pub(crate) fn unindex_chat(&mut self, id: &ChatId) -> Option<AgentId> {
-        let row = self.index.chats.remove(id)?;
+    pub(crate) fn unindex_chat(&mut self, id: &ChatId) -> Vec<AgentId> {
+        let Some(row) = self.index.chats.remove(id) else {
+            return Vec::new();
+        };
         self.index.count(&row.queue, row.kind, false);
         for deadline in &row.deadlines {
             self.index.deadlines.remove(deadline);
@@ -306,20 +410,23 @@ impl State {
             }
             self.leave_line(line, stage, &key);
         }
-        let (agent, weight) = row.holder?;
-        if let Some(holding) = self.index.holdings.get_mut(&agent) {
-            holding.load -= weight;
-            holding.chats.remove(id);
-            if holding.chats.is_empty() {
-                self.index.holdings.remove(&agent);
+        for agent in &row.holders {
+            if let Some(holding) = self.index.holdings.get_mut(agent) {
+                holding.load -= row.weight;
+                holding.chats.remove(id);
+                if holding.chats.is_empty() {
+                    self.index.holdings.remove(agent);
+                }
             }
         }
-        Some(agent)
+        row.holders
     }
 
     /// Puts a chat's rows; tells whose load went up.
-    pub(crate) fn index_chat(&mut self, id: &ChatId) -> Option<AgentId> {
-        let chat = self.chats.get(id)?;
+    pub(crate) fn index_chat(&mut self, id: &ChatId) -> Vec<AgentId> {
+        let Some(chat) = self.chats.get(id) else {
+            return Vec::new();
+        };
         let mut deadlines = Vec::new();
         let mut line = None;
         let kind = match &chat.phase {
@@ -346,30 +453,34 @@ impl State {
             }
         };
         let queue = chat.queue.clone();
-        let holder = chat.holder().map(|agent| (agent.clone(), chat.weight));
+        let (holders, weight) = (chat.holders().to_vec(), chat.weight);
         if matches!(kind, Some(Kind::Waiting)) {
             line = Some(self.join_line(id, &mut deadlines));
         }
         let index = &mut self.index;
         index.deadlines.extend(deadlines.iter().cloned());
         index.count(&queue, kind, true);
-        if let Some((agent, weight)) = &holder {
+        for agent in &holders {
             let holding = index.holdings.entry(agent.clone()).or_default();
             holding.load += weight;
             holding.chats.insert(id.clone());
         }
-        let agent = holder.as_ref().map(|(agent, _)| agent.clone());
-        index.chats.insert(
-            id.clone(),
-            ChatRow {
-                queue,
-                kind,
-                holder,
-                line,
-                deadlines,
-            },
-        );
-        agent
+        let sizes = index.watched_sizes.get(&queue);
+        let waiting = index.counts.get(&queue).map_or(0, |c| c.waiting);
+        let grown = line.is_some() && sizes.is_some_and(|s| s.contains(&waiting));
+        let row = ChatRow {
+            queue: queue.clone(),
+            kind,
+            holders: holders.clone(),
+            weight,
+            line,
+            deadlines,
+        };
+        index.chats.insert(id.clone(), row);
+        if grown {
+            self.look_again(&queue);
+        }
+        holders
     }
 }
 
@@ -383,7 +494,9 @@ impl Deadline {
             | Self::Refusal(c)
             | Self::WaitMax(c)
             | Self::Forget(c) => c == id,
-            Self::Shift(_) | Self::Grace(_) | Self::Visitor(_) => false,
+            Self::Shift(_) | Self::Grace(_) | Self::Visitor(_) | Self::Ramp(_) | Self::Slide(_) => {
+                false
+            }
         }
     }
 }
@@ -437,7 +550,12 @@ impl Index {
         let ready = |i: &Index| {
             let some = i.benches.iter().filter(|b| !b.members.is_empty());
             some.map(|b| {
-                let rows = (b.members.clone(), b.schedules.clone(), b.ready.clone());
+                let rows = (
+                    b.members.clone(),
+                    b.schedules.clone(),
+                    b.ready.clone(),
+                    b.at_work,
+                );
                 (b.key.clone(), rows)
             })
             .collect::<BTreeMap<_, _>>()
@@ -474,6 +592,19 @@ impl Index {
             let rows = i.heavy.iter().map(|(l, s)| (names[l].clone(), *s));
             rows.collect::<BTreeSet<_>>()
         };
-        differ("heavy chats", heavy(self) == heavy(other))
+        differ("heavy chats", heavy(self) == heavy(other))?;
+        let held = |i: &Index| {
+            let names = i.line_ids.iter().map(|(key, id)| (*id, key));
+            let names: BTreeMap<LineId, &Line> = names.collect();
+            let some = i.held.iter().filter(|(_, lines)| !lines.is_empty());
+            let rows = some.map(|(agent, lines)| {
+                let lines = lines.iter().map(|(l, s)| (names[l].clone(), *s));
+                (agent.clone(), lines.collect::<BTreeSet<_>>())
+            });
+            rows.collect::<BTreeMap<_, _>>()
+        };
+        differ("held chats", held(self) == held(other))?;
+        differ("agents at work", self.at_work == other.at_work)?;
+        differ("service", self.slides == other.slides)
     }
 }

@@ -24,7 +24,7 @@ pub fn check(state: &State) -> Result<(), String> {
 fn loads(state: &State) -> Result<(), String> {
     let mut loads: BTreeMap<&AgentId, u32> = BTreeMap::new();
     for chat in state.chats.values() {
-        if let Some(agent) = chat.holder() {
+        for agent in chat.holders() {
             *loads.entry(agent).or_default() += chat.weight;
         }
     }
@@ -34,10 +34,11 @@ fn loads(state: &State) -> Result<(), String> {
                 "1: a chat is held by agent '{id}', who does not exist"
             ));
         };
-        if load > agent.config.capacity + agent.excess {
+        if state.excess(id) > agent.excess {
             return Err(format!(
-                "2: agent '{id}' carries {load} of {} units",
-                agent.config.capacity
+                "2: agent '{id}' carries {load} of {} and {} units",
+                agent.config.capacity_at(state.meta.now),
+                agent.config.extra
             ));
         }
         if load != state.load(id) {
@@ -110,17 +111,25 @@ fn nobody_waits_beside_a_free_agent(state: &State) -> Result<(), String> {
     Ok(())
 }
 
-/// 8: within one queue, priority and relaxation step, chats are served in arrival order. Checked where it
-/// could break: the order index must be the order of arrival for equal priority.
+/// 8: within one queue and for equal points of priority, chats are served in arrival order; and nobody is overtaken
+/// by who arrived later than any head start reaches. Checked where it could break: in the order index.
 fn served_in_order(state: &State) -> Result<(), String> {
     for (queue, order) in &state.index.order {
-        let mut last: BTreeMap<u32, Millis> = BTreeMap::new();
+        let mut last: BTreeMap<(u32, bool), Millis> = BTreeMap::new();
+        let mut latest = i64::MIN / 2;
         for (_, id) in order {
             let Some(chat) = state.chats.get(id) else {
                 return Err(format!("10: '{id}' waits in '{queue}' but does not exist"));
             };
+            if latest - chat.arrived > state.overtaking_max() {
+                return Err(format!(
+                    "8: chat '{id}' of queue '{queue}' is overtaken by one that arrived {} ms later",
+                    latest - chat.arrived
+                ));
+            }
+            latest = latest.max(chat.arrived);
             if last
-                .insert(chat.priority, chat.arrived)
+                .insert((chat.priority, chat.vip), chat.arrived)
                 .is_some_and(|before| before > chat.arrived)
             {
                 return Err(format!(

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::fit::{Bench, Fit, Line, Stage};
+use crate::fit::{Bench, Line, Only, Stage};
 use crate::ids::*;
-use crate::index::{BenchId, Deadline, LineId, LineRows};
+use crate::index::{BenchId, Deadline, LineId, LineRows, Row};
 use crate::limits::LINES_MAX;
 use crate::state::State;
 
@@ -28,12 +28,19 @@ impl State {
         index.lines.clear();
         index.lines_free.clear();
         index.heavy.clear();
+        index.held.clear();
+        index.held_lines.clear();
+        index.watched.clear();
+        index.watched_sizes.clear();
         for bench in &mut index.benches {
             bench.lines.clear();
         }
         self.work.lines.clear();
         for id in &waiting {
             self.index_chat(id);
+        }
+        for id in self.queues.keys().cloned().collect::<Vec<_>>() {
+            self.refresh_slide(&id);
         }
     }
 
@@ -46,7 +53,7 @@ impl State {
     ) -> (LineId, usize, i64, Millis) {
         let (now, chat) = (self.meta.now, &self.chats[id]);
         let (since, arrived, order) = (chat.since, chat.arrived, self.order_of(chat));
-        let (queue, key) = (chat.queue.clone(), Line::of(chat));
+        let (queue, key) = (chat.queue.clone(), self.line_key(chat));
         let refused = chat.refusals.iter().filter(|(_, until)| *until > now);
         deadlines.extend(refused.map(|(_, until)| (*until, Deadline::Refusal(id.clone()))));
         let wait_max = self.queues.get(&queue).map_or(0, |q| q.wait_ms_max);
@@ -63,8 +70,16 @@ impl State {
             deadlines.push((since + next.after, Deadline::Stage(id.clone())));
         }
         if rows.waiting[stage].is_empty() {
-            for (_, bench) in &rows.fits[stage] {
-                index.benches[*bench].lines.insert((at, stage));
+            for row in &rows.fits[stage] {
+                match rows.held_for(stage, row) {
+                    Some(agent) => {
+                        let held = index.held.entry(agent.clone()).or_default();
+                        held.insert((at, stage));
+                    }
+                    None => {
+                        index.benches[row.bench].lines.insert((at, stage));
+                    }
+                }
             }
             if rows.key.weight > 1 {
                 index.heavy.insert((at, stage));
@@ -86,22 +101,53 @@ impl State {
         rows.waiting[stage].remove(key);
         if rows.key.weight > 1 {
             // Agents may have kept room for it.
-            let ready = |b: &&(Fit, BenchId)| !index.benches[b.1].ready.is_empty();
+            let ready = |r: &&Row| !index.benches[r.bench].ready.is_empty();
             let fits = rows.fits[stage].iter().filter(ready);
-            self.work.benches.extend(fits.map(|(_, bench)| *bench));
+            self.work.benches.extend(fits.map(|r| r.bench));
         }
         if !rows.waiting[stage].is_empty() {
             return;
         }
-        for (_, bench) in &rows.fits[stage] {
-            index.benches[*bench].lines.remove(&(line, stage));
+        for row in &rows.fits[stage] {
+            match rows.held_for(stage, row) {
+                Some(agent) => {
+                    if let Some(held) = index.held.get_mut(agent) {
+                        held.remove(&(line, stage));
+                        if held.is_empty() {
+                            index.held.remove(agent);
+                        }
+                    }
+                }
+                None => {
+                    index.benches[row.bench].lines.remove(&(line, stage));
+                }
+            }
         }
         index.heavy.remove(&(line, stage));
         if index.line_ids.len() > LINES_MAX && rows.waiting.iter().all(BTreeSet::is_empty) {
-            index.line_ids.remove(&rows.key);
-            (rows.stages, rows.fits, rows.waiting) = Default::default();
-            index.lines_free.push(line);
+            self.let_line_go(line);
         }
+    }
+
+    fn let_line_go(&mut self, line: LineId) {
+        let index = &mut self.index;
+        let rows = &mut index.lines[line];
+        index.line_ids.remove(&rows.key);
+        for gate in rows.stages.iter().flat_map(Stage::gates) {
+            if let Some(lines) = index.watched.get_mut(&gate.queue) {
+                lines.remove(&line);
+            }
+        }
+        if let Some(agent) = &rows.key.held
+            && let Some(count) = index.held_lines.get_mut(agent)
+        {
+            *count -= 1;
+            if *count == 0 {
+                index.held_lines.remove(agent);
+            }
+        }
+        (rows.stages, rows.fits, rows.waiting) = Default::default();
+        index.lines_free.push(line);
     }
 
     /// The line of a kind of chat, made with its fits when it is the first of its kind.
@@ -109,23 +155,25 @@ impl State {
         if let Some(id) = self.index.line_ids.get(&key) {
             return *id;
         }
-        let stages = self
-            .queues
-            .get(&key.queue)
-            .map(|q| self.stages(q))
-            .unwrap_or_default();
+        let stages = self.stages(&key);
         let mut fits = Vec::new();
         for stage in &stages {
             let reach = stage
                 .reach
                 .iter()
-                .filter_map(|q| self.index.queue_benches.get(q))
+                .filter_map(|r| self.index.queue_benches.get(&r.queue))
                 .flatten();
-            let benches: BTreeSet<_> = reach.collect();
-            let fit = |(b, id): &(Arc<Bench>, BenchId)| Some((self.fit(&key, stage, b).ok()?, *id));
-            let mut fitting: Vec<_> = benches.into_iter().filter_map(fit).collect();
-            // Stable, so those of one fit stay ordered by what they are.
-            fitting.sort_by_key(|(fit, _)| *fit);
+            let benches: BTreeSet<&(Arc<Bench>, BenchId)> = reach.collect();
+            let mut fitting = Vec::new();
+            for (b, bench) in benches {
+                let entries = self.entries(&key, stage, b).unwrap_or_default();
+                fitting.extend(entries.into_iter().map(|entry| Row {
+                    entry,
+                    bench: *bench,
+                }));
+            }
+            // Stable, so those of one fit stay ordered by what they are, and by the nearest path.
+            fitting.sort_by_key(|r| r.entry.fit);
             fits.push(fitting);
         }
         let rows = LineRows {
@@ -145,7 +193,28 @@ impl State {
                 index.lines.len() - 1
             }
         };
+        for gate in index.lines[id].stages.iter().flat_map(Stage::gates) {
+            let watched = index.watched.entry(gate.queue.clone()).or_default();
+            watched.insert(id);
+            if gate.waiting_min > 0 {
+                let sizes = index.watched_sizes.entry(gate.queue.clone()).or_default();
+                sizes.insert(gate.waiting_min);
+            }
+        }
+        if let Some(agent) = &key.held {
+            *index.held_lines.entry(agent.clone()).or_default() += 1;
+        }
         index.line_ids.insert(key, id);
         id
+    }
+}
+
+impl LineRows {
+    /// For whom alone a row holds the chats of a stage, where it holds them for one agent.
+    pub(crate) fn held_for(&self, stage: usize, row: &Row) -> Option<&AgentId> {
+        match &self.stages[stage].ways[usize::from(row.entry.fit.way)].only {
+            Only::Agent(agent) => Some(agent),
+            Only::Team(_) | Only::Anyone => None,
+        }
     }
 }

@@ -7,32 +7,29 @@
 
 use std::collections::BTreeSet;
 
-use crate::explain::{Candidate, Rule};
-use crate::fit::Fit;
+use crate::fit::{Fit, Only};
 use crate::ids::*;
-use crate::index::{BenchId, LineId, ReadyKey};
-use crate::limits::{CANDIDATES_MAX, HEAVY_WAITS_MS};
+use crate::index::{BenchId, LineId, Row};
+use crate::limits::HEAVY_WAITS_MS;
 use crate::model::*;
+use crate::ready::Best;
 use crate::state::{Chat, State};
 use crate::sun::SunOrder;
-
-/// How many who are not there are told with a decision.
-const ABSENT_TOLD: usize = 3;
-/// How many ready agents of one bench are looked at to tell of a decision.
-const SEEN_MAX: usize = 8;
 
 /// How an eligible agent ranks for a chat; smaller is better, field by field.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Preference {
-    /// 0 = the agent the visitor spoke with last.
+    /// 0 = the agent the chat belongs to.
     pub sticky: u8,
     pub fit: Fit,
     /// Place of the agent's region in sun order.
     pub sun: usize,
-    /// Thousandths of capacity in use.
-    pub occupancy: u32,
+    /// What the queue's strategy compares: occupancy in thousandths, turn or pass.
+    pub first: u64,
     pub idle_since: Millis,
     pub agent: AgentId,
+    /// The queue in reach by which they are found.
+    pub via: QueueId,
 }
 
 /// What came of looking for an agent.
@@ -68,11 +65,12 @@ impl State {
                 return;
             }
             while let Some((order, chat, line, stage)) = heads.pop_first() {
-                match self.best_agent(&chat, &sun) {
+                match self.best_agent(&chat, &sun, &[]) {
                     Found::Best(chosen) => {
                         let told = self.offer_detail(line, stage);
                         let candidates = self.weighed(&chat, Some(&chosen), &sun);
-                        self.offer(&chat, &chosen.agent, &told, candidates);
+                        let to = self.offer_to(&chat, chosen, &sun);
+                        self.offer(&chat, &to, &told, candidates);
                     }
                     Found::Refused => {}
                     // Nor is there for those behind it, who are of the same kind.
@@ -86,6 +84,20 @@ impl State {
         }
     }
 
+    /// The chosen agent and, where the queue offers a chat to several, the next best who serve the same queue.
+    fn offer_to(&self, chat: &ChatId, chosen: Preference, sun: &SunOrder) -> Vec<Preference> {
+        let queue = self.queues.get(&self.chats[chat].queue);
+        let many = queue.map_or(1, |q| q.offer_to as usize);
+        let mut to = vec![chosen];
+        while to.len() < many {
+            match self.best_agent(chat, sun, &to) {
+                Found::Best(next) if next.via == to[0].via => to.push(next),
+                _ => break,
+            }
+        }
+        to
+    }
+
     /// Whether the chat is kept from the agent for now.
     pub(crate) fn refused(&self, chat: &Chat, agent: &AgentId) -> bool {
         chat.refusals
@@ -93,34 +105,44 @@ impl State {
             .any(|(who, until)| who == agent && *until > self.meta.now)
     }
 
-    /// The best agent for a waiting chat.
-    fn best_agent(&self, id: &ChatId, sun: &SunOrder) -> Found {
+    /// The best agent for a waiting chat, besides those `taken` already.
+    fn best_agent(&self, id: &ChatId, sun: &SunOrder, taken: &[Preference]) -> Found {
         let Some((chat, (line, stage))) = self.chats.get(id).zip(self.index.line_of(id)) else {
             return Found::Nobody;
         };
-        let fits = &self.index.lines[line].fits[stage];
-        if let Some(last) = self.sticky(chat) {
-            let bench = self.index.bench_of(last);
-            let fit = fits.iter().find(|(_, b)| Some(*b) == bench);
-            if let Some((fit, bench)) = fit
-                && let Some(key) = self.index.ready_key(last)
-                && self.has_room(chat, *bench, last)
-                && !self.refused(chat, last)
-            {
-                return Found::Best(self.preference(0, *fit, *bench, sun, key));
+        let rows = &self.index.lines[line];
+        let gates = self.gates(line, stage);
+        if taken.is_empty()
+            && let Some(agent) = self.belongs_to(chat)
+            && let Some(bench) = self.index.bench_of(agent)
+        {
+            let of_bench = rows.fits[stage].iter().filter(|r| r.bench == bench);
+            for row in of_bench {
+                if gates.open(&row.entry)
+                    && let Some(best) = self.alone(chat, line, stage, row, agent, sun)
+                {
+                    return Found::Best(Preference { sticky: 0, ..best });
+                }
             }
         }
         let mut best: Option<Preference> = None;
         let mut refused = false;
-        for (fit, bench) in fits {
-            if best.as_ref().is_some_and(|b| b.fit < *fit) {
+        for row in &rows.fits[stage] {
+            if best.as_ref().is_some_and(|b| b.fit < row.entry.fit) {
                 break;
             }
-            let mut free = self.with_room(chat, *bench).peekable();
-            refused |= free.peek().is_some();
-            if let Some(key) = free.find(|key| !self.refused(chat, &key.2)) {
-                let head = self.preference(1, *fit, *bench, sun, key);
-                best = Some(best.map_or(head.clone(), |b| b.min(head)));
+            if !gates.open(&row.entry) {
+                continue;
+            }
+            match self.best_of(chat, line, stage, row, sun, taken) {
+                Found::Best(head) => {
+                    best = Some(match best {
+                        Some(best) => best.min(head),
+                        None => head,
+                    })
+                }
+                Found::Refused => refused = true,
+                Found::Nobody => {}
             }
         }
         match best {
@@ -130,75 +152,150 @@ impl State {
         }
     }
 
-    /// The ready agents of a bench who have room for the chat, least occupied first.
-    fn with_room<'a>(
-        &'a self,
-        chat: &'a Chat,
-        bench: BenchId,
-    ) -> impl Iterator<Item = &'a ReadyKey> {
-        let rows = &self.index.benches[bench];
-        // Everyone on a bench has the same capacity, so past the first without room nobody has any.
-        let capacity = rows.key.capacity;
-        rows.ready
-            .iter()
-            .take_while(move |key| chat.weight <= capacity.saturating_sub(self.load(&key.2)))
-            .filter(move |key| !self.kept_for_heavier(chat, bench, &key.2))
+    /// The best of one bench by one way.
+    fn best_of(
+        &self,
+        chat: &Chat,
+        line: LineId,
+        stage: usize,
+        row: &Row,
+        sun: &SunOrder,
+        taken: &[Preference],
+    ) -> Found {
+        let rows = &self.index.lines[line];
+        let is_taken = |agent: &AgentId| taken.iter().any(|t| t.agent == *agent);
+        if let Some(agent) = rows.held_for(stage, row) {
+            let best = Some(agent).filter(|a| !is_taken(a));
+            let best = best.and_then(|a| self.alone(chat, line, stage, row, a, sun));
+            return best.map_or(Found::Nobody, Found::Best);
+        }
+        let bench = &self.index.benches[row.bench];
+        let via = &rows.stages[stage].reach[usize::from(row.entry.reach)].queue;
+        let Some(load_max) = bench.key.room(chat.interrupting).checked_sub(chat.weight) else {
+            return Found::Nobody;
+        };
+        let may = |agent: &AgentId| {
+            !self.refused(chat, agent)
+                && !is_taken(agent)
+                && !self.kept_for_heavier(chat, row.bench, agent)
+        };
+        let strategy = self.strategy(chat);
+        match bench.ready.best(strategy, load_max, via, may) {
+            Best::Agent(load, (first, idle_since, agent)) => {
+                let first = self.first(strategy, row.bench, load, first);
+                Found::Best(self.preference(row, sun, first, idle_since, &agent, via))
+            }
+            Best::Unwilling => Found::Refused,
+            Best::Nobody => Found::Nobody,
+        }
     }
 
-    fn has_room(&self, chat: &Chat, bench: BenchId, agent: &AgentId) -> bool {
-        let capacity = self.index.benches[bench].key.capacity;
-        chat.weight <= capacity.saturating_sub(self.load(agent))
-            && !self.kept_for_heavier(chat, bench, agent)
+    pub(crate) fn strategy(&self, chat: &Chat) -> Strategy {
+        let queue = self.queues.get(&chat.queue);
+        queue.map_or(Strategy::default(), |q| q.strategy)
+    }
+
+    /// What a strategy compares between benches.
+    fn first(&self, strategy: Strategy, bench: BenchId, load: u32, key: u64) -> u64 {
+        match strategy {
+            Strategy::LeastOccupied | Strategy::MostSkilled => {
+                u64::from(load) * 1000 / u64::from(self.index.benches[bench].key.capacity)
+            }
+            Strategy::LongestIdle => 0,
+            Strategy::RoundRobin | Strategy::Weighted => key,
+        }
+    }
+
+    /// How one agent ranks for a chat, where they may take it.
+    pub(crate) fn alone(
+        &self,
+        chat: &Chat,
+        line: LineId,
+        stage: usize,
+        row: &Row,
+        agent: &AgentId,
+        sun: &SunOrder,
+    ) -> Option<Preference> {
+        let bench = &self.index.benches[row.bench];
+        let via = &self.index.lines[line].stages[stage].reach[usize::from(row.entry.reach)].queue;
+        let ready = self.index.ready_row(agent)?;
+        let room = bench.key.room(chat.interrupting);
+        if ready.load + chat.weight > room
+            || ready.full.contains(via)
+            || self.refused(chat, agent)
+            || self.kept_for_heavier(chat, row.bench, agent)
+        {
+            return None;
+        }
+        let strategy = self.strategy(chat);
+        let key = match strategy {
+            Strategy::RoundRobin => ready.turn,
+            Strategy::Weighted => ready.pass,
+            _ => 0,
+        };
+        let first = self.first(strategy, row.bench, ready.load, key);
+        Some(self.preference(row, sun, first, ready.idle_since, agent, via))
+    }
+
+    fn preference(
+        &self,
+        row: &Row,
+        sun: &SunOrder,
+        first: u64,
+        idle_since: Millis,
+        agent: &AgentId,
+        via: &QueueId,
+    ) -> Preference {
+        let region = &self.index.benches[row.bench].key.region;
+        Preference {
+            sticky: 1,
+            fit: row.entry.fit,
+            sun: sun.get(region).copied().unwrap_or(usize::MAX),
+            first,
+            idle_since,
+            agent: agent.clone(),
+            via: via.clone(),
+        }
     }
 
     /// Whether the agent keeps their room for a chat that is served before this one, takes more units, and
     /// has waited [`HEAVY_WAITS_MS`]: otherwise light chats would take every unit that comes free, and the
     /// heavy one would wait for ever.
-    fn kept_for_heavier(&self, chat: &Chat, bench: BenchId, agent: &AgentId) -> bool {
+    pub(crate) fn kept_for_heavier(&self, chat: &Chat, bench: BenchId, agent: &AgentId) -> bool {
         if self.index.heavy.is_empty() {
             return false;
         }
         let place = (self.order_of(chat), chat.id.clone());
         let lines = self.index.benches[bench].lines.iter();
+        let held = self.index.held.get(agent).into_iter().flatten();
         lines
+            .chain(held)
             .filter(|at| self.index.heavy.contains(at))
             .filter(|(line, _)| self.index.lines[*line].key.weight > chat.weight)
-            .filter_map(|(line, stage)| self.index.head(*line, *stage, None))
-            .filter(|head| **head < place)
-            .map(|(_, id)| &self.chats[id])
-            .any(|heavy| {
-                self.meta.now - heavy.since >= HEAVY_WAITS_MS && !self.refused(heavy, agent)
+            .filter_map(|(line, stage)| Some((line, stage, self.index.head(*line, *stage, None)?)))
+            .filter(|(_, _, head)| **head < place)
+            .map(|(line, stage, (_, id))| (line, stage, &self.chats[id]))
+            .any(|(line, stage, heavy)| {
+                self.meta.now - heavy.since >= HEAVY_WAITS_MS
+                    && !self.refused(heavy, agent)
+                    && self.let_in(*line, *stage, bench)
             })
     }
 
-    fn preference(
-        &self,
-        sticky: u8,
-        fit: Fit,
-        bench: BenchId,
-        sun: &SunOrder,
-        key: &ReadyKey,
-    ) -> Preference {
-        let region = &self.index.benches[bench].key.region;
-        let (occupancy, idle_since, agent) = key.clone();
-        Preference {
-            sticky,
-            fit,
-            sun: sun.get(region).copied().unwrap_or(usize::MAX),
-            occupancy,
-            idle_since,
-            agent,
+    /// Whether a line lets a bench in just now.
+    fn let_in(&self, line: LineId, stage: usize, bench: BenchId) -> bool {
+        let rows = &self.index.lines[line];
+        if rows.stages[stage].is_plain() {
+            return true;
         }
+        let of_bench = rows.fits[stage].iter().filter(|r| r.bench == bench);
+        let gates = self.gates(line, stage);
+        of_bench.into_iter().any(|row| gates.open(&row.entry))
     }
 
-    /// The agent a returning visitor spoke with last, while that still counts in the chat's queue.
-    fn sticky(&self, chat: &Chat) -> Option<&AgentId> {
-        let queue = self.queues.get(&chat.queue)?;
-        if chat.visitor.is_empty() || queue.sticky_ms == 0 {
-            return None;
-        }
-        let last = self.visitors.get(&chat.visitor)?;
-        (last.until > self.meta.now).then_some(&last.agent)
+    /// The agent a chat belongs to: its owner, or who spoke with the visitor last.
+    pub(crate) fn belongs_to<'a>(&self, chat: &'a Chat) -> Option<&'a AgentId> {
+        chat.owner.as_ref().or(chat.last.as_ref())
     }
 
     /// What the queue demanded when the chat was offered; empty for one that demands the same all along.
@@ -211,151 +308,18 @@ impl State {
             .queues
             .get(&rows.key.queue)
             .map_or(1, |q| q.steps.len());
-        let reach: Vec<_> = at.reach.iter().map(|q| q.0.as_str()).collect();
+        let mut reach: Vec<_> = at.reach.iter().map(|r| r.queue.0.as_str()).collect();
+        let mut seen = BTreeSet::new();
+        reach.retain(|q| seen.insert(*q));
+        let held = match &at.ways[0].only {
+            Only::Agent(agent) => format!(", held for agent '{agent}'"),
+            Only::Team(team) => format!(", held for team '{team}'"),
+            Only::Anyone => String::new(),
+        };
         format!(
-            "step {} of {steps}, in reach of {}",
-            at.step + 1,
+            "step {} of {steps}, in reach of {}{held}",
+            at.ways[0].step + 1,
             reach.join(", ")
         )
-    }
-
-    /// Who was weighed when `chosen` was, or when nobody was: the chosen, runners-up, best first, then some
-    /// who could not take it and why. A bounded sample, so that recording costs no more than deciding.
-    pub(crate) fn weighed(
-        &self,
-        id: &ChatId,
-        chosen: Option<&Preference>,
-        sun: &SunOrder,
-    ) -> Vec<Candidate> {
-        let chat = &self.chats[id];
-        let Some((line, stage)) = self.index.line_of(id) else {
-            return Vec::new();
-        };
-        let rows = &self.index.lines[line];
-        let chosen_bench = chosen.and_then(|c| self.index.bench_of(&c.agent));
-        let mut eligible: Vec<Preference> = chosen.cloned().into_iter().collect();
-        let mut refused = Vec::new();
-        // Told only when it is certain: everybody who fits was looked at.
-        // Benches without anybody are left out, since not every replica has them.
-        let taken = |b: BenchId| !self.index.benches[b].members.is_empty();
-        let fits: Vec<_> = rows.fits[stage].iter().filter(|(_, b)| taken(*b)).collect();
-        let mut all_seen = fits.len() <= CANDIDATES_MAX;
-        let (near, far) = fits.split_at(fits.len().min(CANDIDATES_MAX));
-        let own = far.iter().filter(|(_, b)| Some(*b) == chosen_bench);
-        for (fit, bench) in near.iter().chain(own) {
-            let members = &self.index.benches[*bench];
-            let others = members
-                .ready
-                .iter()
-                .filter(|key| chosen.is_none_or(|c| c.agent != key.2));
-            let mut found = 0;
-            for (seen, key) in others.enumerate() {
-                if found == 2 || seen == SEEN_MAX {
-                    all_seen = false;
-                    break;
-                }
-                match self.refusal_of(chat, line, stage, &key.2) {
-                    None => {
-                        eligible.push(self.preference(1, *fit, *bench, sun, key));
-                        found += 1;
-                    }
-                    Some(refusal) => refused.push(refusal),
-                }
-            }
-            let absent = members.members.iter().take(4);
-            let absent = absent.filter(|a| self.index.ready_key(a).is_none());
-            refused.extend(absent.filter_map(|a| self.refusal_of(chat, line, stage, a)));
-        }
-        eligible.sort();
-        eligible.truncate(CANDIDATES_MAX / 2);
-        let mut told: Vec<Candidate> = Vec::new();
-        if let Some((best, others)) = eligible.split_first() {
-            told.push(Candidate::chosen(best, others.first(), all_seen));
-            told.extend(others.iter().map(|p| Candidate::runner_up(best, p)));
-        }
-        // Benches in reach that do not fit at all: one member each.
-        let reach = rows.stages[stage].reach.iter();
-        let benches = reach
-            .filter_map(|q| self.index.queue_benches.get(q))
-            .flatten();
-        let misfits = benches
-            .filter_map(|(key, b)| Some((key, self.index.benches[*b].members.first()?)))
-            .take(CANDIDATES_MAX)
-            .filter(|(key, _)| self.fit(&rows.key, &rows.stages[stage], key).is_err())
-            .take(CANDIDATES_MAX / 4);
-        refused.extend(misfits.filter_map(|(_, a)| self.refusal_of(chat, line, stage, a)));
-        // The busy and the willing tell more than those who are not there.
-        refused.sort_by_key(Candidate::weight);
-        refused.dedup_by(|a, b| a.agent == b.agent);
-        let absent = refused.partition_point(|c| c.rule != Rule::Presence);
-        let last = self
-            .sticky(chat)
-            .filter(|last| chosen.is_none_or(|c| c.agent != **last));
-        let last = last.and_then(|last| self.refusal_of(chat, line, stage, last));
-        refused.truncate((absent + ABSENT_TOLD).min(CANDIDATES_MAX - 1 - told.len()));
-        if let Some(last) = last {
-            refused.retain(|c| c.agent != last.agent);
-            told.push(last.of_sticky());
-        }
-        told.extend(refused);
-        told
-    }
-
-    /// Why an agent may not take a waiting chat now, or `None` when they may.
-    pub(crate) fn refusal_of(
-        &self,
-        chat: &Chat,
-        line: usize,
-        stage: usize,
-        id: &AgentId,
-    ) -> Option<Candidate> {
-        let agent = self.agents.get(id)?;
-        let rows = &self.index.lines[line];
-        let bench = &self.index.benches[self.index.bench_of(id)?].key;
-        let key = crate::fit::Line::of(chat);
-        if let Err(misfit) = self.fit(&key, &rows.stages[stage], bench) {
-            return Some(Candidate::misfit(id, misfit));
-        }
-        let no = |rule, reason: String| {
-            Some(Candidate {
-                agent: id.clone(),
-                eligible: false,
-                rule,
-                reason,
-            })
-        };
-        if agent.presence != Presence::Available {
-            return no(
-                Rule::Presence,
-                format!("is {}", crate::explain::presence_word(agent.presence)),
-            );
-        }
-        if !self.works(agent) {
-            return no(Rule::Shift, "is off shift".into());
-        }
-        let load = self.load(id);
-        if load + chat.weight > agent.config.capacity {
-            return no(
-                Rule::Capacity,
-                format!(
-                    "{load} of {} units in use, the chat takes {}",
-                    agent.config.capacity, chat.weight
-                ),
-            );
-        }
-        let bench = self.index.bench_of(id)?;
-        if self.kept_for_heavier(chat, bench, id) {
-            return no(
-                Rule::Capacity,
-                "keeps room for a chat that came before and takes more".into(),
-            );
-        }
-        if self.refused(chat, id) {
-            return no(
-                Rule::Declined,
-                "declined, ignored or handed it on within the last minute".into(),
-            );
-        }
-        None
     }
 }

@@ -4,40 +4,83 @@ use crate::effect::{Answer, Effect, Reject};
 use crate::explain::{Candidate, Event, What};
 use crate::ids::*;
 use crate::limits::*;
+use crate::matching::Preference;
 use crate::model::*;
-use crate::state::State;
+use crate::state::{AgentState, Chat, Key, State};
 
 impl State {
-    /// Shows a waiting chat to an agent and takes the units.
+    /// Shows a waiting chat to agents, best first, and takes the units of each; the first to accept has it.
     pub(crate) fn offer(
         &mut self,
         chat: &ChatId,
-        agent: &AgentId,
+        to: &[Preference],
         detail: &str,
         candidates: Vec<Candidate>,
     ) {
+        let Some(best) = to.first() else { return };
         let until = self.meta.now + self.offer_timeout(chat);
-        let mut assignment = 0;
+        let mut agents: Vec<AgentId> = to.iter().map(|p| p.agent.clone()).collect();
+        agents.sort();
+        let mut detail = detail.to_owned();
+        if agents.len() > 1 {
+            let comma = if detail.is_empty() { "" } else { ", " };
+            detail = format!("{detail}{comma}to {} agents at once", agents.len());
+        }
         let event = Event {
             candidates,
-            ..self.event(What::Offered, Some(agent), detail)
+            ..self.event(What::Offered, Some(&best.agent), &detail)
         };
         self.edit_chat(chat, |c| {
             c.assignment += 1;
-            assignment = c.assignment;
+            c.via = best.via.clone();
             c.phase = Phase::Offered {
-                agent: agent.clone(),
+                to: agents.clone(),
                 until,
             };
             c.tell(event);
         });
-        self.meta.totals.offers += 1;
-        self.work.effects.push(Effect::OfferMade {
-            agent: agent.clone(),
-            chat: chat.clone(),
-            assignment,
-            until,
-        });
+        self.meta.totals.offers += agents.len() as u64;
+        self.give_turns(chat, &agents);
+        let queue = self.queues.get(&self.chats[chat].queue);
+        if queue.is_some_and(|q| q.auto_accept) {
+            self.accept(chat, &best.agent, "by the queue itself");
+            return;
+        }
+        let assignment = self.chats[chat].assignment;
+        for agent in agents {
+            self.work.effects.push(Effect::OfferMade {
+                agent,
+                chat: chat.clone(),
+                assignment,
+                until,
+            });
+        }
+    }
+
+    /// Counts an offer for each agent: the turn goes to the others, and the share is used up by so much.
+    fn give_turns(&mut self, chat: &ChatId, agents: &[AgentId]) {
+        let index = self.meta.index;
+        let id = &self.chats[chat].queue;
+        let queue = self.queues.get(id);
+        let weighted = queue.is_some_and(|q| q.strategy == Strategy::Weighted);
+        let (id, mut at) = (id.clone(), 0);
+        if weighted {
+            let stats = self.stats.entry(id.clone()).or_default();
+            let passes = agents.iter().filter_map(|a| self.agents.get(a));
+            let least = passes.map(|a| a.pass).min().unwrap_or(0);
+            stats.pass = stats.pass.max(least);
+            at = stats.pass;
+            self.work.dirty.insert(Key::Stats(id));
+        }
+        for agent in agents {
+            self.edit_agent(agent, |a| {
+                a.turn = index;
+                a.tally.offers += 1;
+                if weighted {
+                    a.pass = a.pass.max(at) + STRIDE / u64::from(a.config.share.max(1));
+                }
+            });
+        }
     }
 
     fn offer_timeout(&self, chat: &ChatId) -> Millis {
@@ -45,7 +88,13 @@ impl State {
         Millis::from(queue.map_or(HOUR_MS, |q| q.offer_timeout_ms))
     }
 
-    /// An offer ran out while nobody led and the agent could not answer: it stands for its full time again.
+    /// How long the chat is kept from an agent who refused it.
+    pub(crate) fn kept_from(&self, chat: &Chat) -> Millis {
+        let queue = self.queues.get(&chat.queue);
+        Millis::from(queue.map_or(REFUSAL_MS, |q| q.refusal_ms))
+    }
+
+    /// An offer ran out while nobody led and the agents could not answer: it stands for its full time again.
     pub(crate) fn renew_offer(&mut self, chat: &ChatId) {
         let fresh = self.meta.now + self.offer_timeout(chat);
         self.edit_chat(chat, |c| {
@@ -55,21 +104,48 @@ impl State {
         });
     }
 
-    /// Takes an offer back and puts the chat in line again at its place. The agent is kept from it for
-    /// [`REFUSAL_MS`] when they had their say.
-    pub(crate) fn withdraw(&mut self, chat: &ChatId, what: What, detail: &str, refused: bool) {
-        let Phase::Offered { agent, .. } = self.chats[chat].phase.clone() else {
+    /// Takes an offer back from every agent and puts the chat in line again at its place.
+    pub(crate) fn withdraw_all(&mut self, chat: &ChatId, what: What, detail: &str, refused: bool) {
+        for agent in self.chats[chat].holders().to_vec() {
+            self.withdraw(chat, &agent, what, detail, refused);
+        }
+    }
+
+    /// Takes an offer back from one agent; with the last of them the chat is in line again at its place. The agent
+    /// is kept from it for a while when they had their say.
+    pub(crate) fn withdraw(
+        &mut self,
+        chat: &ChatId,
+        agent: &AgentId,
+        what: What,
+        detail: &str,
+        refused: bool,
+    ) {
+        let c = &self.chats[chat];
+        let Phase::Offered { to, until } = &c.phase else {
             return;
         };
-        let assignment = self.chats[chat].assignment;
-        let event = self.event(what, Some(&agent), detail);
-        let now = self.meta.now;
+        let assignment = c.assignment;
+        let others: Vec<AgentId> = to.iter().filter(|a| *a != agent).cloned().collect();
+        if others.len() == to.len() {
+            return;
+        }
+        let phase = if others.is_empty() {
+            Phase::Waiting
+        } else {
+            Phase::Offered {
+                to: others,
+                until: *until,
+            }
+        };
+        let event = self.event(what, Some(agent), detail);
+        let (now, kept) = (self.meta.now, self.kept_from(c));
         self.edit_chat(chat, |c| {
-            c.phase = Phase::Waiting;
+            c.phase = phase;
             c.refusals
-                .retain(|(who, until)| *until > now && *who != agent);
-            if refused {
-                c.refusals.push((agent.clone(), now + REFUSAL_MS));
+                .retain(|(who, until)| *until > now && who != agent);
+            if refused && kept > 0 {
+                c.refusals.push((agent.clone(), now + kept));
                 if c.refusals.len() > REFUSALS_MAX {
                     c.refusals.remove(0);
                 }
@@ -77,35 +153,46 @@ impl State {
             c.tell(event);
         });
         self.work.effects.push(Effect::OfferWithdrawn {
-            agent,
+            agent: agent.clone(),
             chat: chat.clone(),
             assignment,
         });
     }
 
-    /// An offer ran out.
+    /// An offer ran out, for everybody who had it.
     pub(crate) fn offer_timed_out(&mut self, chat: &ChatId) {
-        let Phase::Offered { agent, until } = self.chats[chat].phase.clone() else {
+        let Phase::Offered { to, until } = self.chats[chat].phase.clone() else {
             return;
         };
-        let (now, made) = (self.meta.now, until - self.offer_timeout(chat));
-        self.withdraw(chat, What::OfferTimedOut, "", true);
+        let made = until - self.offer_timeout(chat);
+        let queue = self.queues.get(&self.chats[chat].queue);
+        let ignored_max = queue.map_or(IGNORED_MAX, |q| q.ignored_max);
+        self.withdraw_all(chat, What::OfferTimedOut, "", true);
+        for agent in to {
+            self.ignored(&agent, made, ignored_max);
+        }
+    }
+
+    /// An agent let an offer run out; who does so several times in a row does not respond.
+    fn ignored(&mut self, agent: &AgentId, made: Millis, ignored_max: u32) {
+        let now = self.meta.now;
         let mut gone = false;
-        self.edit_agent(&agent, |a| {
+        self.edit_agent(agent, |a: &mut AgentState| {
             a.idle_since = now;
+            a.tally.ignored += 1;
             // Offers open side by side are one absence, not several.
             if a.ignored > 0 && made < a.ignored_at {
                 return;
             }
             a.ignored += 1;
             a.ignored_at = now;
-            if a.ignored >= IGNORED_MAX && a.presence == Presence::Available {
+            if a.ignored >= ignored_max && a.presence == Presence::Available {
                 a.presence = Presence::NotResponding;
                 gone = true;
             }
         });
         if gone {
-            self.withdraw_offers(&agent, "the agent does not respond");
+            self.withdraw_offers(agent, "the agent does not respond");
         }
     }
 
@@ -120,7 +207,7 @@ impl State {
         self.session(agent, epoch)?;
         let c = self.chat(chat)?;
         match &c.phase {
-            Phase::Offered { agent: to, .. } if to == agent && c.assignment == assignment => Ok(()),
+            Phase::Offered { to, .. } if to.contains(agent) && c.assignment == assignment => Ok(()),
             _ => Err(Reject::Conflict(format!(
                 "offer {assignment} of chat '{chat}' is no longer open to agent '{agent}'; wait for the next offer"
             ))),
@@ -135,8 +222,28 @@ impl State {
         assignment: u64,
     ) -> Result<Answer, Reject> {
         self.offered(agent, epoch, chat, assignment)?;
-        let event = self.event(What::Accepted, Some(agent), "");
+        let others = self.chats[chat].holders().to_vec();
+        for other in others.iter().filter(|a| *a != agent) {
+            self.withdraw(
+                chat,
+                other,
+                What::OfferWithdrawn,
+                "another agent was first",
+                false,
+            );
+        }
+        self.accept(chat, agent, "");
+        Ok(self.answer(chat))
+    }
+
+    /// A chat on offer to one agent is theirs.
+    fn accept(&mut self, chat: &ChatId, agent: &AgentId, detail: &str) {
+        let event = self.event(What::Accepted, Some(agent), detail);
         let now = self.meta.now;
+        if self.chats[chat].answered == 0 {
+            let answered = self.chats[chat].clone();
+            self.count_answered(&answered);
+        }
         self.edit_chat(chat, |c| {
             c.phase = Phase::Active {
                 agent: agent.clone(),
@@ -151,8 +258,8 @@ impl State {
         self.edit_agent(agent, |a| {
             a.ignored = 0;
             a.idle_since = now;
+            a.tally.accepted += 1;
         });
-        Ok(self.answer(chat))
     }
 
     pub(crate) fn decline_offer(
@@ -164,11 +271,21 @@ impl State {
         reason: &str,
     ) -> Result<Answer, Reject> {
         self.offered(agent, epoch, chat, assignment)?;
-        self.withdraw(chat, What::Declined, reason, true);
+        let queue = self.queues.get(&self.chats[chat].queue);
+        let reasons = queue.map_or(&[][..], |q| &q.decline_reasons);
+        if !reasons.is_empty() && !reasons.iter().any(|r| r == reason) {
+            return Err(Reject::Invalid {
+                field: "reason".into(),
+                problem: format!("'{reason}' is none of the queue's reasons"),
+                fix: format!("give one of: {}", reasons.join("; ")),
+            });
+        }
+        self.withdraw(chat, agent, What::Declined, reason, true);
         let now = self.meta.now;
         self.edit_agent(agent, |a| {
             a.ignored = 0;
             a.idle_since = now;
+            a.tally.declined += 1;
         });
         Ok(self.answer(chat))
     }

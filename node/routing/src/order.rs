@@ -20,7 +20,11 @@ use crate::state::{Chat, State};
 impl Queue {
     /// What a point of priority is worth, in ms of waiting.
     fn point(&self) -> Millis {
-        Millis::from(if self.ageing_ms == 0 { DAY_MS } else { self.ageing_ms })
+        Millis::from(if self.ageing_ms == 0 {
+            DAY_MS
+        } else {
+            self.ageing_ms
+        })
     }
 }
 
@@ -42,14 +46,16 @@ impl State {
     /// Of any two chats the one that arrived more than this many ms before the other is served first, whatever their
     /// priorities, visitors and queues: the largest head start, and the largest difference of answer targets.
     pub fn overtaking_max(&self) -> Millis {
-        let start = |q: &Queue| {
-            Millis::from(PRIORITY_MAX + q.priority + q.vip_priority) * q.point()
-        };
+        let start =
+            |q: &Queue| Millis::from(PRIORITY_MAX + q.priority + q.vip_priority) * q.point();
         let head = self.queues.values().map(start).max().unwrap_or(0);
         // The smallest a chat can have: no points of its own.
         let least = |q: &Queue| Millis::from(q.priority) * q.point();
         let least = self.queues.values().map(least).min().unwrap_or(0);
-        let targets = self.queues.values().map(|q| Millis::from(q.answer_target_ms));
+        let targets = self
+            .queues
+            .values()
+            .map(|q| Millis::from(q.answer_target_ms));
         let spread = match self.workspace.order {
             Order::Arrival => 0,
             Order::Deadline => targets.clone().max().unwrap_or(0) - targets.min().unwrap_or(0),

@@ -180,7 +180,7 @@ impl State {
             .map(|c| c.id.clone())
             .collect();
         for chat in offers {
-            self.withdraw(&chat, What::OfferWithdrawn, detail, false);
+            self.withdraw(&chat, id, What::OfferWithdrawn, detail, false);
         }
     }
 }

@@ -3,21 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::fit::{Bench, Fit};
+use crate::fit::{Bench, Entry, Only};
 use crate::ids::*;
-use crate::index::{AgentRow, BenchId, BenchRows, Deadline, LineId};
+use crate::index::{AgentRow, BenchId, BenchRows, Deadline, LineId, Row};
+use crate::ready::Ready;
 use crate::state::State;
 
 impl State {
     /// Gives an agent a place on its bench, or takes it away where the agent is removed; only after a change
     /// of configuration.
     pub(crate) fn seat(&mut self, id: &AgentId) {
+        self.go_to_work(id, false);
         let old = self.index.agents.remove(id);
         if let Some(row) = &old {
+            if let Some(at) = row.ramp {
+                let deadline = (at, Deadline::Ramp(id.clone()));
+                self.index.deadlines.remove(&deadline);
+            }
             let bench = &mut self.index.benches[row.bench];
             bench.members.remove(id);
             if let Some(ready) = &row.ready {
-                bench.ready.remove(ready);
+                bench.ready.remove(id, ready);
             }
             if let Some(count) = bench.schedules.get_mut(&row.schedule) {
                 *count -= 1;
@@ -47,7 +53,12 @@ impl State {
             return;
         };
         let schedule = agent.config.schedule.clone();
-        let bench = self.bench(Bench::of(&agent.config));
+        let ramp = agent.config.ramp_end(self.meta.now);
+        let bench = self.bench(Bench::of(&agent.config, self.meta.now));
+        if let Some(at) = ramp {
+            let deadline = (at, Deadline::Ramp(id.clone()));
+            self.index.deadlines.insert(deadline);
+        }
         let rows = &mut self.index.benches[bench];
         rows.members.insert(id.clone());
         *rows.schedules.entry(schedule.clone()).or_default() += 1;
@@ -64,6 +75,8 @@ impl State {
                 bench,
                 schedule,
                 ready: None,
+                at_work: false,
+                ramp,
                 grace: old.as_ref().and_then(|row| row.grace),
                 node: old.map_or(0, |row| row.node),
             },
@@ -77,36 +90,43 @@ impl State {
             return *bench;
         }
         let (key, bench) = (Arc::new(key), self.index.benches.len());
-        for queue in &key.queues {
-            let benches = self.index.queue_benches.entry(queue.clone()).or_default();
+        for served in &key.queues {
+            let benches = &mut self.index.queue_benches;
+            let benches = benches.entry(served.queue.clone()).or_default();
             benches.insert((key.clone(), bench));
         }
+        self.index.bench_ids.insert(key.clone(), bench);
+        self.index.benches.push(BenchRows {
+            key: key.clone(),
+            members: BTreeSet::new(),
+            schedules: BTreeMap::new(),
+            ready: Ready::default(),
+            at_work: 0,
+            lines: BTreeSet::new(),
+        });
         let mut lines = BTreeSet::new();
         let line_ids: Vec<LineId> = self.index.line_ids.values().copied().collect();
         for id in line_ids {
             let rows = &self.index.lines[id];
-            let fit = |stage| self.fit(&rows.key, stage, &key).ok();
-            let fits: Vec<Option<Fit>> = rows.stages.iter().map(fit).collect();
+            let entries = |stage| self.entries(&rows.key, stage, &key).unwrap_or_default();
+            let fits: Vec<_> = rows.stages.iter().map(entries).collect();
             let rows = &mut self.index.lines[id];
-            for (stage, fit) in fits.into_iter().enumerate() {
-                let Some(fit) = fit else { continue };
-                let benches = &self.index.benches;
-                let before = |(f, b): &(Fit, BenchId)| (f, &benches[*b].key) < (&fit, &key);
-                let at = rows.fits[stage].partition_point(before);
-                rows.fits[stage].insert(at, (fit, bench));
-                if !rows.waiting[stage].is_empty() {
-                    lines.insert((id, stage));
+            for (stage, entries) in fits.into_iter().enumerate() {
+                for entry in entries {
+                    let benches = &self.index.benches;
+                    let of = |e: Entry, key| (e.fit, key, e.reach);
+                    let new = of(entry, &*key);
+                    let before = |r: &Row| of(r.entry, &*benches[r.bench].key) < new;
+                    let at = rows.fits[stage].partition_point(before);
+                    rows.fits[stage].insert(at, Row { entry, bench });
+                    let held = &rows.stages[stage].ways[usize::from(entry.fit.way)].only;
+                    if !rows.waiting[stage].is_empty() && !matches!(held, Only::Agent(_)) {
+                        lines.insert((id, stage));
+                    }
                 }
             }
         }
-        self.index.bench_ids.insert(key.clone(), bench);
-        self.index.benches.push(BenchRows {
-            key,
-            members: BTreeSet::new(),
-            schedules: BTreeMap::new(),
-            ready: BTreeSet::new(),
-            lines,
-        });
+        self.index.benches[bench].lines = lines;
         bench
     }
 
@@ -117,6 +137,15 @@ impl State {
         empty > 64 && empty * 2 > self.index.benches.len()
     }
 
+    /// A newcomer's capacity grows: another bench is theirs.
+    pub(crate) fn ramp_up(&mut self, id: &AgentId) {
+        self.seat(id);
+        self.work.touched.insert(id.clone());
+        if self.index.held_lines.contains_key(id) {
+            self.reline();
+        }
+    }
+
     /// A schedule was put, removed, or came to its edge: its next edge and its agents follow. `before` is the
     /// edge that was known.
     pub(crate) fn reschedule(&mut self, id: &ScheduleId, before: Option<Millis>) {
@@ -125,7 +154,7 @@ impl State {
         if let Some(edge) = before {
             self.index.deadlines.remove(&deadline(edge));
         }
-        if let Some(edge) = self.schedules.get(id).and_then(|s| s.next_edge(now)) {
+        if let Some(edge) = self.schedules.get(id).and_then(|s| s.next_change(now)) {
             self.index.deadlines.insert(deadline(edge));
         }
         for agent in self.index.by_schedule.get(id).cloned().unwrap_or_default() {

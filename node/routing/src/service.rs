@@ -2,6 +2,7 @@
 //! [`SERVICE_MINUTES`]; the service level and the expected wait follow from it.
 
 use crate::ids::*;
+use crate::index::Deadline;
 use crate::limits::SERVICE_MINUTES;
 use crate::model::*;
 use crate::state::{Chat, Key, State};
@@ -11,6 +12,9 @@ use crate::state::{Chat, Key, State};
 pub struct QueueStats {
     /// The minutes.
     pub minutes: Vec<Minute>,
+    /// Where a weighted queue stands: the pass of the agent it chose last. Whoever comes back from an absence goes on
+    /// from here, so that they need not make up for it.
+    pub pass: u64,
 }
 
 /// What became of a queue's chats in one minute.
@@ -93,7 +97,6 @@ impl State {
         }
         let now = self.meta.now;
         let (minute, from) = (now.div_euclid(MINUTE_MS), first_minute(now));
-        let before = self.stats.get(queue).and_then(QueueStats::next_slide);
         let stats = self.stats.entry(queue.clone()).or_default();
         stats.minutes.retain(|m| m.minute >= from);
         match stats.minutes.last_mut().filter(|m| m.minute == minute) {
@@ -107,10 +110,31 @@ impl State {
                 stats.minutes.push(last);
             }
         }
-        let after = stats.next_slide();
         self.work.dirty.insert(Key::Stats(queue.clone()));
-        self.slide_deadline(queue, before, after);
+        self.refresh_slide(queue);
         self.service_changed(queue);
+    }
+
+    /// Keeps the time at which a queue's service is looked at again, where something hangs on it.
+    pub(crate) fn refresh_slide(&mut self, queue: &QueueId) {
+        let hangs = |q: &Queue| q.overflow.iter().any(|o| o.service_level_below > 0);
+        let watched = self.queues.get(queue).is_some_and(hangs);
+        let stats = self.stats.get(queue).filter(|_| watched);
+        let next = stats.and_then(QueueStats::next_slide);
+        let before = match next {
+            Some(at) => self.index.slides.insert(queue.clone(), at),
+            None => self.index.slides.remove(queue),
+        };
+        if before == next {
+            return;
+        }
+        let deadline = |at| (at, Deadline::Slide(queue.clone()));
+        if let Some(at) = before {
+            self.index.deadlines.remove(&deadline(at));
+        }
+        if let Some(at) = next {
+            self.index.deadlines.insert(deadline(at));
+        }
     }
 
     /// The oldest minute of a queue stops counting.
@@ -119,14 +143,9 @@ impl State {
         let Some(stats) = self.stats.get_mut(queue) else {
             return;
         };
-        let before = stats.next_slide();
         stats.minutes.retain(|m| m.minute >= from);
-        let after = stats.next_slide();
-        if after.is_none() {
-            self.stats.remove(queue);
-        }
         self.work.dirty.insert(Key::Stats(queue.clone()));
-        self.slide_deadline(queue, before, after);
+        self.refresh_slide(queue);
         self.service_changed(queue);
     }
 
@@ -145,7 +164,9 @@ impl State {
         };
         let waited = self.meta.now - chat.arrived;
         let in_target = waited <= Millis::from(queue.answer_target_ms);
-        let error = chat.estimate_ms.map(|told| (Millis::from(told) - waited).unsigned_abs());
+        let error = chat
+            .estimate_ms
+            .map(|told| (Millis::from(told) - waited).unsigned_abs());
         self.count(&chat.queue.clone(), |m| {
             m.answered += 1;
             m.in_target += u32::from(in_target);

@@ -161,6 +161,8 @@ pub struct Chat {
     pub interrupting: bool,
     /// The agent it belongs to, as whoever started it said.
     pub owner: Option<AgentId>,
+    /// Who spoke with the visitor last, as far as the queue cared when it arrived.
+    pub last: Option<AgentId>,
     /// Queue in reach by which its agent was found; empty until first offered.
     pub via: QueueId,
     /// The wait told at its arrival, in ms; `None` = nothing was known.
@@ -391,6 +393,14 @@ impl State {
     /// Whether the agent works now: on shift, or off it by their own wish.
     pub fn works(&self, agent: &AgentState) -> bool {
         agent.overtime || self.on_shift(agent)
+    }
+    /// Whether the agent would be offered chats now, were they available: at work, and not just before the end of
+    /// their working day.
+    pub fn takes_chats(&self, agent: &AgentState) -> bool {
+        let schedule = agent.config.schedule.as_ref();
+        let schedule = schedule.and_then(|s| self.schedules.get(s));
+        let last = schedule.is_some_and(|s| s.last_moments(self.meta.now));
+        agent.overtime || (self.on_shift(agent) && !last)
     }
     /// Whether a schedule is inside one of its spans now.
     pub fn schedule_open(&self, schedule: &ScheduleId) -> bool {

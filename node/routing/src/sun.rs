@@ -41,6 +41,24 @@ impl Schedule {
         }
         end
     }
+    /// Whether `at` is so near the end of the working day that nothing new is offered.
+    pub fn last_moments(&self, at: Millis) -> bool {
+        let last = Millis::from(self.last_offer_ms);
+        last > 0
+            && self
+                .span_at(at)
+                .is_some_and(|span| at >= self.day_end(span) - last)
+    }
+    /// The first time after `at` at which who follows the schedule begins or ends to take chats.
+    pub(crate) fn next_change(&self, at: Millis) -> Option<Millis> {
+        let edge = self.next_edge(at)?;
+        let last = self.span_at(at).filter(|_| self.last_offer_ms > 0);
+        let last = last.map(|span| self.day_end(span) - Millis::from(self.last_offer_ms));
+        Some(
+            last.filter(|last| *last > at)
+                .map_or(edge, |last| last.min(edge)),
+        )
+    }
     /// The first start or end after `at`.
     pub fn next_edge(&self, at: Millis) -> Option<Millis> {
         let end = self.span_at(at).map(|s| s.end);
@@ -98,6 +116,7 @@ mod tests {
             horizon: 100,
             zone_data: String::new(),
             source: vec![],
+            last_offer_ms: 0,
         }
     }
 
@@ -144,6 +163,7 @@ mod tests {
                     id: id.into(),
                     zone: String::new(),
                     schedule: id.into(),
+                    neighbours: vec![],
                 },
             );
             state.schedules.insert(id.into(), s);

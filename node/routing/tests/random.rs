@@ -8,7 +8,7 @@ use meridian_routing::apply::Outcome;
 use meridian_routing::command::*;
 use meridian_routing::ids::*;
 use meridian_routing::invariants;
-use meridian_routing::model::*;
+use meridian_routing::model::{Phase, Presence};
 use meridian_routing::state::State;
 use proptest::prelude::*;
 use support::Play;

@@ -1,15 +1,17 @@
 //! A small language to drive the routing core with, shared by the golden scripts and kept close to how one
 //! would tell the story aloud. See `testdata/*.txt`.
 
+mod objects;
+
 use std::collections::BTreeMap;
 
 use meridian_routing::apply::Outcome;
 use meridian_routing::command::*;
 use meridian_routing::effect::*;
 use meridian_routing::ids::*;
-use meridian_routing::language::Resolved;
 use meridian_routing::model::*;
 use meridian_routing::state::State;
+use objects::*;
 
 /// A state, its clock and its log.
 #[derive(Default)]
@@ -40,123 +42,6 @@ pub fn millis(text: &str) -> Millis {
             "h" => 3_600_000,
             unit => panic!("'{text}': unknown unit '{unit}'"),
         }
-}
-
-struct Args<'a> {
-    words: Vec<&'a str>,
-    named: BTreeMap<&'a str, &'a str>,
-}
-
-impl<'a> Args<'a> {
-    fn of(text: &'a str) -> Self {
-        let (named, words): (Vec<_>, Vec<_>) =
-            text.split_whitespace().partition(|w| w.contains('='));
-        Self {
-            words,
-            named: named.iter().filter_map(|w| w.split_once('=')).collect(),
-        }
-    }
-    fn word(&self, i: usize) -> &'a str {
-        self.words
-            .get(i)
-            .copied()
-            .unwrap_or_else(|| panic!("word {i} is missing in {:?}", self.words))
-    }
-    fn list(&self, name: &str) -> Vec<&'a str> {
-        self.named
-            .get(name)
-            .map(|v| v.split(',').filter(|p| !p.is_empty()).collect())
-            .unwrap_or_default()
-    }
-    fn number(&self, name: &str, default: u64) -> u64 {
-        self.named.get(name).map_or(default, |v| {
-            v.parse()
-                .unwrap_or_else(|_| panic!("{name}={v}: no number"))
-        })
-    }
-    fn ms(&self, name: &str, default: u32) -> u32 {
-        self.named.get(name).map_or(default, |v| millis(v) as u32)
-    }
-}
-
-fn level(text: &str) -> Level {
-    match text {
-        "native" => Level::Native,
-        "fluent" => Level::Fluent,
-        "working" => Level::Working,
-        "translated" => Level::Translated,
-        _ => panic!("unknown level '{text}'"),
-    }
-}
-
-/// What the node adds to a command: the meaning of a tag.
-fn resolved(text: &str) -> Option<Resolved> {
-    let tag = text.split_once(':').map_or(text, |(tag, _)| tag);
-    let wanted = meridian_language::wanted(tag).ok()?;
-    let near = wanted.near.into_iter().map(|(key, d)| (key, d.into()));
-    let regions = wanted.regions.into_iter();
-    Some(Resolved {
-        language: tag.into(),
-        data: meridian_language::CLDR_VERSION.into(),
-        key: wanted.variety.key,
-        region: wanted.variety.region,
-        group: wanted.variety.group.into(),
-        paradigm: wanted.variety.paradigm,
-        near: near.collect(),
-        regions: regions.map(|(g, d)| (g.into(), d.into())).collect(),
-        elsewhere: wanted.elsewhere.into(),
-    })
-}
-
-/// `pt-BR`, `es:800`.
-fn wanted(text: &str) -> WantedLanguage {
-    let (tag, weight) = text.split_once(':').unwrap_or((text, "1000"));
-    WantedLanguage {
-        language: tag.into(),
-        weight: weight.parse().expect("a weight"),
-    }
-}
-
-fn skills(args: &Args<'_>) -> Vec<SkillLevel> {
-    let skill = |s: &&str| {
-        let (skill, level) = s.split_once(':').unwrap_or((s, "1"));
-        SkillLevel {
-            skill: skill.into(),
-            level: level.parse().expect("a skill level"),
-        }
-    };
-    args.list("skills").iter().map(skill).collect()
-}
-
-/// `0s/fluent`, `30s/working/fallback/off2/eu+us`.
-fn step(text: &str) -> RelaxationStep {
-    let mut step = RelaxationStep {
-        after_ms: 0,
-        language_level: Level::Fluent,
-        language_distance_max: 90,
-        language_weight_min: 1_001,
-        fallback_languages: false,
-        skill_levels_off: 0,
-        regions: vec![],
-    };
-    for (i, part) in text.split('/').enumerate() {
-        match part {
-            _ if i == 0 => step.after_ms = millis(part) as u32,
-            "fallback" => step.fallback_languages = true,
-            "exact" => step.language_distance_max = 0,
-            "far" => step.language_distance_max = 499,
-            "script" => step.language_distance_max = 799,
-            weight if weight.starts_with('q') => {
-                step.language_weight_min = weight[1..].parse().expect("a weight")
-            }
-            "native" | "fluent" | "working" | "translated" => step.language_level = level(part),
-            off if off.starts_with("off") => {
-                step.skill_levels_off = off[3..].parse().expect("levels off")
-            }
-            regions => step.regions = regions.split('+').map(Into::into).collect(),
-        }
-    }
-    step
 }
 
 impl Play {
@@ -213,6 +98,7 @@ impl Play {
                 return Vec::new();
             }
             "show" => return self.show(),
+            "service" => return self.service(args.word(1)),
             "explain" => return self.explain(args.word(1)),
             "standing" => {
                 return self
@@ -239,101 +125,11 @@ impl Play {
                         .join(" > ")
                 )];
             }
-            "workspace" => {
-                let fallback = |f: &&str| {
-                    let (from, to) = f.split_once(':').expect("fallback from:to+to");
-                    (from.into(), to.split('+').map(Into::into).collect())
-                };
-                let fallbacks: Vec<(Language, Vec<Language>)> =
-                    args.list("fallbacks").iter().map(fallback).collect();
-                let tags = fallbacks
-                    .iter()
-                    .flat_map(|(from, to)| to.iter().chain([from]));
-                let learn = tags.filter_map(|tag| resolved(&tag.0));
-                let mut changes: Vec<_> = learn.map(ConfigChange::LearnLanguage).collect();
-                changes.push(ConfigChange::PutWorkspace(Workspace {
-                    name: args.word(1).into(),
-                    fallbacks,
-                }));
-                Command::Configure(changes)
-            }
-            verb @ ("schedule" | "extend") => {
-                let span = |s: &&str| {
-                    let (start, end) = s.split_once('-').expect("span from-to");
-                    Span {
-                        start: millis(start),
-                        end: millis(end),
-                    }
-                };
-                let spans = args.list("spans").iter().map(span).collect();
-                let named = |name: &str| args.named.get(name).copied();
-                let schedule = Schedule {
-                    id: args.word(1).into(),
-                    spans,
-                    horizon: millis("1000h"),
-                    zone_data: named("zonedata").unwrap_or("test").into(),
-                    source: named("source").unwrap_or_default().into(),
-                };
-                Command::Configure(vec![if verb == "extend" {
-                    ConfigChange::ExtendSchedule(schedule)
-                } else {
-                    ConfigChange::PutSchedule(schedule)
-                }])
-            }
-            "region" => Command::Configure(vec![ConfigChange::PutRegion(Region {
-                id: args.word(1).into(),
-                zone: "Etc/UTC".into(),
-                schedule: args.word(2).into(),
-            })]),
-            "queue" => {
-                let steps = args.list("steps");
-                let overflow = args.named.get("overflow").map(|o| {
-                    let (queue, after) = o.split_once('@').expect("overflow queue@after");
-                    Overflow {
-                        after_ms: millis(after) as u32,
-                        queue: queue.into(),
-                    }
-                });
-                Command::Configure(vec![ConfigChange::PutQueue(Queue {
-                    id: args.word(1).into(),
-                    schedule: args.named.get("schedule").map(|s| (*s).into()),
-                    steps: if steps.is_empty() {
-                        vec![step("0s/fluent")]
-                    } else {
-                        steps.iter().map(|s| step(s)).collect()
-                    },
-                    offer_timeout_ms: args.ms("offer", 20_000),
-                    wrap_up_ms: args.ms("wrap", 0),
-                    wait_ms_max: args.ms("waitmax", 900_000),
-                    waiting_max: args.number("waiting", 1000) as u32,
-                    ageing_ms: args.ms("ageing", 0),
-                    answer_target_ms: 46_000,
-                    overflow,
-                    sticky_ms: args.ms("sticky", 0),
-                })])
-            }
-            "agent" => {
-                let language = |l: &&str| {
-                    let (tag, how) = l.split_once(':').unwrap_or((l, "native"));
-                    LanguageLevel {
-                        language: tag.into(),
-                        level: level(how),
-                    }
-                };
-                let learn = args.list("langs").into_iter().filter_map(resolved);
-                let mut changes: Vec<_> = learn.map(ConfigChange::LearnLanguage).collect();
-                changes.push(ConfigChange::PutAgent(Agent {
-                    id: args.word(1).into(),
-                    name: args.word(1).into(),
-                    region: args.word(2).into(),
-                    schedule: args.named.get("schedule").map(|s| (*s).into()),
-                    languages: args.list("langs").iter().map(language).collect(),
-                    skills: skills(&args),
-                    queues: args.list("queues").into_iter().map(Into::into).collect(),
-                    capacity: args.number("cap", 1) as u32,
-                }));
-                Command::Configure(changes)
-            }
+            "workspace" => workspace(&args),
+            verb @ ("schedule" | "extend") => schedule(verb, &args),
+            "region" => region(&args),
+            "queue" => queue(&args),
+            "agent" => agent(&args),
             "remove" => {
                 let id = args.word(2);
                 Command::Configure(vec![match args.word(1) {
@@ -376,27 +172,7 @@ impl Play {
                     overtime: args.words.get(2) == Some(&"overtime"),
                 }
             }
-            "chat" => Command::StartChat(NewChat {
-                chat: args.word(1).into(),
-                queue: args.word(2).into(),
-                resolved: args
-                    .list("langs")
-                    .iter()
-                    .filter_map(|l| resolved(l))
-                    .collect(),
-                languages: args.list("langs").iter().map(|l| wanted(l)).collect(),
-                region: args.named.get("region").map(|r| (*r).into()),
-                visitor: args
-                    .named
-                    .get("visitor")
-                    .copied()
-                    .unwrap_or_default()
-                    .into(),
-                skills: skills(&args),
-                priority: args.number("priority", 0) as u32,
-                weight: args.number("weight", 1) as u32,
-                topic: String::new(),
-            }),
+            "chat" => chat(&args),
             "leave" => Command::LeaveChat {
                 chat: args.word(1).into(),
             },
@@ -502,6 +278,17 @@ impl Play {
         lines
     }
 
+    fn service(&self, queue: &str) -> Vec<String> {
+        let m = self.state.service(&queue.into());
+        let level = m
+            .service_level()
+            .map_or("none".into(), |l| format!("{l} %"));
+        vec![format!(
+            "  {} accepted, {} answered ({} in time), {} abandoned, level {level}, waited {} ms, {} handled in {} ms",
+            m.accepted, m.answered, m.in_target, m.abandoned, m.wait_ms, m.handled, m.handle_ms
+        )]
+    }
+
     fn explain(&self, id: &str) -> Vec<String> {
         let Some(chat) = self.state.chats().get(&id.into()) else {
             return vec![format!("  no chat '{id}'")];
@@ -537,7 +324,10 @@ impl Play {
 fn phase(phase: &Phase) -> String {
     match phase {
         Phase::Waiting => "waiting".into(),
-        Phase::Offered { agent, until } => format!("offered to {agent} until {until}ms"),
+        Phase::Offered { to, until } => {
+            let to: Vec<_> = to.iter().map(|a| a.0.as_str()).collect();
+            format!("offered to {} until {until}ms", to.join(", "))
+        }
         Phase::Active { agent } => format!("active with {agent}"),
         Phase::WrapUp { agent, until } => format!("wrap-up by {agent} until {until}ms"),
         Phase::Deferred { due } => format!("deferred to {due}ms"),
