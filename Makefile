@@ -3,7 +3,7 @@
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/meridian-target
 SHELL := /bin/bash
 
-.PHONY: help setup demo test pure fmt lint deny
+.PHONY: help setup demo test million pure fmt lint deny
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -21,6 +21,9 @@ test: setup ## format check, lints, all tests
 	cargo build --locked -p meridian-node -p meridian-cli
 	cargo test --workspace --locked
 	@$(MAKE) --no-print-directory pure deny
+
+million: ## a million random commands against the routing core, every invariant after each; about an hour
+	PROPTEST_CASES=5000 cargo test --locked -p meridian-routing --test random
 
 pure: ## the routing core's dependencies hold no runtime, clock or randomness
 	@tree=$$(cargo tree --locked -e normal -p meridian-routing --prefix none) || exit 1; \

@@ -363,10 +363,10 @@ fn difference(
         return (Rule::PreferredSkill, words);
     }
     if beside.0.unskilled != beside.1.unskilled {
-        let words = format!(
-            "{} levels short of the best in the wanted skills",
-            fit.unskilled
-        );
+        let words = match fit.unskilled {
+            0 => "has the wanted skills at the highest level".to_owned(),
+            n => format!("is {n} short of the highest levels of the wanted skills"),
+        };
         return (Rule::SkillLevel, words);
     }
     if best.sun != other.sun {

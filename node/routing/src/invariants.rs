@@ -111,23 +111,18 @@ fn nobody_waits_beside_a_free_agent(state: &State) -> Result<(), String> {
     Ok(())
 }
 
-/// 8: within one queue and for equal points of priority, chats are served in arrival order; and nobody is overtaken
-/// by who arrived later than any head start reaches. Checked where it could break: in the order index.
+/// 8: within one queue and for equal points of priority, chats are served in arrival order; and no chat of any queue
+/// is overtaken by one that arrived later than any head start reaches. Checked where it could break: in the order
+/// indexes.
 fn served_in_order(state: &State) -> Result<(), String> {
+    let mut all = Vec::new();
     for (queue, order) in &state.index.order {
         let mut last: BTreeMap<(u32, bool), Millis> = BTreeMap::new();
-        let mut latest = i64::MIN / 2;
-        for (_, id) in order {
+        for (place, id) in order {
             let Some(chat) = state.chats.get(id) else {
                 return Err(format!("10: '{id}' waits in '{queue}' but does not exist"));
             };
-            if latest - chat.arrived > state.overtaking_max() {
-                return Err(format!(
-                    "8: chat '{id}' of queue '{queue}' is overtaken by one that arrived {} ms later",
-                    latest - chat.arrived
-                ));
-            }
-            latest = latest.max(chat.arrived);
+            all.push((*place, chat.arrived, id));
             if last
                 .insert((chat.priority, chat.vip), chat.arrived)
                 .is_some_and(|before| before > chat.arrived)
@@ -137,6 +132,17 @@ fn served_in_order(state: &State) -> Result<(), String> {
                 ));
             }
         }
+    }
+    all.sort();
+    let (most, mut latest) = (state.overtaking_max(), None);
+    for (_, arrived, id) in all {
+        let later = latest.map_or(0, |latest: Millis| latest - arrived);
+        if later > most {
+            return Err(format!(
+                "8: chat '{id}' is overtaken by one that arrived {later} ms later, {most} ms being the most"
+            ));
+        }
+        latest = latest.max(Some(arrived));
     }
     Ok(())
 }

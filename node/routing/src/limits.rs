@@ -27,9 +27,9 @@ pub const NEAR_MAX: usize = 64;
 pub const LANGUAGE_DISTANCE_MAX: u32 = 799;
 /// The channel of a chat that names none.
 pub const CHANNEL_USUAL: &str = "chat";
-/// What one offer moves an agent of share 1 ahead on their share; a multiple of every share would be too large, and
-/// the rounding is below one part in a thousand.
-pub const STRIDE: u64 = 1_000_000;
+/// What one offer moves an agent of share 1 ahead on their share: a multiple of all usual shares, so that those
+/// divide it without rest.
+pub const STRIDE: u64 = 720_720_000;
 /// How long a queue's service is looked back on: 30 minutes, by the minute.
 pub const SERVICE_MINUTES: i64 = 30;
 /// A visitor's full weight for a language.

@@ -67,7 +67,7 @@ impl State {
             while let Some((order, chat, line, stage)) = heads.pop_first() {
                 match self.best_agent(&chat, &sun, &[]) {
                     Found::Best(chosen) => {
-                        let told = self.offer_detail(line, stage);
+                        let told = self.offer_detail(line, stage, &chosen.via);
                         let candidates = self.weighed(&chat, Some(&chosen), &sun);
                         let to = self.offer_to(&chat, chosen, &sun);
                         self.offer(&chat, &to, &told, candidates);
@@ -298,28 +298,38 @@ impl State {
         chat.owner.as_ref().or(chat.last.as_ref())
     }
 
-    /// What the queue demanded when the chat was offered; empty for one that demands the same all along.
-    fn offer_detail(&self, line: LineId, stage: usize) -> String {
-        let Some(rows) = self.index.lines.get(line).filter(|l| l.stages.len() > 1) else {
-            return String::new();
-        };
+    /// What the queue demanded when the chat was offered, and by which queue the agent was found; empty for a queue
+    /// that demands the same all along.
+    fn offer_detail(&self, line: LineId, stage: usize, via: &QueueId) -> String {
+        let rows = &self.index.lines[line];
         let at = &rows.stages[stage];
-        let steps = self
-            .queues
-            .get(&rows.key.queue)
-            .map_or(1, |q| q.steps.len());
-        let mut reach: Vec<_> = at.reach.iter().map(|r| r.queue.0.as_str()).collect();
-        let mut seen = BTreeSet::new();
-        reach.retain(|q| seen.insert(*q));
-        let held = match &at.ways[0].only {
-            Only::Agent(agent) => format!(", held for agent '{agent}'"),
-            Only::Team(team) => format!(", held for team '{team}'"),
-            Only::Anyone => String::new(),
-        };
-        format!(
-            "step {} of {steps}, in reach of {}{held}",
-            at.ways[0].step + 1,
-            reach.join(", ")
-        )
+        let mut told = Vec::new();
+        if rows.stages.len() > 1 || at.ways.len() > 1 || at.reach.len() > 1 {
+            let steps = self
+                .queues
+                .get(&rows.key.queue)
+                .map_or(1, |q| q.steps.len());
+            let mut reach: Vec<_> = at.reach.iter().map(|r| r.queue.0.as_str()).collect();
+            let mut seen = BTreeSet::new();
+            reach.retain(|q| seen.insert(*q));
+            let (step, reach) = (at.ways[0].step + 1, reach.join(", "));
+            told.push(format!("step {step} of {steps}, in reach of {reach}"));
+        }
+        match &at.ways[0].only {
+            Only::Agent(agent) => told.push(format!("held for agent '{agent}'")),
+            Only::Team(team) => told.push(format!("held for team '{team}'")),
+            Only::Anyone => {}
+        }
+        let hops = at
+            .reach
+            .iter()
+            .find(|r| r.queue == *via)
+            .map_or(0, |r| r.hops);
+        match hops {
+            0 => {}
+            1 => told.push(format!("overflowed to '{via}'")),
+            n => told.push(format!("overflowed to '{via}' by {n} hops")),
+        }
+        told.join(", ")
     }
 }

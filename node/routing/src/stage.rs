@@ -122,9 +122,7 @@ impl State {
             reach.gates.iter().all(|gate| self.gate_open(gate))
         };
         match &rows.stages[stage].ways[usize::from(way)].only {
-            Only::Agent(agent) => {
-                of_way.any(|r| gates(&r)) && self.index.at_work(agent)
-            }
+            Only::Agent(agent) => of_way.any(|r| gates(&r)) && self.index.at_work(agent),
             _ => of_way
                 .filter(|r| self.index.benches[r.bench].at_work > 0)
                 .any(|r| gates(&r)),

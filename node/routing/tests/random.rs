@@ -14,18 +14,19 @@ use proptest::prelude::*;
 use support::Play;
 
 const WORLD: &str = "\
-schedule day spans=0h-8h,24h-32h,48h-56h
+schedule day spans=0h-8h,24h-32h,48h-56h last=20m
 schedule night spans=7h-17h,31h-41h
-schedule always spans=0h-9000h
-region eu day
+schedule always spans=0s-9000h
 region us night
-workspace acme fallbacks=ca:es+en
-queue b offer=10s schedule=day waitmax=2m waiting=6 steps=0s/working/eu,20s/translated/fallback/off3
-queue a offer=20s wrap=10s steps=0s/fluent,30s/working/fallback ageing=30s sticky=5m overflow=b@40s
-agent a1 eu langs=en,es:working queues=a cap=2 schedule=day
-agent a2 eu langs=pt-BR,es queues=a,b cap=3 skills=billing:4
-agent a3 us langs=en:fluent queues=b cap=1 schedule=night
-agent a4 us langs=en,ca queues=a,b cap=4 skills=billing:9";
+region eu day near=us
+workspace acme fallbacks=ca:es+en loads=chat:1,chat/sales:2,sms:1!
+queue b offer=10s schedule=day waitmax=2m waiting=6 to=2 steps=0s/working/eu/skip,20s/translated/fallback/off3 strategy=weighted
+queue a offer=20s wrap=10s steps=0s/fluent/near0/rank1/skip,10s/near1/want:billing:2,30s/working/fallback ageing=30s vip=3 sticky=5m hold=20s holdteam=15s overflow=b@40s,b@0s/size3,b@5s/level50
+queue c auto strategy=round_robin overflow=a@0s/nobody wrap=5s
+agent a1 eu langs=en,es:working queues=a:2,c cap=2 schedule=day team=red
+agent a2 eu langs=pt-BR,es queues=a,b:1:2 cap=3 skills=billing:4 team=red extra=1
+agent a3 us langs=en:fluent queues=b,c cap=1 schedule=night share=300
+agent a4 us langs=en,ca queues=a:1:1,b cap=4 skills=billing:9 ramp=1h:1,3h:2 extra=2";
 
 /// Enough kinds of agents that what is told of a decision is a sample. Made in another order than a restart
 /// finds them in.
@@ -70,9 +71,11 @@ fn step() -> impl Strategy<Value = Step> {
     );
     prop_oneof![
         6 => (chat.clone(), 0..30u32, langs, 0..11u32, 0..4u32, 0..12u32, 0..4u32, 0..6u32).prop_map(|(c, n, l, p, w, s, v, id)| {
-            let queue = if n % 3 == 0 { "b" } else { "a" };
+            let queue = ["a", "b", "a", "c"][n as usize % 4];
+            let more = ["", " vip", " channel=sms", " kind=sales", " region=eu", " region=us", " owner=a1", " owner=a4"];
+            let more = more[(n / 4) as usize % more.len()];
             let skill = if s < 9 { String::new() } else { format!(" skills=billing:{s}") };
-            Step::Line(format!("chat {c} {queue} langs={l} priority={p} weight={w} visitor=v{v}{skill}{}", request(id)))
+            Step::Line(format!("chat {c} {queue} langs={l} priority={p} weight={w} visitor=v{v}{skill}{more}{}", request(id)))
         }),
         2 => (0..40u32, 1..4u64).prop_map(|(n, node)| Step::Line(format!("ready k{n} {node}"))),
         1 => (chat.clone(), 0..6u32).prop_map(|(c, id)| Step::Line(format!("leave {c}{}", request(id)))),
@@ -88,7 +91,13 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (chat.clone(), 0..7u32).prop_map(|(c, n)| Step::Line(format!("rate {c} {n}"))),
         1 => (agent, 1..6u32, prop_oneof![Just("en"), Just("es,en:working"), Just("pt")]).prop_map(|(a, n, l)| Step::Line(format!("agent {a} eu langs={l} queues=a,b cap={n} schedule=day"))),
         1 => (5..60u32, 0..20u32).prop_map(|(o, w)| Step::Line(format!("queue a offer={o}s wrap={w}s waiting={w} overflow=b@{o}s"))),
-        1 => prop_oneof![Just("remove agent a3"), Just("remove queue b"), Just("remove region us"), Just("queue b overflow=a@1s")].prop_map(|l| Step::Line(l.into())),
+        1 => (1..4u32, 0..6u32, 0..5usize).prop_map(|(to, n, s)| {
+            let strategy = ["longest_idle", "round_robin", "weighted", "most_skilled", "least_occupied"][s];
+            Step::Line(format!("queue a to={to} offer=15s sticky=5m hold={n}s holdteam={n}s ignored={to} refusal={n}s strategy={strategy} steps=0s/rank1/skip,{}s/near{n} overflow=b@0s/size{n},b@20s/nobody,c@30s", n + 1))
+        }),
+        1 => (0..3u32, 1..5u32, prop_oneof![Just("red"), Just("blue")]).prop_map(|(e, n, t)| Step::Line(format!("agent a2 us langs=es,en queues=a:{n}:{e},b,c cap={n} extra={e} team={t} ramp={n}h:1"))),
+        1 => prop_oneof![Just("arrival"), Just("deadline")].prop_map(|o| Step::Line(format!("workspace acme order={o} loads=chat:1,sms:2!"))),
+        1 => prop_oneof![Just("remove agent a3"), Just("remove queue b"), Just("remove region us"), Just("queue b overflow=a@1s"), Just("queue c overflow=a@0s/nobody")].prop_map(|l| Step::Line(l.into())),
         5 => prop_oneof![0..3_000i64, 0..90_000i64, Just(3_600_000i64), Just(7 * 3_600_000i64), Just(1i64)].prop_map(Step::Wait),
     ]
 }
@@ -184,8 +193,17 @@ fn must(check: Result<(), String>, after: &str) {
     }
 }
 
+/// How many plays: `PROPTEST_CASES`, or few enough for every run. A play is some 230 commands.
+#[allow(clippy::disallowed_methods)] // Tests may be told how long to go on; the core itself reads nothing.
+fn cases() -> u32 {
+    let told = std::env::var("PROPTEST_CASES").ok();
+    told.map_or(96, |cases| {
+        cases.parse().expect("PROPTEST_CASES is a number")
+    })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
     #[test]
     fn invariants_hold_whatever_happens(steps in prop::collection::vec(step(), 1..400)) {
         let (mut one, mut two) = (world(), world());

@@ -241,7 +241,7 @@ pub fn queue(args: &Args<'_>) -> Command {
     let steps = args.list("steps");
     let number = |name: &str, default| args.number(name, default) as u32;
     let strategy = match args.named.get("strategy").copied() {
-        None => Strategy::LeastOccupied,
+        None | Some("least_occupied") => Strategy::LeastOccupied,
         Some("longest_idle") => Strategy::LongestIdle,
         Some("round_robin") => Strategy::RoundRobin,
         Some("weighted") => Strategy::Weighted,
