@@ -24,13 +24,9 @@ impl State {
         }
     }
 
-    pub(crate) fn start_chat(&mut self, new: &NewChat) -> Result<Answer, Reject> {
-        if self.chats.contains_key(&new.chat) {
-            return Err(Reject::Conflict(format!(
-                "chat '{}' exists already; choose another id",
-                new.chat
-            )));
-        }
+    /// What a new chat would be, and the queue it would wait in: its own, or an open one it overflows into; `None`
+    /// where all of them are closed.
+    pub(crate) fn admit(&self, new: &NewChat) -> Result<(Chat, Option<QueueId>), Reject> {
         let queue = self
             .queues
             .get(&new.queue)
@@ -51,10 +47,6 @@ impl State {
         };
         let (weight, interrupting) = self.load_of(channel, &new.kind, new.weight);
         self.check_weight(queue, weight, interrupting)?;
-        let last = self.last_agent(queue, &new.visitor);
-        let place = self.open_queue(queue);
-        self.check_full(place.unwrap_or(queue))?;
-        let place = place.map(|q| q.id.clone());
         let mut skills = new.skills.clone();
         skills.sort_by(|a, b| a.skill.cmp(&b.skill));
         let now = self.meta.now;
@@ -64,7 +56,7 @@ impl State {
                 languages.push(wanted.clone());
             }
         }
-        let mut chat = Chat {
+        let chat = Chat {
             id: new.chat.clone(),
             queue: new.queue.clone(),
             phase: Phase::Waiting,
@@ -79,7 +71,7 @@ impl State {
             weight,
             interrupting,
             owner: new.owner.clone(),
-            last,
+            last: self.last_agent(queue, &new.visitor),
             via: QueueId::default(),
             estimate_ms: None,
             topic: new.topic.clone(),
@@ -97,6 +89,20 @@ impl State {
             events: Vec::new(),
             index: self.meta.index,
         };
+        Ok((chat, self.open_queue(queue).map(|q| q.id.clone())))
+    }
+
+    pub(crate) fn start_chat(&mut self, new: &NewChat) -> Result<Answer, Reject> {
+        if self.chats.contains_key(&new.chat) {
+            return Err(Reject::Conflict(format!(
+                "chat '{}' exists already; choose another id",
+                new.chat
+            )));
+        }
+        let (mut chat, place) = self.admit(new)?;
+        if let Some(queue) = self.queues.get(place.as_ref().unwrap_or(&new.queue)) {
+            self.check_full(queue)?;
+        }
         let mut meanings = false;
         for resolved in &new.resolved {
             meanings |= self.learn(resolved);
@@ -111,6 +117,11 @@ impl State {
         self.line_up(&new.chat, place);
         // The answer tells where the chat stands once it is matched, so the visitor is not told to wait in vain.
         self.settle();
+        let chat = &self.chats[&new.chat];
+        if let Some(place) = self.position(chat) {
+            let wait = self.expected_wait(&chat.queue, place);
+            self.edit_chat(&new.chat, |c| c.estimate_ms = wait.map(|w| w.mean));
+        }
         Ok(self.answer(&new.chat))
     }
 

@@ -45,7 +45,7 @@ impl State {
                 ConfigChange::RemoveRegion(_) | ConfigChange::LearnLanguage(_) => {}
             }
         }
-        if self.mostly_empty_benches() {
+        if self.mostly_empty_benches() || self.orders() != self.index.orders {
             self.reindex();
         } else if demands {
             self.reline();

@@ -4,6 +4,7 @@
 use crate::effect::Reject;
 use crate::explain::{Event, What};
 use crate::ids::*;
+use crate::index::LineRows;
 use crate::limits::*;
 use crate::model::*;
 use crate::state::State;
@@ -35,7 +36,7 @@ impl State {
     }
 
     /// When a closed queue opens, or one it overflows into, whichever is first.
-    fn next_opening(&self, queue: &Queue) -> Option<Millis> {
+    pub(crate) fn next_opening(&self, queue: &Queue) -> Option<Millis> {
         let reach = self.reach(queue);
         let queues = reach.iter().filter_map(|r| self.queues.get(&r.queue));
         let schedules = queues.filter_map(|q| self.schedules.get(q.schedule.as_ref()?));
@@ -146,7 +147,6 @@ impl State {
         let Some(queue) = self.queues.get(&self.chats[id].queue) else {
             return Return::Unknown;
         };
-        let now = self.meta.now;
         if self.open_queue(queue).is_none() {
             let next = self.next_opening(queue);
             return next.map_or(Return::Unknown, Return::At);
@@ -157,8 +157,15 @@ impl State {
         if let Some(known) = self.work.due.get(&line) {
             return *known;
         }
-        let fits = self.index.lines[line].fits.last();
-        let benches = fits.into_iter().flatten().map(|r| r.bench);
+        let next = self.next_shift(&self.index.lines[line]);
+        self.work.due.insert(line, next);
+        next
+    }
+
+    /// The next start of a shift of somebody who could serve a line at its last stage.
+    pub(crate) fn next_shift(&self, rows: &LineRows) -> Return {
+        let now = self.meta.now;
+        let benches = rows.fits.last().into_iter().flatten().map(|r| r.bench);
         let schedules = benches.flat_map(|b| self.index.benches[b].schedules.keys());
         let mut next = Return::Unknown;
         for schedule in schedules {
@@ -174,15 +181,11 @@ impl State {
                 },
             };
             next = match (next, start) {
-                (_, None) => Return::Busy,
+                (_, None) => return Return::Busy,
                 (Return::At(before), Some(at)) => Return::At(before.min(at)),
                 (_, Some(at)) => Return::At(at),
             };
-            if next == Return::Busy {
-                break;
-            }
         }
-        self.work.due.insert(line, next);
         next
     }
 

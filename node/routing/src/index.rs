@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::fit::{Bench, Entry, Line, Stage};
 use crate::ids::*;
 use crate::model::*;
-use crate::ready::{Ready, ReadyRow};
+use crate::ready::{Orders, Ready, ReadyRow};
 use crate::state::{Chat, Key, QueueCounts, State};
 
 /// Something that falls due.
@@ -76,6 +76,8 @@ pub(crate) struct Index {
     pub watched_sizes: BTreeMap<QueueId, BTreeSet<u32>>,
     /// When the service of a queue is looked at again.
     pub slides: BTreeMap<QueueId, Millis>,
+    /// What queues order ready agents by.
+    pub orders: Orders,
     /// Agents at work by queue served.
     pub at_work: BTreeMap<QueueId, usize>,
     pub agents: BTreeMap<AgentId, AgentRow>,
@@ -209,7 +211,10 @@ impl Index {
 impl State {
     /// Throws every index away and derives it again.
     pub(crate) fn reindex(&mut self) {
-        self.index = Index::default();
+        self.index = Index {
+            orders: self.orders(),
+            ..Index::default()
+        };
         self.work.benches.clear();
         self.work.lines.clear();
         let now = self.meta.now;
@@ -245,6 +250,15 @@ impl State {
         }
     }
 
+    /// What queues order ready agents by.
+    pub(crate) fn orders(&self) -> Orders {
+        let any = |strategy| self.queues.values().any(|q| q.strategy == strategy);
+        Orders {
+            turn: any(Strategy::RoundRobin),
+            pass: any(Strategy::Weighted),
+        }
+    }
+
     /// Brings an agent's rows in line with presence, shift, session and load.
     pub(crate) fn refresh_agent(&mut self, id: &AgentId) {
         let Some(agent) = self.agents.get(id) else {
@@ -257,8 +271,17 @@ impl State {
             load,
             full: self.full_queues(agent),
             idle_since: agent.idle_since,
-            turn: agent.turn,
-            pass: agent.pass,
+            // What no queue asks for is left out, so that it moves nobody.
+            turn: if self.index.orders.turn {
+                agent.turn
+            } else {
+                0
+            },
+            pass: if self.index.orders.pass {
+                agent.pass
+            } else {
+                0
+            },
         });
         let grace = (agent.presence == Presence::Lost).then_some(agent.grace_until);
         let node = agent.node;
@@ -272,7 +295,7 @@ impl State {
                 bench.ready.remove(id, old);
             }
             if let Some(new) = &ready {
-                bench.ready.insert(id, new);
+                bench.ready.insert(id, new, index.orders);
                 // Whoever has less room than before can take nothing they could not take then.
                 let more = |old: &ReadyRow| new.load < old.load || new.full != old.full;
                 if row.ready.as_ref().is_none_or(more) {

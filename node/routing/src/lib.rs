@@ -31,4 +31,5 @@ pub mod service;
 mod stage;
 pub mod state;
 mod sun;
+pub mod wait;
 mod weigh;

@@ -155,33 +155,7 @@ impl State {
         if let Some(id) = self.index.line_ids.get(&key) {
             return *id;
         }
-        let stages = self.stages(&key);
-        let mut fits = Vec::new();
-        for stage in &stages {
-            let reach = stage
-                .reach
-                .iter()
-                .filter_map(|r| self.index.queue_benches.get(&r.queue))
-                .flatten();
-            let benches: BTreeSet<&(Arc<Bench>, BenchId)> = reach.collect();
-            let mut fitting = Vec::new();
-            for (b, bench) in benches {
-                let entries = self.entries(&key, stage, b).unwrap_or_default();
-                fitting.extend(entries.into_iter().map(|entry| Row {
-                    entry,
-                    bench: *bench,
-                }));
-            }
-            // Stable, so those of one fit stay ordered by what they are, and by the nearest path.
-            fitting.sort_by_key(|r| r.entry.fit);
-            fits.push(fitting);
-        }
-        let rows = LineRows {
-            waiting: vec![BTreeSet::new(); stages.len()],
-            key: key.clone(),
-            stages,
-            fits,
-        };
+        let rows = self.line_rows(key.clone());
         let index = &mut self.index;
         let id = match index.lines_free.pop() {
             Some(id) => {
@@ -206,6 +180,37 @@ impl State {
         }
         index.line_ids.insert(key, id);
         id
+    }
+
+    /// What a line of a kind of chat would be, with nobody in it.
+    pub(crate) fn line_rows(&self, key: Line) -> LineRows {
+        let stages = self.stages(&key);
+        let mut fits = Vec::new();
+        for stage in &stages {
+            let reach = stage
+                .reach
+                .iter()
+                .filter_map(|r| self.index.queue_benches.get(&r.queue))
+                .flatten();
+            let benches: BTreeSet<&(Arc<Bench>, BenchId)> = reach.collect();
+            let mut fitting = Vec::new();
+            for (b, bench) in benches {
+                let entries = self.entries(&key, stage, b).unwrap_or_default();
+                fitting.extend(entries.into_iter().map(|entry| Row {
+                    entry,
+                    bench: *bench,
+                }));
+            }
+            // Stable, so those of one fit stay ordered by what they are, and by the nearest path.
+            fitting.sort_by_key(|r| r.entry.fit);
+            fits.push(fitting);
+        }
+        LineRows {
+            waiting: vec![BTreeSet::new(); stages.len()],
+            key,
+            stages,
+            fits,
+        }
     }
 }
 

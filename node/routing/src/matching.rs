@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::fit::{Fit, Only};
 use crate::ids::*;
-use crate::index::{BenchId, LineId, Row};
+use crate::index::{BenchId, LineId, LineRows, Row};
 use crate::limits::HEAVY_WAITS_MS;
 use crate::model::*;
 use crate::ready::Best;
@@ -33,7 +33,7 @@ pub(crate) struct Preference {
 }
 
 /// What came of looking for an agent.
-enum Found {
+pub(crate) enum Found {
     /// The best one.
     Best(Preference),
     /// Somebody has room, but whoever has refused this very chat.
@@ -110,8 +110,19 @@ impl State {
         let Some((chat, (line, stage))) = self.chats.get(id).zip(self.index.line_of(id)) else {
             return Found::Nobody;
         };
-        let rows = &self.index.lines[line];
-        let gates = self.gates(line, stage);
+        self.best_for(chat, &self.index.lines[line], stage, sun, taken)
+    }
+
+    /// The best agent for a chat of a kind, whether it waits or might.
+    pub(crate) fn best_for(
+        &self,
+        chat: &Chat,
+        rows: &LineRows,
+        stage: usize,
+        sun: &SunOrder,
+        taken: &[Preference],
+    ) -> Found {
+        let gates = self.gates(rows, stage);
         if taken.is_empty()
             && let Some(agent) = self.belongs_to(chat)
             && let Some(bench) = self.index.bench_of(agent)
@@ -119,7 +130,7 @@ impl State {
             let of_bench = rows.fits[stage].iter().filter(|r| r.bench == bench);
             for row in of_bench {
                 if gates.open(&row.entry)
-                    && let Some(best) = self.alone(chat, line, stage, row, agent, sun)
+                    && let Some(best) = self.alone(chat, rows, stage, row, agent, sun)
                 {
                     return Found::Best(Preference { sticky: 0, ..best });
                 }
@@ -134,7 +145,7 @@ impl State {
             if !gates.open(&row.entry) {
                 continue;
             }
-            match self.best_of(chat, line, stage, row, sun, taken) {
+            match self.best_of(chat, rows, stage, row, sun, taken) {
                 Found::Best(head) => {
                     best = Some(match best {
                         Some(best) => best.min(head),
@@ -156,17 +167,16 @@ impl State {
     fn best_of(
         &self,
         chat: &Chat,
-        line: LineId,
+        rows: &LineRows,
         stage: usize,
         row: &Row,
         sun: &SunOrder,
         taken: &[Preference],
     ) -> Found {
-        let rows = &self.index.lines[line];
         let is_taken = |agent: &AgentId| taken.iter().any(|t| t.agent == *agent);
         if let Some(agent) = rows.held_for(stage, row) {
             let best = Some(agent).filter(|a| !is_taken(a));
-            let best = best.and_then(|a| self.alone(chat, line, stage, row, a, sun));
+            let best = best.and_then(|a| self.alone(chat, rows, stage, row, a, sun));
             return best.map_or(Found::Nobody, Found::Best);
         }
         let bench = &self.index.benches[row.bench];
@@ -210,14 +220,14 @@ impl State {
     pub(crate) fn alone(
         &self,
         chat: &Chat,
-        line: LineId,
+        rows: &LineRows,
         stage: usize,
         row: &Row,
         agent: &AgentId,
         sun: &SunOrder,
     ) -> Option<Preference> {
         let bench = &self.index.benches[row.bench];
-        let via = &self.index.lines[line].stages[stage].reach[usize::from(row.entry.reach)].queue;
+        let via = &rows.stages[stage].reach[usize::from(row.entry.reach)].queue;
         let ready = self.index.ready_row(agent)?;
         let room = bench.key.room(chat.interrupting);
         if ready.load + chat.weight > room
@@ -289,7 +299,7 @@ impl State {
             return true;
         }
         let of_bench = rows.fits[stage].iter().filter(|r| r.bench == bench);
-        let gates = self.gates(line, stage);
+        let gates = self.gates(rows, stage);
         of_bench.into_iter().any(|row| gates.open(&row.entry))
     }
 

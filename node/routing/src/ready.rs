@@ -16,6 +16,13 @@ pub(crate) struct ReadyRow {
     pub pass: u64,
 }
 
+/// Which orders any queue asks for; those that none does are not kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Orders {
+    pub turn: bool,
+    pub pass: bool,
+}
+
 /// What a strategy compares, then the longest idle, then the id.
 pub(crate) type ReadyKey = (u64, Millis, AgentId);
 
@@ -51,13 +58,17 @@ impl ReadyRow {
 }
 
 impl Ready {
-    pub fn insert(&mut self, agent: &AgentId, row: &ReadyRow) {
+    pub fn insert(&mut self, agent: &AgentId, row: &ReadyRow, orders: Orders) {
         let key = (row.load, row.full.clone());
         let group = self.groups.entry(key).or_default();
         let [idle, turn, pass] = row.keys(agent);
         group.idle.insert(idle);
-        group.turn.insert(turn);
-        group.pass.insert(pass);
+        if orders.turn {
+            group.turn.insert(turn);
+        }
+        if orders.pass {
+            group.pass.insert(pass);
+        }
         self.count += 1;
     }
 

@@ -164,9 +164,9 @@ impl State {
         };
         let waited = self.meta.now - chat.arrived;
         let in_target = waited <= Millis::from(queue.answer_target_ms);
-        let error = chat
-            .estimate_ms
-            .map(|told| (Millis::from(told) - waited).unsigned_abs());
+        // One put off was told another time.
+        let estimate = chat.estimate_ms.filter(|_| chat.deferrals == 0);
+        let error = estimate.map(|told| (Millis::from(told) - waited).unsigned_abs());
         self.count(&chat.queue.clone(), |m| {
             m.answered += 1;
             m.in_target += u32::from(in_target);

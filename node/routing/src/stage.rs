@@ -3,7 +3,7 @@
 
 use crate::fit::{Entry, Gate, Line, Only, Reach, Stage, Way};
 use crate::ids::*;
-use crate::index::{LineId, Row};
+use crate::index::LineRows;
 use crate::limits::{OVERFLOW_HOPS_MAX, REACH_MAX};
 use crate::model::*;
 use crate::state::State;
@@ -93,39 +93,30 @@ impl State {
         reach
     }
 
-    /// What of a stage hangs on the moment, for looking at many of its rows in order.
-    pub(crate) fn gates(&self, line: LineId, stage: usize) -> Gates {
-        let at = &self.index.lines[line].stages[stage];
+    /// What of a stage hangs on the moment.
+    pub(crate) fn gates(&self, rows: &LineRows, stage: usize) -> Gates {
+        let at = &rows.stages[stage];
         let mut shut = 0;
         for (n, reach) in at.reach.iter().enumerate() {
             let open = reach.gates.iter().all(|g| self.gate_open(g));
             shut |= u64::from(!open) << n;
         }
         // The first way by which anybody at work is let in, so that no later one counts.
-        let ways = 0..at.ways.len() as u16;
-        let last = ways.len() as u16 - 1;
-        let first = ways
-            .into_iter()
-            .find(|way| *way == last || self.anybody(line, stage, *way));
+        let last = at.ways.len() as u16 - 1;
+        let way = (0..last).find(|way| self.anybody(rows, stage, *way, shut));
         Gates {
             shut,
-            way: first.unwrap_or(last),
+            way: way.unwrap_or(last),
         }
     }
 
     /// Whether anybody let in by a way is at work, free or not.
-    fn anybody(&self, line: LineId, stage: usize, way: u16) -> bool {
-        let rows = &self.index.lines[line];
-        let mut of_way = rows.fits[stage].iter().filter(|r| r.entry.fit.way == way);
-        let gates = |r: &&Row| {
-            let reach = &rows.stages[stage].reach[usize::from(r.entry.reach)];
-            reach.gates.iter().all(|gate| self.gate_open(gate))
-        };
+    fn anybody(&self, rows: &LineRows, stage: usize, way: u16, shut: u64) -> bool {
+        let of_way = rows.fits[stage].iter().filter(|r| r.entry.fit.way == way);
+        let mut open = of_way.filter(|r| shut & (1 << r.entry.reach) == 0);
         match &rows.stages[stage].ways[usize::from(way)].only {
-            Only::Agent(agent) => of_way.any(|r| gates(&r)) && self.index.at_work(agent),
-            _ => of_way
-                .filter(|r| self.index.benches[r.bench].at_work > 0)
-                .any(|r| gates(&r)),
+            Only::Agent(agent) => open.next().is_some() && self.index.at_work(agent),
+            _ => open.any(|r| self.index.benches[r.bench].at_work > 0),
         }
     }
 

@@ -57,7 +57,7 @@ impl State {
                 match self.refusal_of(chat, line, stage, agent) {
                     Some(refusal) => refused.push(refusal),
                     None => {
-                        eligible.extend(self.alone(chat, line, stage, row, agent, sun));
+                        eligible.extend(self.alone(chat, rows, stage, row, agent, sun));
                         found += 1;
                     }
                 }
@@ -177,8 +177,8 @@ impl State {
         id: &AgentId,
         entries: Vec<Entry>,
     ) -> Result<Vec<Entry>, (Rule, String)> {
-        let at = &self.index.lines[line].stages[stage];
-        let gates = self.gates(line, stage);
+        let rows = &self.index.lines[line];
+        let (at, gates) = (&rows.stages[stage], self.gates(rows, stage));
         let only = |way: u16| &at.ways[usize::from(way)].only;
         let mine = |e: &&Entry| match only(e.fit.way) {
             Only::Agent(agent) => agent == id,

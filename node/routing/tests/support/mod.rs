@@ -99,6 +99,7 @@ impl Play {
             }
             "show" => return self.show(),
             "service" => return self.service(args.word(1)),
+            "outlook" => return self.outlook(&chat(&args)),
             "explain" => return self.explain(args.word(1)),
             "standing" => {
                 return self
@@ -278,14 +279,45 @@ impl Play {
         lines
     }
 
+    fn outlook(&self, ask: &Command) -> Vec<String> {
+        let Command::StartChat(new) = ask else {
+            return Vec::new();
+        };
+        let outlook = match self.state.outlook(new) {
+            Ok(outlook) => outlook,
+            Err(reject) => return vec![format!("  refused: {reject}")],
+        };
+        let place = match outlook.place {
+            0 => String::new(),
+            place => format!(", place {place}"),
+        };
+        let wait = outlook.wait.map_or(String::new(), |w| {
+            format!(", wait {} ms ({} to {})", w.mean, w.low, w.high)
+        });
+        let opens = outlook
+            .opens
+            .map_or(String::new(), |at| format!(", from {at}ms"));
+        vec![format!("  {:?}{place}{wait}{opens}", outlook.chance)]
+    }
+
     fn service(&self, queue: &str) -> Vec<String> {
         let m = self.state.service(&queue.into());
         let level = m
             .service_level()
             .map_or("none".into(), |l| format!("{l} %"));
         vec![format!(
-            "  {} accepted, {} answered ({} in time), {} abandoned, level {level}, waited {} ms, {} handled in {} ms",
-            m.accepted, m.answered, m.in_target, m.abandoned, m.wait_ms, m.handled, m.handle_ms
+            "  {} accepted, {} answered ({} in time), {} abandoned, level {level}, waited {} ms, {} handled in {} ms{}",
+            m.accepted,
+            m.answered,
+            m.in_target,
+            m.abandoned,
+            m.wait_ms,
+            m.handled,
+            m.handle_ms,
+            match m.estimated {
+                0 => String::new(),
+                n => format!(", {n} told a wait, {} ms off", m.error_ms),
+            }
         )]
     }
 
