@@ -47,6 +47,8 @@ impl Run {
             zone_data: String::new(),
             source: vec![],
             last_offer_ms: 0,
+            handover_ms: 0,
+            handover_to_line: false,
         })];
         changes.extend(REGIONS.map(|id| {
             ConfigChange::PutRegion(Region {

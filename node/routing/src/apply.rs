@@ -1,5 +1,6 @@
 //! One ordered command in; an answer, effects and the parts to write out.
 
+use crate::assist::Ask;
 use crate::command::{Command, Stamped};
 use crate::effect::{Answer, Effect, Reject};
 use crate::ids::AgentId;
@@ -94,7 +95,28 @@ impl State {
                 chat,
                 to,
                 note,
-            } => self.transfer_chat(agent, *epoch, chat, to, note),
+                take_back,
+            } => self.transfer_chat(agent, *epoch, chat, to, note, *take_back),
+            Command::AskFor {
+                agent,
+                epoch,
+                chat,
+                purpose,
+                to,
+                patience_ms,
+                note,
+            } => {
+                let ask = Ask {
+                    chat,
+                    purpose: *purpose,
+                    to,
+                    patience_ms: *patience_ms,
+                    note,
+                };
+                self.ask_for(agent, *epoch, &ask)
+            }
+            Command::Supervise { chat, how } => self.supervise(chat, &stamped.actor, *how),
+            Command::MoveChat { chat, to, note } => self.move_chat(chat, to, note, &stamped.actor),
             Command::Tick => Ok(Answer::Done),
         }
     }
@@ -109,7 +131,10 @@ impl State {
             // Whoever could not act because nobody led gets the full time again.
             let overdue = self.meta.now - at > OVERDUE_MS;
             match &deadline {
-                Deadline::Shift(schedule) => self.reschedule(schedule, Some(at)),
+                Deadline::Shift(schedule) => {
+                    self.reschedule(schedule, Some(at));
+                    self.relieve(schedule, at);
+                }
                 Deadline::Grace(agent) if overdue => self.renew_grace(agent),
                 Deadline::Grace(agent) => {
                     self.sign_off(agent, "the agent's session did not come back in time")

@@ -1,12 +1,10 @@
 //! A chat's life but for its offers: start, leave, defer, return, end, wrap-up, transfer, rating.
 
-use crate::command::{NewChat, TransferTo};
+use crate::command::NewChat;
 use crate::effect::{Answer, Reject};
-use crate::explain::{Candidate, Rule, What};
-use crate::fit::{Bench, Fit};
+use crate::explain::What;
 use crate::ids::*;
 use crate::limits::*;
-use crate::matching::Preference;
 use crate::model::*;
 use crate::state::{Chat, Key, LastAgent, State};
 
@@ -72,6 +70,12 @@ impl State {
             interrupting,
             owner: new.owner.clone(),
             last: self.last_agent(queue, &new.visitor),
+            toward: None,
+            people_only: false,
+            assist: None,
+            patience_ms: 0,
+            asked: 0,
+            watchers: Vec::new(),
             via: QueueId::default(),
             estimate_ms: None,
             topic: new.topic.clone(),
@@ -126,6 +130,7 @@ impl State {
     }
 
     pub(crate) fn leave_chat(&mut self, id: &ChatId) -> Result<Answer, Reject> {
+        self.not_assist(id)?;
         match self.chat(id)?.phase.clone() {
             Phase::Closed(_) | Phase::WrapUp { .. } => {}
             Phase::Active { agent } => self.end(id, &agent, "the visitor left"),
@@ -152,6 +157,7 @@ impl State {
 
     /// The talk is over: wrap-up begins, or the chat closes at once where the queue has none.
     fn end(&mut self, id: &ChatId, agent: &AgentId, detail: &str) {
+        self.part_all(id, "the chat ended");
         let queue = self.queues.get(&self.chats[id].queue);
         let (wrap_up, sticky) = queue.map_or((0, 0), |q| (q.wrap_up_ms, q.sticky_ms));
         let until = self.meta.now + Millis::from(wrap_up);
@@ -236,7 +242,7 @@ impl State {
     }
 
     /// An agent let go of a chat and is idle from here on.
-    fn let_go(&mut self, agent: Option<&AgentId>) {
+    pub(crate) fn let_go(&mut self, agent: Option<&AgentId>) {
         let now = self.meta.now;
         if let Some(agent) = agent {
             self.edit_agent(agent, |a| a.idle_since = now);
@@ -249,6 +255,7 @@ impl State {
             c.phase = Phase::Closed(how);
             c.closed = now;
             c.refusals.clear();
+            c.watchers.clear();
         });
         self.work.history.insert(id.clone(), self.chats[id].clone());
     }
@@ -261,12 +268,12 @@ impl State {
     }
 
     /// Checks that the agent's current session owns the chat.
-    fn owned(
+    pub(crate) fn owned(
         &self,
         agent: &AgentId,
         epoch: Epoch,
         id: &ChatId,
-        phase: fn(&Phase) -> bool,
+        phase: impl Fn(&Phase) -> bool,
         wanted: &str,
     ) -> Result<(), Reject> {
         self.session(agent, epoch)?;
@@ -292,6 +299,10 @@ impl State {
             |p| matches!(p, Phase::Active { .. }),
             "active",
         )?;
+        if let Some((chat, _)) = self.chats[id].assist.clone() {
+            self.part(id, "");
+            return Ok(self.answer(&chat));
+        }
         self.end(id, agent, "");
         Ok(self.answer(id))
     }
@@ -313,100 +324,13 @@ impl State {
         Ok(self.answer(id))
     }
 
-    pub(crate) fn transfer_chat(
-        &mut self,
-        agent: &AgentId,
-        epoch: Epoch,
-        id: &ChatId,
-        to: &TransferTo,
-        note: &str,
-    ) -> Result<Answer, Reject> {
-        self.owned(
-            agent,
-            epoch,
-            id,
-            |p| matches!(p, Phase::Active { .. }),
-            "active",
-        )?;
-        let mut place = None;
-        let target = match to {
-            TransferTo::Queue(queue) => {
-                let queue = self
-                    .queues
-                    .get(queue)
-                    .ok_or_else(|| unknown("to.queue_id", "queue", &queue.0))?;
-                let chat = &self.chats[id];
-                self.check_weight(queue, chat.weight, chat.interrupting)?;
-                let open = self.open_queue(queue);
-                self.check_full(open.unwrap_or(queue))?;
-                place = open.map(|q| q.id.clone());
-                None
-            }
-            TransferTo::Agent(other) => {
-                let state = self
-                    .agents
-                    .get(other)
-                    .ok_or_else(|| unknown("to.agent_id", "agent", &other.0))?;
-                let (now, chat) = (self.meta.now, &self.chats[id]);
-                let most = Bench::of(&state.config, now).room(chat.interrupting);
-                let room = self.load(other) + chat.weight <= most;
-                if other == agent || !room || self.index.ready_row(other).is_none() {
-                    return Err(Reject::Conflict(format!(
-                        "agent '{other}' cannot take a chat now; choose another agent or a queue"
-                    )));
-                }
-                Some(other.clone())
-            }
-        };
-        let event = self.event(What::Transferred, Some(agent), &format!("to {to}"));
-        let (now, kept) = (self.meta.now, self.kept_from(&self.chats[id]));
-        self.edit_chat(id, |c| {
-            if let TransferTo::Queue(queue) = to {
-                c.queue = queue.clone();
-            }
-            c.phase = Phase::Waiting;
-            c.since = now;
-            c.note = note.to_owned();
-            // Nobody hands a chat on to get it back at once.
-            c.refusals = vec![(agent.clone(), now + kept)];
-            c.tell(event);
-        });
-        self.let_go(Some(agent));
-        match target {
-            Some(other) => {
-                let named = Candidate {
-                    agent: other.clone(),
-                    eligible: true,
-                    rule: Rule::Named,
-                    reason: format!("named by agent '{agent}'"),
-                };
-                let to = self.named(id, other);
-                self.offer(id, &[to], "", vec![named]);
-            }
-            None => self.line_up(id, place),
-        }
-        Ok(self.answer(id))
-    }
-
-    /// An agent to whom a chat is offered by name, whoever else there is.
-    fn named(&self, chat: &ChatId, agent: AgentId) -> Preference {
-        Preference {
-            sticky: 0,
-            fit: Fit::default(),
-            sun: 0,
-            first: 0,
-            idle_since: 0,
-            agent,
-            via: self.chats[chat].queue.clone(),
-        }
-    }
-
     pub(crate) fn rate_chat(
         &mut self,
         id: &ChatId,
         stars: u32,
         comment: &str,
     ) -> Result<Answer, Reject> {
+        self.not_assist(id)?;
         let chat = self.chat(id)?;
         if !matches!(
             chat.phase,

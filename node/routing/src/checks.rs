@@ -4,6 +4,8 @@
 mod agent;
 mod queue;
 
+pub(crate) use agent::check_skills;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::chat::unknown;
@@ -417,6 +419,8 @@ fn check_schedule(schedule: &Schedule, at: &str) -> Check {
     check_id(&format!("{at}.id"), &schedule.id.0)?;
     let last = schedule.last_offer_ms.into();
     bounds(&format!("{at}.last_offer"), last, 0, DAY_MS.into())?;
+    let handover = schedule.handover_ms.into();
+    bounds(&format!("{at}.handover"), handover, 0, DAY_MS.into())?;
     bounds(
         &format!("{at}.spans"),
         schedule.spans.len() as u64,

@@ -7,6 +7,7 @@ use crate::language::Resolved;
 use crate::limits::*;
 use crate::model::*;
 use crate::offer::{bounds, bytes};
+pub use crate::transfer::TransferTo;
 
 /// One committed command with what the leader stamped on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +143,41 @@ pub enum Command {
         to: TransferTo,
         /// A note for the next agent, at most `limits::TEXT_BYTES_MAX`.
         note: String,
+        /// Whether the chat comes back to whoever hands it on, should nobody there take it.
+        take_back: bool,
+    },
+    /// The owner asks for another agent: to take the chat over while they stay until then, to advise, or to join.
+    AskFor {
+        /// Which agent.
+        agent: AgentId,
+        /// The session's epoch.
+        epoch: Epoch,
+        /// The owned chat.
+        chat: ChatId,
+        /// What for; not `Relief`.
+        purpose: Purpose,
+        /// From where.
+        to: TransferTo,
+        /// How long to wait for somebody, in ms; 0 = `limits::PATIENCE_USUAL_MS`.
+        patience_ms: u32,
+        /// A note for whoever comes, at most `limits::TEXT_BYTES_MAX`.
+        note: String,
+    },
+    /// A supervisor, who is the actor, takes part in a chat, in another way, or no more.
+    Supervise {
+        /// Which chat.
+        chat: ChatId,
+        /// How; `None` = no more.
+        how: Option<Watch>,
+    },
+    /// A supervisor, who is the actor, sends an open chat elsewhere, whoever has it.
+    MoveChat {
+        /// Which chat.
+        chat: ChatId,
+        /// Where to.
+        to: TransferTo,
+        /// A note for the next agent, at most `limits::TEXT_BYTES_MAX`; empty = the last one stays.
+        note: String,
     },
     /// Time passed: every deadline at or before `at` fires. Proposed only when one is due.
     Tick,
@@ -165,6 +201,9 @@ impl Command {
             Self::EndChat { .. } => "end_chat",
             Self::FinishWrapUp { .. } => "finish_wrap_up",
             Self::TransferChat { .. } => "transfer_chat",
+            Self::AskFor { .. } => "ask_for",
+            Self::Supervise { .. } => "supervise",
+            Self::MoveChat { .. } => "move_chat",
             Self::Tick => "tick",
         }
     }
@@ -213,6 +252,16 @@ impl Command {
                 to,
                 ..
             } => format!("transfer {chat} by {agent} {epoch} to {to}"),
+            Self::AskFor {
+                agent,
+                epoch,
+                chat,
+                purpose,
+                to,
+                ..
+            } => format!("ask for {purpose:?} in {chat} by {agent} {epoch} from {to}"),
+            Self::Supervise { chat, how } => format!("supervise {chat} {how:?}"),
+            Self::MoveChat { chat, to, .. } => format!("move {chat} to {to}"),
             Self::Tick => "tick".to_owned(),
         }
     }
@@ -224,15 +273,16 @@ impl Command {
     /// [`Reject::Invalid`] with the first field at fault.
     pub fn check(&self) -> Result<(), Reject> {
         let id = |field: &str, id: &str| bytes(field, id, 1, ID_BYTES_MAX);
+        let chat_id = |chat: &ChatId| bytes("chat_id", &chat.0, 1, CHAT_ID_BYTES_MAX);
         match self {
             Self::StartChat(new) => new.check(),
-            Self::LeaveChat { chat } => id("chat_id", &chat.0),
+            Self::LeaveChat { chat } => chat_id(chat),
             Self::RateChat {
                 chat,
                 stars,
                 comment,
             } => {
-                id("chat_id", &chat.0)?;
+                chat_id(chat)?;
                 bounds("stars", (*stars).into(), 1, 5)?;
                 bytes("comment", comment, 0, TEXT_BYTES_MAX)
             }
@@ -254,7 +304,7 @@ impl Command {
             | Self::EndChat { agent, chat, .. }
             | Self::FinishWrapUp { agent, chat, .. } => {
                 id("agent_id", &agent.0)?;
-                id("chat_id", &chat.0)
+                chat_id(chat)
             }
             Self::DeclineOffer {
                 agent,
@@ -263,7 +313,7 @@ impl Command {
                 ..
             } => {
                 id("agent_id", &agent.0)?;
-                id("chat_id", &chat.0)?;
+                chat_id(chat)?;
                 bytes("reason", reason, 0, REASON_BYTES_MAX)
             }
             Self::TransferChat {
@@ -274,17 +324,55 @@ impl Command {
                 ..
             } => {
                 id("agent_id", &agent.0)?;
-                id("chat_id", &chat.0)?;
-                match to {
-                    TransferTo::Queue(queue) => id("to.queue_id", &queue.0)?,
-                    TransferTo::Agent(other) => id("to.agent_id", &other.0)?,
+                chat_id(chat)?;
+                to.check("to")?;
+                bytes("note", note, 0, TEXT_BYTES_MAX)
+            }
+            Self::AskFor {
+                agent,
+                chat,
+                purpose,
+                to,
+                patience_ms,
+                note,
+                ..
+            } => {
+                id("agent_id", &agent.0)?;
+                chat_id(chat)?;
+                if *purpose == Purpose::Relief {
+                    return Err(Reject::Invalid {
+                        field: "purpose".into(),
+                        problem: "relief comes by itself at the end of a shift".into(),
+                        fix: "ask for a handover".into(),
+                    });
                 }
+                to.check("to")?;
+                if *patience_ms != 0 {
+                    let (least, most) = PATIENCE_MS;
+                    let given = (*patience_ms).into();
+                    bounds("patience_ms", given, least.into(), most.into())?;
+                }
+                bytes("note", note, 0, TEXT_BYTES_MAX)
+            }
+            Self::Supervise { chat, .. } => chat_id(chat),
+            Self::MoveChat { chat, to, note } => {
+                chat_id(chat)?;
+                to.check("to")?;
                 bytes("note", note, 0, TEXT_BYTES_MAX)
             }
             Self::Configure(changes) => bounds("changes", asked(changes), 0, CHANGES_MAX as u64),
             Self::NodeLost { .. } | Self::Tick => Ok(()),
         }
     }
+}
+
+/// What can be checked without a state.
+pub(crate) trait Bounded {
+    /// Checks lengths, counts and bounds.
+    ///
+    /// # Errors
+    /// [`Reject::Invalid`] with the first field at fault, under `at`.
+    fn check(&self, at: &str) -> Result<(), Reject>;
 }
 
 /// How many changes were asked for: what tags mean is added by whoever proposes, as far as it is not known yet.
@@ -337,24 +425,6 @@ impl NewChat {
             bytes("owner_agent_id", &owner.0, 1, ID_BYTES_MAX)?;
         }
         bytes("topic", &self.topic, 0, TEXT_BYTES_MAX)
-    }
-}
-
-/// Where a transfer goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TransferTo {
-    /// The waiting line of a queue.
-    Queue(QueueId),
-    /// A named agent first; after one unanswered offer, the chat's queue.
-    Agent(AgentId),
-}
-
-impl std::fmt::Display for TransferTo {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Queue(queue) => write!(f, "queue '{queue}'"),
-            Self::Agent(agent) => write!(f, "agent '{agent}'"),
-        }
     }
 }
 

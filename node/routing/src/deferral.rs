@@ -118,6 +118,9 @@ impl State {
 
     /// Puts a chat off to the time it can be served again, or lets it expire.
     pub(crate) fn defer(&mut self, id: &ChatId, detail: &str) {
+        if self.chats[id].assist.is_some() {
+            return self.part(id, "nobody came in time");
+        }
         let chat = &self.chats[id];
         if self.meta.now - chat.arrived > CHAT_AGE_MS_MAX {
             let event = self.unserved(id, What::Expired, detail);

@@ -58,11 +58,27 @@ pub enum What {
     Rated = 15,
     /// Its queue is closed; it waits in one it overflows into.
     Overflowed = 16,
+    /// Its agent asked for another; an assist is on its way.
+    Asked = 17,
+    /// The other agent takes part.
+    Joined = 18,
+    /// The other agent takes part no more.
+    Parted = 19,
+    /// Nobody came for what its agent asked.
+    Unassisted = 20,
+    /// Another agent took it over, the one before staying until then.
+    HandedOver = 21,
+    /// A supervisor takes part, in another way, or no more.
+    Supervised = 22,
+    /// A supervisor sent it elsewhere.
+    Moved = 23,
+    /// Its agent's working day is over.
+    ShiftOver = 24,
 }
 
 impl What {
     /// Every one, so that a written number can be read.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 24] = [
         Self::Arrived,
         Self::Offered,
         Self::Accepted,
@@ -79,6 +95,14 @@ impl What {
         Self::Expired,
         Self::Rated,
         Self::Overflowed,
+        Self::Asked,
+        Self::Joined,
+        Self::Parted,
+        Self::Unassisted,
+        Self::HandedOver,
+        Self::Supervised,
+        Self::Moved,
+        Self::ShiftOver,
     ];
 }
 
@@ -152,11 +176,13 @@ pub enum Rule {
     Owner = 26,
     /// Let in by an earlier step.
     Step = 27,
+    /// A bot: asked before people, but not for what a bot handed on.
+    Bot = 28,
 }
 
 impl Rule {
     /// Every one, so that a written number can be read.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Presence,
         Self::Shift,
         Self::Capacity,
@@ -184,6 +210,7 @@ impl Rule {
         Self::Overflow,
         Self::Owner,
         Self::Step,
+        Self::Bot,
     ];
 }
 
@@ -300,6 +327,7 @@ impl Candidate {
     pub(crate) fn misfit(agent: &AgentId, misfit: Misfit) -> Self {
         let (rule, reason) = match misfit {
             Misfit::Held => (Rule::Held, "the chat is held for somebody else"),
+            Misfit::Bot => (Rule::Bot, "is a bot, and a bot handed the chat on"),
             Misfit::Queue => (Rule::Queue, "serves no queue in reach yet"),
             Misfit::Rank => (Rule::Rank, "is of a rank not let in yet"),
             Misfit::Region => (Rule::Region, "is in a region not let in yet"),
@@ -341,6 +369,12 @@ fn difference(
     if beside.0.way != beside.1.way {
         let words = pick("let in by an earlier step", "let in by a later step");
         return (Rule::Step, words);
+    }
+    if beside.0.person != beside.1.person {
+        return (
+            Rule::Bot,
+            pick("is a bot, asked before people", "is a person"),
+        );
     }
     if beside.0.hop != beside.1.hop {
         return (Rule::Hop, hops(fit));

@@ -11,6 +11,7 @@ use crate::state::{Chat, State};
 pub(crate) struct Bench {
     pub region: RegionId,
     pub team: String,
+    pub bot: bool,
     /// As it is now: a newcomer's is smaller.
     pub capacity: u32,
     pub extra: u32,
@@ -30,8 +31,19 @@ pub(crate) struct Line {
     /// With the visitor's weight of each.
     pub languages: Vec<(Language, u32)>,
     pub skills: Vec<(SkillId, u32)>,
-    /// Whom the chats are held for, where the queue holds them.
-    pub held: Option<AgentId>,
+    /// Whom the chats are held for, where they are.
+    pub held: Option<HeldFor>,
+    /// Whether bots are left out.
+    pub people_only: bool,
+}
+
+/// Whom chats of a line are held for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum HeldFor {
+    /// An agent, then the agent's team.
+    Agent(AgentId),
+    /// A region.
+    Region(Toward),
 }
 
 /// What holds for a line after a waiting time.
@@ -61,6 +73,8 @@ pub(crate) enum Only {
     Agent(AgentId),
     /// That agent's team.
     Team(String),
+    /// The region it should go to.
+    Region(RegionId),
     /// Nobody: anyone may take it.
     Anyone,
 }
@@ -92,6 +106,8 @@ pub(crate) struct Gate {
 pub struct Fit {
     /// By which way it is let in: 0 = what the stage asks itself.
     pub way: u16,
+    /// 0 = a bot.
+    pub person: u8,
     /// Overflow hops away: 0 = the chat's own queue.
     pub hop: u8,
     /// Rank in that queue, 1 = first line.
@@ -119,6 +135,8 @@ pub(crate) struct Entry {
 pub enum Misfit {
     /// The chat is held for somebody else.
     Held,
+    /// A bot, and the chat is for people alone.
+    Bot,
     /// Serves none of the queues in reach.
     Queue,
     /// Serves one, but their rank is not let in at this step.
@@ -138,6 +156,7 @@ impl Bench {
         let mut bench = Self {
             region: agent.region.clone(),
             team: agent.team.clone(),
+            bot: agent.bot,
             capacity: agent.capacity_at(now),
             extra: agent.extra,
             queues: agent.queues.clone(),
@@ -188,7 +207,12 @@ impl State {
         let queue = self.queues.get(&chat.queue);
         let by_region = queue.is_some_and(|q| q.steps.iter().any(|s| s.near.is_some()));
         let holds = queue.is_some_and(|q| q.hold_agent_ms > 0 || q.hold_team_ms > 0);
-        let held = if holds { self.belongs_to(chat) } else { None };
+        let toward = chat.toward.clone().filter(|t| t.hold_ms > 0);
+        let owner = self.belongs_to(chat).filter(|_| holds).cloned();
+        let held = match toward {
+            Some(toward) => Some(HeldFor::Region(toward)),
+            None => owner.map(HeldFor::Agent),
+        };
         Line {
             queue: chat.queue.clone(),
             weight: chat.weight,
@@ -204,7 +228,8 @@ impl State {
                 .iter()
                 .map(|s| (s.skill.clone(), s.level))
                 .collect(),
-            held: held.cloned(),
+            held,
+            people_only: chat.people_only,
         }
     }
 
@@ -216,6 +241,9 @@ impl State {
         stage: &Stage,
         bench: &Bench,
     ) -> Result<Vec<Entry>, Misfit> {
+        if bench.bot && line.people_only {
+            return Err(Misfit::Bot);
+        }
         let mut entries = Vec::new();
         let mut misfit = Misfit::Held;
         for (way, rule) in stage.ways.iter().enumerate() {
@@ -227,6 +255,7 @@ impl State {
                     }
                 }
                 Only::Team(team) if *team != bench.team => continue,
+                Only::Region(region) if *region != bench.region => continue,
                 _ => {}
             }
             let step = self
@@ -303,6 +332,7 @@ impl State {
         };
         Ok(Fit {
             way: 0,
+            person: u8::from(!bench.bot),
             hop: reach.hops,
             rank: served.rank as u8,
             language,

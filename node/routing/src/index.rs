@@ -69,6 +69,8 @@ pub(crate) struct Index {
     pub heavy: BTreeSet<(LineId, usize)>,
     /// Lines and stages in which chats wait that are held for an agent.
     pub held: BTreeMap<AgentId, BTreeSet<(LineId, usize)>>,
+    /// Assists by the chat they are for, in the order they were asked for.
+    pub assists: BTreeMap<ChatId, BTreeSet<(u32, ChatId)>>,
     /// How many lines there are whose chats belong to an agent.
     pub held_lines: BTreeMap<AgentId, usize>,
     /// Lines that overflow by what happens in a queue, and the numbers waiting there from which they do.
@@ -140,6 +142,8 @@ pub(crate) struct ChatRow {
     pub holders: Vec<AgentId>,
     pub weight: u32,
     pub line: Option<(LineId, usize, i64, Millis)>,
+    /// For an assist: the chat it is for, and its number.
+    pub assist: Option<(ChatId, u32)>,
     pub deadlines: Vec<(Millis, Deadline)>,
 }
 
@@ -435,6 +439,14 @@ impl State {
             }
             self.leave_line(line, stage, &key);
         }
+        if let Some((of, number)) = &row.assist
+            && let Some(assists) = self.index.assists.get_mut(of)
+        {
+            assists.remove(&(*number, id.clone()));
+            if assists.is_empty() {
+                self.index.assists.remove(of);
+            }
+        }
         for agent in &row.holders {
             if let Some(holding) = self.index.holdings.get_mut(agent) {
                 holding.load -= row.weight;
@@ -493,7 +505,15 @@ impl State {
         let sizes = index.watched_sizes.get(&queue);
         let waiting = index.counts.get(&queue).map_or(0, |c| c.waiting);
         let grown = line.is_some() && sizes.is_some_and(|s| s.contains(&waiting));
+        let assist = self.chats[id].assist.as_ref();
+        let assist = assist.map(|(of, _)| (of.clone(), assist_number(id)));
+        let index = &mut self.index;
+        if let Some((of, number)) = &assist {
+            let assists = index.assists.entry(of.clone()).or_default();
+            assists.insert((*number, id.clone()));
+        }
         let row = ChatRow {
+            assist,
             queue: queue.clone(),
             kind,
             holders: holders.clone(),
@@ -507,6 +527,12 @@ impl State {
         }
         holders
     }
+}
+
+/// The number that ends the id of an assist.
+fn assist_number(id: &ChatId) -> u32 {
+    let number = id.0.rsplit_once('~').and_then(|(_, n)| n.parse().ok());
+    number.unwrap_or(0)
 }
 
 impl Deadline {

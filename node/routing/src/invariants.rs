@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::ids::*;
 use crate::limits::*;
 use crate::model::*;
-use crate::state::{Key, State};
+use crate::state::{Chat, Key, State};
 
 /// Checks every invariant the state alone can break.
 ///
@@ -14,6 +14,7 @@ use crate::state::{Key, State};
 /// The number and story of the first broken one.
 pub fn check(state: &State) -> Result<(), String> {
     loads(state)?;
+    assists(state)?;
     deadlines(state)?;
     nobody_waits_beside_a_free_agent(state)?;
     served_in_order(state)?;
@@ -55,6 +56,22 @@ fn loads(state: &State) -> Result<(), String> {
     Ok(())
 }
 
+/// 1: an assist is for a chat that an agent has, and whoever assists is another.
+fn assists(state: &State) -> Result<(), String> {
+    for chat in state.chats.values() {
+        let Some((of, _)) = &chat.assist else {
+            continue;
+        };
+        let Some(Phase::Active { agent }) = state.chats.get(of).map(|c| &c.phase) else {
+            return Err(format!("1: assist '{}' is for a chat nobody has", chat.id));
+        };
+        if chat.holders().contains(agent) {
+            return Err(format!("1: agent '{agent}' assists themselves in '{of}'"));
+        }
+    }
+    Ok(())
+}
+
 /// 5 and 9: every open chat has an owner or a next deadline, and none is overdue.
 fn deadlines(state: &State) -> Result<(), String> {
     let now = state.meta.now;
@@ -62,13 +79,7 @@ fn deadlines(state: &State) -> Result<(), String> {
         let next = match &chat.phase {
             Phase::Offered { until, .. } | Phase::WrapUp { until, .. } => *until,
             Phase::Deferred { due } => *due,
-            Phase::Waiting => {
-                chat.since
-                    + state
-                        .queues
-                        .get(&chat.queue)
-                        .map_or(0, |q| Millis::from(q.wait_ms_max))
-            }
+            Phase::Waiting => chat.since + state.wait_max(chat),
             Phase::Closed(_) => chat.closed + CLOSED_KEPT_MS,
             Phase::Active { .. } => continue,
         };
@@ -152,7 +163,8 @@ fn recount(state: &State) -> Result<(), String> {
     let fresh = State::restore(state.keys().iter().filter_map(|key| state.entity(key)));
     state.index.same_as(&fresh.index)?;
     let t = state.meta.totals;
-    let open = state.chats.values().filter(|c| !c.is_closed()).count() as u64;
+    let open = |c: &&Chat| !c.is_closed() && c.assist.is_none();
+    let open = state.chats.values().filter(open).count() as u64;
     if t.accepted != t.answered + t.abandoned + t.expired + open {
         return Err(format!(
             "10: {} accepted, but {} answered, {} abandoned, {} expired and {open} open",
@@ -170,7 +182,10 @@ fn recount(state: &State) -> Result<(), String> {
 pub fn kept(before: &State, after: &State) -> Result<(), String> {
     for (id, old) in &before.chats {
         let Some(new) = after.chats.get(id) else {
-            if old.is_closed() || after.meta.now - before.meta.now >= CLOSED_KEPT_MS {
+            if old.is_closed()
+                || old.assist.is_some()
+                || after.meta.now - before.meta.now >= CLOSED_KEPT_MS
+            {
                 continue;
             }
             return Err(format!("9: chat '{id}' is gone and was not closed"));

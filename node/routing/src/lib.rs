@@ -6,6 +6,7 @@
 //! collection that is iterated is ordered.
 
 pub mod apply;
+mod assist;
 mod chat;
 mod checks;
 pub mod command;
@@ -31,5 +32,6 @@ pub mod service;
 mod stage;
 pub mod state;
 mod sun;
+mod transfer;
 pub mod wait;
 mod weigh;

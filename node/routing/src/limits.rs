@@ -66,6 +66,16 @@ pub const SHARE_MAX: u32 = 1_000;
 pub const SHARE_USUAL: u32 = 100;
 /// Most steps of a newcomer's capacity.
 pub const RAMPS_MAX: usize = 16;
+/// Most assists of one chat at a time.
+pub const ASSISTS_MAX: usize = 8;
+/// Shortest and longest patience of an assist.
+pub const PATIENCE_MS: (u32, u32) = (1_000, 86_400_000);
+/// How long an assist waits for somebody where whoever asks does not say.
+pub const PATIENCE_USUAL_MS: u32 = 120_000;
+/// Most supervisors who take part in one chat.
+pub const WATCHERS_MAX: usize = 8;
+/// Longest id of a chat, in bytes: an assist's is its chat's with a number.
+pub const CHAT_ID_BYTES_MAX: usize = 80;
 /// Most neighbours of a region.
 pub const NEIGHBOURS_MAX: usize = 63;
 /// Most queues on one overflow path.

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::fit::{Bench, Line, Only, Stage};
+use crate::fit::{Bench, HeldFor, Line, Only, Stage};
 use crate::ids::*;
 use crate::index::{BenchId, Deadline, LineId, LineRows, Row};
 use crate::limits::LINES_MAX;
-use crate::state::State;
+use crate::state::{Chat, State};
 
 impl State {
     /// Throws the lines away and derives them again with the places of all waiting chats; after a change of
@@ -44,6 +44,16 @@ impl State {
         }
     }
 
+    /// How long a chat waits before it is put off, or an assist given up.
+    pub(crate) fn wait_max(&self, chat: &Chat) -> Millis {
+        let queue = self.queues.get(&chat.queue).map_or(0, |q| q.wait_ms_max);
+        let patience = match chat.patience_ms {
+            0 => queue,
+            patience => patience,
+        };
+        Millis::from(patience)
+    }
+
     /// Puts a waiting chat in its line at the stage its waiting time has come to, with the deadlines of one
     /// who waits.
     pub(crate) fn join_line(
@@ -56,11 +66,7 @@ impl State {
         let (queue, key) = (chat.queue.clone(), self.line_key(chat));
         let refused = chat.refusals.iter().filter(|(_, until)| *until > now);
         deadlines.extend(refused.map(|(_, until)| (*until, Deadline::Refusal(id.clone()))));
-        let wait_max = self.queues.get(&queue).map_or(0, |q| q.wait_ms_max);
-        deadlines.push((
-            since + Millis::from(wait_max),
-            Deadline::WaitMax(id.clone()),
-        ));
+        deadlines.push((since + self.wait_max(chat), Deadline::WaitMax(id.clone())));
         let at = self.line(key);
         let index = &mut self.index;
         let rows = &mut index.lines[at];
@@ -138,7 +144,7 @@ impl State {
                 lines.remove(&line);
             }
         }
-        if let Some(agent) = &rows.key.held
+        if let Some(HeldFor::Agent(agent)) = &rows.key.held
             && let Some(count) = index.held_lines.get_mut(agent)
         {
             *count -= 1;
@@ -175,7 +181,7 @@ impl State {
                 sizes.insert(gate.waiting_min);
             }
         }
-        if let Some(agent) = &key.held {
+        if let Some(HeldFor::Agent(agent)) = &key.held {
             *index.held_lines.entry(agent.clone()).or_default() += 1;
         }
         index.line_ids.insert(key, id);
@@ -219,7 +225,7 @@ impl LineRows {
     pub(crate) fn held_for(&self, stage: usize, row: &Row) -> Option<&AgentId> {
         match &self.stages[stage].ways[usize::from(row.entry.fit.way)].only {
             Only::Agent(agent) => Some(agent),
-            Only::Team(_) | Only::Anyone => None,
+            Only::Team(_) | Only::Region(_) | Only::Anyone => None,
         }
     }
 }

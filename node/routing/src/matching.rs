@@ -328,6 +328,7 @@ impl State {
         match &at.ways[0].only {
             Only::Agent(agent) => told.push(format!("held for agent '{agent}'")),
             Only::Team(team) => told.push(format!("held for team '{team}'")),
+            Only::Region(region) => told.push(format!("held for region '{region}'")),
             Only::Anyone => {}
         }
         let hops = at

@@ -116,6 +116,12 @@ pub struct Schedule {
     /// Agents of this schedule are offered nothing new for this long before their working day ends, so that what
     /// they hold can be finished in time; 0 = to the last moment; at most a day.
     pub last_offer_ms: u32,
+    /// Chats that an agent of this schedule still has at the end of their working day are handed over, with the agent
+    /// there until somebody takes over, and that for at most this long; 0 = they stay with the agent; at most a day.
+    pub handover_ms: u32,
+    /// Whether a chat that nobody took over in that time goes back to the line, so that nobody is kept past the end;
+    /// otherwise it stays with the agent.
+    pub handover_to_line: bool,
 }
 
 /// What a queue demands of an agent after a chat waited `after_ms`, and whom it prefers.
@@ -310,6 +316,8 @@ pub struct Agent {
     pub ramp_up: Vec<Ramp>,
     /// What part of the chats of a weighted queue they take beside others, 1..=`limits::SHARE_MAX`.
     pub share: u32,
+    /// Whether it is a program: asked before people, but never again for a chat that one of them handed on.
+    pub bot: bool,
 }
 
 impl Default for Agent {
@@ -328,6 +336,7 @@ impl Default for Agent {
             extra: 0,
             ramp_up: Vec::new(),
             share: crate::limits::SHARE_USUAL,
+            bot: false,
         }
     }
 }
@@ -388,6 +397,48 @@ pub enum Closed {
     Abandoned,
     /// Waited in vain once more when it was older than `limits::CHAT_AGE_MS_MAX`.
     Expired,
+}
+
+/// What an assist is for: a second agent for a chat that has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Takes the chat over; until then it stays with whom it has.
+    Handover = 1,
+    /// Advises the agent; the visitor does not notice.
+    Consult = 2,
+    /// Joins the talk.
+    Join = 3,
+    /// As a handover, because the agent's working day is over.
+    Relief = 4,
+}
+
+/// How a supervisor takes part in a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Watch {
+    /// Reads along, unnoticed by the visitor.
+    Monitor = 1,
+    /// Also speaks to the agents, unnoticed by the visitor.
+    Whisper = 2,
+    /// Takes part for all to see.
+    Barge = 3,
+}
+
+/// A supervisor who takes part in a chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watcher {
+    /// Who, as the caller is known; 1..=192 bytes.
+    pub who: String,
+    /// How.
+    pub how: Watch,
+}
+
+/// The region that a chat should go to first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Toward {
+    /// Which.
+    pub region: RegionId,
+    /// For how long nobody else may take it, should anybody there be at work.
+    pub hold_ms: u32,
 }
 
 /// Where a chat is. Every phase but `Closed` has an owner or a deadline.

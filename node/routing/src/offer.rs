@@ -157,6 +157,26 @@ impl State {
             chat: chat.clone(),
             assignment,
         });
+        // An assist asked of one agent by name is nothing for others.
+        let c = &self.chats[chat];
+        if c.phase == Phase::Waiting && c.assist.is_some() && c.owner.as_ref() == Some(agent) {
+            self.part(chat, "the agent did not come");
+        }
+    }
+
+    /// Takes an offer back from everybody without a word in the story of the chat, which is about to be taken out.
+    pub(crate) fn withdraw_silently(&mut self, chat: &ChatId) {
+        let c = &self.chats[chat];
+        let Phase::Offered { to, .. } = &c.phase else {
+            return;
+        };
+        for agent in to {
+            self.work.effects.push(Effect::OfferWithdrawn {
+                agent: agent.clone(),
+                chat: chat.clone(),
+                assignment: c.assignment,
+            });
+        }
     }
 
     /// An offer ran out, for everybody who had it.
@@ -232,15 +252,18 @@ impl State {
                 false,
             );
         }
+        let of = self.chats[chat].assist.clone().map(|(of, _)| of);
         self.accept(chat, agent, "");
-        Ok(self.answer(chat))
+        // An assist that took over is done with; the chat itself is theirs.
+        let theirs = of.filter(|_| !self.chats.contains_key(chat));
+        Ok(self.answer(theirs.as_ref().unwrap_or(chat)))
     }
 
     /// A chat on offer to one agent is theirs.
     fn accept(&mut self, chat: &ChatId, agent: &AgentId, detail: &str) {
         let event = self.event(What::Accepted, Some(agent), detail);
         let now = self.meta.now;
-        if self.chats[chat].answered == 0 {
+        if self.chats[chat].answered == 0 && self.chats[chat].assist.is_none() {
             let answered = self.chats[chat].clone();
             self.count_answered(&answered);
         }
@@ -260,6 +283,7 @@ impl State {
             a.idle_since = now;
             a.tally.accepted += 1;
         });
+        self.assisted(chat, agent);
     }
 
     pub(crate) fn decline_offer(
@@ -280,14 +304,20 @@ impl State {
                 fix: format!("give one of: {}", reasons.join("; ")),
             });
         }
+        let of = self.chats[chat].assist.clone().map(|(of, _)| of);
+        let bot = self.agents.get(agent).is_some_and(|a| a.config.bot);
         self.withdraw(chat, agent, What::Declined, reason, true);
+        if bot && self.chats.contains_key(chat) {
+            self.edit_chat(chat, |c| c.people_only = true);
+        }
         let now = self.meta.now;
         self.edit_agent(agent, |a| {
             a.ignored = 0;
             a.idle_since = now;
             a.tally.declined += 1;
         });
-        Ok(self.answer(chat))
+        let gone = of.filter(|_| !self.chats.contains_key(chat));
+        Ok(self.answer(gone.as_ref().unwrap_or(chat)))
     }
 }
 

@@ -123,9 +123,18 @@ impl State {
         self.withdraw_offers(id, detail);
         let held: Vec<ChatId> = self.held(id).map(|c| c.id.clone()).collect();
         for chat in held {
-            match self.chats[&chat].phase {
+            // What was handed over meanwhile is no longer theirs.
+            let Some(held) = self.chats.get(&chat).filter(|c| c.holders().contains(id)) else {
+                continue;
+            };
+            match held.phase {
                 Phase::WrapUp { .. } => self.wrapped_up(&chat),
+                _ if held.assist.is_some() => self.part(&chat, detail),
+                _ if let Some((assist, agent)) = self.companion(&chat) => {
+                    self.take_over(&chat, &assist, &agent)
+                }
                 _ => {
+                    self.part_all(&chat, detail);
                     let event = self.event(What::AgentLost, Some(id), detail);
                     let now = self.meta.now;
                     self.edit_chat(&chat, |c| {

@@ -1,7 +1,7 @@
 //! What a queue's policy comes to as a chat waits: at each time who is let in, by what way, and which queues are in
 //! reach; and whether a way that hangs on the moment is open just now.
 
-use crate::fit::{Entry, Gate, Line, Only, Reach, Stage, Way};
+use crate::fit::{Entry, Gate, HeldFor, Line, Only, Reach, Stage, Way};
 use crate::ids::*;
 use crate::index::LineRows;
 use crate::limits::{OVERFLOW_HOPS_MAX, REACH_MAX};
@@ -15,7 +15,14 @@ impl State {
             return Vec::new();
         };
         let reach = self.reach(queue);
-        let holds = self.holds(queue, line.held.as_ref());
+        let holds = match &line.held {
+            None => Vec::new(),
+            Some(HeldFor::Agent(agent)) => self.holds(queue, agent),
+            Some(HeldFor::Region(to)) => {
+                let only = Only::Region(to.region.clone());
+                vec![(only, Millis::from(to.hold_ms))]
+            }
+        };
         let mut times: Vec<Millis> = queue
             .steps
             .iter()
@@ -34,10 +41,7 @@ impl State {
     }
 
     /// Whom chats are held for, and until what waiting time.
-    fn holds(&self, queue: &Queue, agent: Option<&AgentId>) -> Vec<(Only, Millis)> {
-        let Some(agent) = agent else {
-            return Vec::new();
-        };
+    fn holds(&self, queue: &Queue, agent: &AgentId) -> Vec<(Only, Millis)> {
         let mut holds = Vec::new();
         let mut until = Millis::from(queue.hold_agent_ms);
         if until > 0 {

@@ -163,6 +163,19 @@ pub struct Chat {
     pub owner: Option<AgentId>,
     /// Who spoke with the visitor last, as far as the queue cared when it arrived.
     pub last: Option<AgentId>,
+    /// Where it should go first.
+    pub toward: Option<Toward>,
+    /// Whether a bot handed it on, so that only people may take it.
+    pub people_only: bool,
+    /// For an assist: the chat it is for, and for what. An assist is routed as a chat is, but nobody sees it except
+    /// agents; it ends with its chat.
+    pub assist: Option<(ChatId, Purpose)>,
+    /// For an assist: how long it waits for somebody, in ms; 0 = as long as the queue lets it.
+    pub patience_ms: u32,
+    /// How many assists were asked for it; numbers them.
+    pub asked: u32,
+    /// Supervisors who take part, in the order they came.
+    pub watchers: Vec<Watcher>,
     /// Queue in reach by which its agent was found; empty until first offered.
     pub via: QueueId,
     /// The wait told at its arrival, in ms; `None` = nothing was known.

@@ -117,6 +117,8 @@ mod tests {
             zone_data: String::new(),
             source: vec![],
             last_offer_ms: 0,
+            handover_ms: 0,
+            handover_to_line: false,
         }
     }
 

@@ -199,6 +199,10 @@ impl State {
                     Rule::Held,
                     format!("the chat is held for team '{team}' for now"),
                 ),
+                (true, Only::Region(region)) => (
+                    Rule::Held,
+                    format!("the chat is held for region '{region}' for now"),
+                ),
                 (true, Only::Anyone) => (
                     Rule::Overflow,
                     "somebody whom an earlier step lets in is at work".into(),

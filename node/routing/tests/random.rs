@@ -14,8 +14,8 @@ use proptest::prelude::*;
 use support::Play;
 
 const WORLD: &str = "\
-schedule day spans=0h-8h,24h-32h,48h-56h last=20m
-schedule night spans=7h-17h,31h-41h
+schedule day spans=0h-8h,24h-32h,48h-56h last=20m handover=10m to_line
+schedule night spans=7h-17h,31h-41h handover=5m
 schedule always spans=0s-9000h
 region us night
 region eu day near=us
@@ -26,6 +26,7 @@ queue c auto strategy=round_robin overflow=a@0s/nobody wrap=5s
 agent a1 eu langs=en,es:working queues=a:2,c cap=2 schedule=day team=red
 agent a2 eu langs=pt-BR,es queues=a,b:1:2 cap=3 skills=billing:4 team=red extra=1
 agent a3 us langs=en:fluent queues=b,c cap=1 schedule=night share=300
+agent b1 us langs=en,es queues=a,c cap=9 bot
 agent a4 us langs=en,ca queues=a:1:1,b cap=4 skills=billing:9 ramp=1h:1,3h:2 extra=2";
 
 /// Enough kinds of agents that what is told of a decision is a sample. Made in another order than a restart
@@ -52,7 +53,14 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let agent = prop_oneof![Just("a1"), Just("a2"), Just("a3"), Just("a4"), Just("a9")];
+    let agent = prop_oneof![
+        Just("b1"),
+        Just("a1"),
+        Just("a2"),
+        Just("a3"),
+        Just("a4"),
+        Just("a9")
+    ];
     // Few, so that chats are met again by what is done to them.
     let chat = (0..40u32).prop_map(|n| format!("c{n}"));
     let langs = prop_oneof![
@@ -82,13 +90,17 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (agent.clone(), 1..5u64).prop_map(|(a, e)| Step::Line(format!("available {a} epoch={e}"))),
         1 => agent.clone().prop_map(|a| Step::Line(format!("available {a} overtime"))),
         1 => prop_oneof![Just("outage 1s"), Just("outage 30s"), Just("outage 2h"), Just("clock 1h")].prop_map(|l| Step::Line(l.into())),
-        1 => (0..8u32, 9..20u32).prop_map(|(from, to)| Step::Line(format!("schedule day spans={from}h-{to}h,{}h-{}h", from + 24, to + 24))),
+        1 => (0..8u32, 9..20u32).prop_map(|(from, to)| Step::Line(format!("schedule day handover={from}m spans={from}h-{to}h,{}h-{}h", from + 24, to + 24))),
         3 => (agent.clone(), 1..4u64, 0..5u64).prop_map(|(a, n, r)| Step::Line(format!("open {a} node={n} resume={r} grace=5s"))),
         4 => agent.clone().prop_map(|a| Step::Line(format!("available {a}"))),
         1 => (agent.clone(), prop_oneof![Just("break"), Just("draining"), Just("lose"), Just("close"), Just("offline")]).prop_map(|(a, p)| Step::Line(format!("{p} {a}"))),
         1 => (1..4u64).prop_map(|n| Step::Line(format!("nodelost {n}"))),
         6 => who.prop_map(|(a, _, n)| Step::Line(format!("held {a} {n}"))),
         1 => (chat.clone(), 0..7u32).prop_map(|(c, n)| Step::Line(format!("rate {c} {n}"))),
+        1 => (chat.clone(), 0..6usize).prop_map(|(c, n)| {
+            let what = ["monitor", "whisper", "off", "queue=b", "agent=a4", "region=eu"][n];
+            Step::Line(if n < 3 { format!("supervise {c} {what}") } else { format!("move {c} {what}") })
+        }),
         1 => (agent, 1..6u32, prop_oneof![Just("en"), Just("es,en:working"), Just("pt")]).prop_map(|(a, n, l)| Step::Line(format!("agent {a} eu langs={l} queues=a,b cap={n} schedule=day"))),
         1 => (5..60u32, 0..20u32).prop_map(|(o, w)| Step::Line(format!("queue a offer={o}s wrap={w}s waiting={w} overflow=b@{o}s"))),
         1 => (1..4u32, 0..6u32, 0..5usize).prop_map(|(to, n, s)| {
@@ -143,7 +155,15 @@ fn act(state: &State, agent: &str, n: u64) -> Option<String> {
         (Phase::Offered { .. }, _) => format!("accept {agent} {id}"),
         (Phase::Active { .. }, _) if n == 11 => format!("lose {agent}"),
         (Phase::Active { .. }, 0) => format!("transfer {agent} {id} queue=b"),
-        (Phase::Active { .. }, 1) => format!("transfer {agent} {id} agent=a4"),
+        (Phase::Active { .. }, 1) if n == 1 => format!("transfer {agent} {id} agent=a4 back"),
+        (Phase::Active { .. }, 1) if n == 5 => format!("transfer {agent} {id} region=us hold=5s"),
+        (Phase::Active { .. }, 1) => format!("transfer {agent} {id} skills=billing:2"),
+        (Phase::Active { .. }, 2) if n == 2 => format!("ask {agent} {id} handover queue=a"),
+        (Phase::Active { .. }, 2) if n == 6 => {
+            format!("ask {agent} {id} join queue=b patience=20s")
+        }
+        (Phase::Active { .. }, 3) if n == 3 => format!("ask {agent} {id} consult agent=a4"),
+        (Phase::Active { .. }, 3) if n == 7 => format!("ask {agent} {id} join region=us"),
         (Phase::Active { .. }, _) => format!("end {agent} {id}"),
         _ => format!("finish {agent} {id}"),
     })
@@ -161,6 +181,7 @@ fn fenced(before: &State, line: &str, told: &[String]) -> Result<(), String> {
         "end",
         "finish",
         "transfer",
+        "ask",
         "lose",
         "close",
     ];

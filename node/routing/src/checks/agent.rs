@@ -104,7 +104,7 @@ fn check_capacity(agent: &Agent, at: &str) -> Check {
 }
 
 /// Bounds a list of skills with levels.
-pub(super) fn check_skills(field: &str, skills: &[SkillLevel], most: usize) -> Check {
+pub(crate) fn check_skills(field: &str, skills: &[SkillLevel], most: usize) -> Check {
     bounds(field, skills.len() as u64, 0, most as u64)?;
     for (i, skill) in skills.iter().enumerate() {
         check_id(&format!("{field}[{i}].skill"), &skill.skill.0)?;

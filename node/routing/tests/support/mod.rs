@@ -223,18 +223,47 @@ impl Play {
             }
             "transfer" => {
                 let (agent, epoch) = self.epoch(&args);
-                let to = match args.named.get("agent") {
-                    Some(other) => TransferTo::Agent((*other).into()),
-                    None => TransferTo::Queue(args.named["queue"].into()),
-                };
                 Command::TransferChat {
                     agent,
                     epoch,
                     chat: args.word(2).into(),
-                    to,
+                    to: to(&args),
                     note: "as told".into(),
+                    take_back: args.words.contains(&"back"),
                 }
             }
+            "ask" => {
+                let (agent, epoch) = self.epoch(&args);
+                Command::AskFor {
+                    agent,
+                    epoch,
+                    chat: args.word(2).into(),
+                    purpose: match args.word(3) {
+                        "handover" => Purpose::Handover,
+                        "consult" => Purpose::Consult,
+                        "join" => Purpose::Join,
+                        "relief" => Purpose::Relief,
+                        other => panic!("ask for '{other}'?"),
+                    },
+                    to: to(&args),
+                    patience_ms: args.ms("patience", 0),
+                    note: args.named.get("note").copied().unwrap_or_default().into(),
+                }
+            }
+            "supervise" => Command::Supervise {
+                chat: args.word(1).into(),
+                how: match args.word(2) {
+                    "monitor" => Some(Watch::Monitor),
+                    "whisper" => Some(Watch::Whisper),
+                    "barge" => Some(Watch::Barge),
+                    _ => None,
+                },
+            },
+            "move" => Command::MoveChat {
+                chat: args.word(1).into(),
+                to: to(&args),
+                note: String::new(),
+            },
             other => panic!("unknown command '{other}'"),
         };
         let session_of = match &command {

@@ -220,6 +220,8 @@ pub fn schedule(verb: &str, args: &Args<'_>) -> Command {
         zone_data: named("zonedata").unwrap_or("test").into(),
         source: named("source").unwrap_or_default().into(),
         last_offer_ms: args.ms("last", 0),
+        handover_ms: args.ms("handover", 0),
+        handover_to_line: args.words.contains(&"to_line"),
     };
     Command::Configure(vec![if verb == "extend" {
         ConfigChange::ExtendSchedule(schedule)
@@ -308,8 +310,27 @@ pub fn agent(args: &Args<'_>) -> Command {
         extra: args.number("extra", 0) as u32,
         ramp_up: args.list("ramp").iter().map(ramp).collect(),
         share: args.number("share", 100) as u32,
+        bot: args.words.contains(&"bot"),
     }));
     Command::Configure(changes)
+}
+
+/// `agent=a`, `queue=q`, `skills=billing:4`, `region=us hold=1m`.
+pub fn to(args: &Args<'_>) -> TransferTo {
+    let named = |name: &str| args.named.get(name).copied();
+    if let Some(agent) = named("agent") {
+        return TransferTo::Agent(agent.into());
+    }
+    if let Some(region) = named("region") {
+        return TransferTo::Region(Toward {
+            region: region.into(),
+            hold_ms: args.ms("hold", 60_000),
+        });
+    }
+    match named("queue") {
+        Some(queue) => TransferTo::Queue(queue.into()),
+        None => TransferTo::Skills(skills(args)),
+    }
 }
 
 pub fn chat(args: &Args<'_>) -> Command {
