@@ -67,7 +67,7 @@ impl State {
             while let Some((order, chat, line, stage)) = heads.pop_first() {
                 match self.best_agent(&chat, &sun, &[]) {
                     Found::Best(chosen) => {
-                        let told = self.offer_detail(line, stage, &chosen.via);
+                        let told = self.offer_detail(line, stage, &chosen);
                         let candidates = self.weighed(&chat, Some(&chosen), &sun);
                         let to = self.offer_to(&chat, chosen, &sun);
                         self.offer(&chat, &to, &told, candidates);
@@ -310,7 +310,8 @@ impl State {
 
     /// What the queue demanded when the chat was offered, and by which queue the agent was found; empty for a queue
     /// that demands the same all along.
-    fn offer_detail(&self, line: LineId, stage: usize, via: &QueueId) -> String {
+    fn offer_detail(&self, line: LineId, stage: usize, chosen: &Preference) -> String {
+        let (via, way) = (&chosen.via, usize::from(chosen.fit.way));
         let rows = &self.index.lines[line];
         let at = &rows.stages[stage];
         let mut told = Vec::new();
@@ -322,10 +323,10 @@ impl State {
             let mut reach: Vec<_> = at.reach.iter().map(|r| r.queue.0.as_str()).collect();
             let mut seen = BTreeSet::new();
             reach.retain(|q| seen.insert(*q));
-            let (step, reach) = (at.ways[0].step + 1, reach.join(", "));
+            let (step, reach) = (at.ways[way].step + 1, reach.join(", "));
             told.push(format!("step {step} of {steps}, in reach of {reach}"));
         }
-        match &at.ways[0].only {
+        match &at.ways[way].only {
             Only::Agent(agent) => told.push(format!("held for agent '{agent}'")),
             Only::Team(team) => told.push(format!("held for team '{team}'")),
             Only::Region(region) => told.push(format!("held for region '{region}'")),
