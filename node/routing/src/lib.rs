@@ -35,3 +35,4 @@ mod sun;
 mod transfer;
 pub mod wait;
 mod weigh;
+pub mod why;

@@ -99,6 +99,8 @@ impl Play {
             }
             "show" => return self.show(),
             "service" => return self.service(args.word(1)),
+            "why" => return self.why(args.word(1)),
+            "whatif" => return self.what_if(args.word(1), args.words.contains(&"overtime")),
             "outlook" => return self.outlook(&chat(&args)),
             "explain" => return self.explain(args.word(1)),
             "standing" => {
@@ -327,6 +329,42 @@ impl Play {
             .opens
             .map_or(String::new(), |at| format!(", from {at}ms"));
         vec![format!("  {:?}{place}{wait}{opens}", outlook.chance)]
+    }
+
+    fn why(&self, chat: &str) -> Vec<String> {
+        let Some(waits) = self.state.why_waits(&chat.into()) else {
+            return vec!["  does not wait".to_owned()];
+        };
+        let rules: Vec<_> = waits
+            .rules
+            .iter()
+            .map(|(r, n)| format!("{n} {r:?}"))
+            .collect();
+        let at =
+            |what, at: Option<Millis>| at.map_or(String::new(), |at| format!(", {what} {at}ms"));
+        vec![format!(
+            "  {}{}{}",
+            rules.join(", "),
+            at("next stage", waits.next_stage),
+            at("next shift", waits.next_shift)
+        )]
+    }
+
+    fn what_if(&self, agent: &str, overtime: bool) -> Vec<String> {
+        let what = match self.state.what_if(&agent.into(), overtime, 3) {
+            Ok(what) => what,
+            Err(reject) => return vec![format!("  refused: {reject}")],
+        };
+        let offered: Vec<_> = what.offered.iter().map(|c| c.id.0.as_str()).collect();
+        let mut lines = vec![format!(
+            "  would have {} units: {}",
+            what.load,
+            offered.join(", ")
+        )];
+        for (chat, c) in what.refusals {
+            lines.push(format!("  not {chat}: {:?}: {}", c.rule, c.reason));
+        }
+        lines
     }
 
     fn service(&self, queue: &str) -> Vec<String> {
