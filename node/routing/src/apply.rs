@@ -115,6 +115,24 @@ impl State {
                 };
                 self.ask_for(agent, *epoch, &ask)
             }
+            Command::VisitorSeen { chat, node } => self.visitor_seen(chat, *node),
+            Command::VisitorGone { chat, node } => self.visitor_gone(chat, *node),
+            Command::LeaveMessage {
+                chat,
+                text,
+                contact,
+                at,
+            } => self.leave_message(chat, text, contact, *at),
+            Command::Escalate {
+                agent,
+                epoch,
+                chat,
+                track,
+            } => self.escalate(agent, *epoch, chat, track),
+            Command::CloseTracked { chat, outcome } => {
+                self.close_tracked(chat, outcome, &stamped.actor)
+            }
+            Command::Shut { what, until, why } => self.shut(what, *until, why, &stamped.actor),
             Command::Supervise { chat, how } => self.supervise(chat, &stamped.actor, *how),
             Command::MoveChat { chat, to, note } => self.move_chat(chat, to, note, &stamped.actor),
             Command::Tick => Ok(Answer::Done),
@@ -151,6 +169,11 @@ impl State {
                 Deadline::WaitMax(chat) => self.waited_enough(chat),
                 Deadline::Forget(chat) => self.forget(chat),
                 Deadline::Visitor(visitor) => self.remember_agent(visitor.clone(), None),
+                Deadline::Lease(chat) if overdue => self.page_lost(chat),
+                Deadline::Lease(chat) => self.lease_ended(chat),
+                Deadline::Tracked(chat) => self.overdue(chat),
+                Deadline::Reopen(what) => self.reopen(what),
+                Deadline::Break(agent) => self.remind(agent),
                 Deadline::Ramp(agent) => self.ramp_up(agent),
                 Deadline::Slide(queue) => self.slide(queue),
             }

@@ -75,6 +75,14 @@ impl State {
             assist: None,
             patience_ms: 0,
             asked: 0,
+            lease_ms: new.lease_ms,
+            page: match new.lease_ms {
+                0 => Page::Unknown,
+                lease => Page::Gone(now + Millis::from(lease)),
+            },
+            message: String::new(),
+            contact: String::new(),
+            call_back: 0,
             watchers: Vec::new(),
             via: QueueId::default(),
             estimate_ms: None,
@@ -131,14 +139,22 @@ impl State {
 
     pub(crate) fn leave_chat(&mut self, id: &ChatId) -> Result<Answer, Reject> {
         self.not_assist(id)?;
+        self.leave(id, "the visitor left")
+    }
+
+    /// The visitor goes, in their own words or by what is known of them.
+    pub(crate) fn leave(&mut self, id: &ChatId, how: &str) -> Result<Answer, Reject> {
         match self.chat(id)?.phase.clone() {
             Phase::Closed(_) | Phase::WrapUp { .. } => {}
-            Phase::Active { agent } => self.end(id, &agent, "the visitor left"),
-            Phase::Offered { .. } | Phase::Waiting | Phase::Deferred { .. } => {
-                self.withdraw_all(id, What::OfferWithdrawn, "the visitor left", false);
+            Phase::Active { agent } => self.end(id, &agent, how),
+            Phase::Offered { .. }
+            | Phase::Waiting
+            | Phase::Deferred { .. }
+            | Phase::Tracked { .. } => {
+                self.withdraw_all(id, What::OfferWithdrawn, how, false);
                 // Once an agent has answered, leaving is an end, not an abandon.
                 if self.chats[id].answered > 0 {
-                    let event = self.unserved(id, What::Ended, "the visitor left");
+                    let event = self.unserved(id, What::Ended, how);
                     self.edit_chat(id, |c| c.tell(event));
                     self.meta.totals.answered += 1;
                     self.close(id, Closed::Answered);

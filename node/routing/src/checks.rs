@@ -400,6 +400,13 @@ fn check_workspace(workspace: &Workspace) -> Check {
         ".language",
         workspace.fallbacks.iter().map(|(l, _)| l),
     )?;
+    for (name, value) in [
+        ("break_after", workspace.break_after_ms),
+        ("break", workspace.break_ms),
+    ] {
+        let field = format!("workspace.{name}");
+        bounds(&field, value.into(), 0, DAY_MS.into())?;
+    }
     let count = workspace.loads.len() as u64;
     bounds("workspace.loads", count, 0, LOADS_MAX as u64)?;
     for (i, load) in workspace.loads.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Everything that can change the state: one closed enum, imperative names.
 
 use crate::checks::{check_id, check_once, check_resolved};
+pub use crate::closure::Shut;
 use crate::effect::Reject;
 use crate::ids::*;
 use crate::language::Resolved;
@@ -163,6 +164,58 @@ pub enum Command {
         /// A note for whoever comes, at most `limits::TEXT_BYTES_MAX`.
         note: String,
     },
+    /// The visitor's page follows a chat by a node.
+    VisitorSeen {
+        /// Which chat.
+        chat: ChatId,
+        /// By which node.
+        node: NodeId,
+    },
+    /// The page follows it by that node no more; the lease of a live chat begins.
+    VisitorGone {
+        /// Which chat.
+        chat: ChatId,
+        /// By which node; another than it follows by now changes nothing.
+        node: NodeId,
+    },
+    /// The visitor goes and wants to be come back to: from here on the chat is asynchronous.
+    LeaveMessage {
+        /// Which chat; it must not be with an agent.
+        chat: ChatId,
+        /// What is to be answered, at most `limits::TEXT_BYTES_MAX`.
+        text: String,
+        /// How to come back, 1..=`limits::CONTACT_BYTES_MAX` bytes.
+        contact: String,
+        /// When to call back; 0 = as soon as possible.
+        at: Millis,
+    },
+    /// The owner goes on with the visitor elsewhere; the chat is tracked until it is closed.
+    Escalate {
+        /// Which agent.
+        agent: AgentId,
+        /// The session's epoch.
+        epoch: Epoch,
+        /// The owned chat.
+        chat: ChatId,
+        /// How it goes on.
+        track: Tracking,
+    },
+    /// What was tracked elsewhere is done; by an agent, a supervisor or the system it went on in.
+    CloseTracked {
+        /// Which chat.
+        chat: ChatId,
+        /// What came of it, at most `limits::TEXT_BYTES_MAX`.
+        outcome: String,
+    },
+    /// An operator closes a queue or a region at once, or opens it again.
+    Shut {
+        /// Which.
+        what: Shut,
+        /// Until when; 0 = opens it again; `limits::TIME_MAX` = until it is opened again.
+        until: Millis,
+        /// Why, at most `limits::REASON_BYTES_MAX`.
+        why: String,
+    },
     /// A supervisor, who is the actor, takes part in a chat, in another way, or no more.
     Supervise {
         /// Which chat.
@@ -202,6 +255,12 @@ impl Command {
             Self::FinishWrapUp { .. } => "finish_wrap_up",
             Self::TransferChat { .. } => "transfer_chat",
             Self::AskFor { .. } => "ask_for",
+            Self::VisitorSeen { .. } => "visitor_seen",
+            Self::VisitorGone { .. } => "visitor_gone",
+            Self::LeaveMessage { .. } => "leave_message",
+            Self::Escalate { .. } => "escalate",
+            Self::CloseTracked { .. } => "close_tracked",
+            Self::Shut { .. } => "shut",
             Self::Supervise { .. } => "supervise",
             Self::MoveChat { .. } => "move_chat",
             Self::Tick => "tick",
@@ -260,6 +319,14 @@ impl Command {
                 to,
                 ..
             } => format!("ask for {purpose:?} in {chat} by {agent} {epoch} from {to}"),
+            Self::VisitorSeen { chat, node } => format!("visitor of {chat} at {node}"),
+            Self::VisitorGone { chat, node } => format!("visitor of {chat} not at {node}"),
+            Self::LeaveMessage { chat, at, .. } => format!("leave a message in {chat} for {at}"),
+            Self::Escalate { chat, track, .. } => {
+                format!("escalate {chat} to {} {}", track.channel, track.reference)
+            }
+            Self::CloseTracked { chat, .. } => format!("close {chat}"),
+            Self::Shut { what, until, .. } => format!("shut {what} until {until}"),
             Self::Supervise { chat, how } => format!("supervise {chat} {how:?}"),
             Self::MoveChat { chat, to, .. } => format!("move {chat} to {to}"),
             Self::Tick => "tick".to_owned(),
@@ -354,6 +421,43 @@ impl Command {
                 }
                 bytes("note", note, 0, TEXT_BYTES_MAX)
             }
+            Self::VisitorSeen { chat, node } | Self::VisitorGone { chat, node } => {
+                chat_id(chat)?;
+                bounds("node", *node, 1, u64::MAX)
+            }
+            Self::LeaveMessage {
+                chat,
+                text,
+                contact,
+                ..
+            } => {
+                chat_id(chat)?;
+                bytes("text", text, 0, TEXT_BYTES_MAX)?;
+                bytes("contact", contact, 1, CONTACT_BYTES_MAX)
+            }
+            Self::Escalate {
+                agent, chat, track, ..
+            } => {
+                id("agent_id", &agent.0)?;
+                chat_id(chat)?;
+                check_id("channel", &track.channel)?;
+                bytes("reference", &track.reference, 1, CONTACT_BYTES_MAX)?;
+                let (least, most) = TRACKED_MS;
+                let due = track.due_ms.into();
+                bounds("due_ms", due, least.into(), most.into())?;
+                bytes("note", &track.note, 0, TEXT_BYTES_MAX)
+            }
+            Self::CloseTracked { chat, outcome } => {
+                chat_id(chat)?;
+                bytes("outcome", outcome, 0, TEXT_BYTES_MAX)
+            }
+            Self::Shut { what, why, .. } => {
+                match what {
+                    Shut::Queue(queue) => id("queue_id", &queue.0)?,
+                    Shut::Region(region) => id("region_id", &region.0)?,
+                }
+                bytes("why", why, 0, REASON_BYTES_MAX)
+            }
             Self::Supervise { chat, .. } => chat_id(chat),
             Self::MoveChat { chat, to, note } => {
                 chat_id(chat)?;
@@ -424,6 +528,10 @@ impl NewChat {
         if let Some(owner) = &self.owner {
             bytes("owner_agent_id", &owner.0, 1, ID_BYTES_MAX)?;
         }
+        if self.lease_ms != 0 {
+            let (least, most) = LEASE_MS;
+            bounds("lease_ms", self.lease_ms.into(), least.into(), most.into())?;
+        }
         bytes("topic", &self.topic, 0, TEXT_BYTES_MAX)
     }
 }
@@ -487,4 +595,7 @@ pub struct NewChat {
     pub owner: Option<AgentId>,
     /// First message or topic, at most `limits::TEXT_BYTES_MAX`.
     pub topic: String,
+    /// The chat is given up when the visitor's page is away for so long, in ms, within `limits::LEASE_MS`; 0 = the
+    /// visitor may leave and come back days later.
+    pub lease_ms: u32,
 }

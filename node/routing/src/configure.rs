@@ -1,6 +1,7 @@
 //! Configuration: a set of changes is put in force as a whole, or not at all.
 
 use crate::checks::View;
+use crate::closure::Shut;
 use crate::command::ConfigChange;
 use crate::effect::{Answer, Effect, Reject};
 use crate::explain::What;
@@ -49,6 +50,19 @@ impl State {
             self.reindex();
         } else if demands {
             self.reline();
+        }
+        if changes
+            .iter()
+            .any(|c| matches!(c, ConfigChange::PutWorkspace(_)))
+        {
+            // The rule for breaks may be another.
+            let off = self.workspace.break_after_ms == 0;
+            for id in self.agents.keys().cloned().collect::<Vec<_>>() {
+                match off && self.agents[&id].break_due {
+                    true => self.edit_agent(&id, |a| a.break_due = false),
+                    false => self.refresh_agent(&id),
+                }
+            }
         }
         if demands || hours {
             self.bring_forward();
@@ -172,6 +186,9 @@ impl State {
                         turn: 0,
                         pass: 0,
                         tally: Tally::default(),
+                        working_since: 0,
+                        stopped_at: 0,
+                        break_due: false,
                     });
                 state.config = agent.clone();
                 self.work.touched.insert(agent.id.clone());
@@ -179,6 +196,7 @@ impl State {
             }
             ConfigChange::RemoveRegion(id) => {
                 self.regions.remove(id);
+                self.open_again(&Shut::Region(id.clone()));
                 Key::Region(id.clone())
             }
             ConfigChange::RemoveSchedule(id) => {
@@ -188,6 +206,7 @@ impl State {
             }
             ConfigChange::RemoveQueue(id) => {
                 self.queues.remove(id);
+                self.open_again(&Shut::Queue(id.clone()));
                 if self.stats.remove(id).is_some() {
                     self.work.dirty.insert(Key::Stats(id.clone()));
                 }

@@ -39,8 +39,23 @@ impl State {
     pub(crate) fn next_opening(&self, queue: &Queue) -> Option<Millis> {
         let reach = self.reach(queue);
         let queues = reach.iter().filter_map(|r| self.queues.get(&r.queue));
-        let schedules = queues.filter_map(|q| self.schedules.get(q.schedule.as_ref()?));
-        schedules.filter_map(|s| s.next_start(self.meta.now)).min()
+        queues.filter_map(|q| self.opens(q)).min()
+    }
+
+    /// When a queue that is closed opens, by its hours and by what closed it at once.
+    fn opens(&self, queue: &Queue) -> Option<Millis> {
+        let now = self.meta.now;
+        let shut = self.queue_shut(&queue.id).map(|c| c.until);
+        if shut == Some(TIME_MAX) {
+            return None;
+        }
+        let schedule = queue.schedule.as_ref().map(|s| self.schedules.get(s));
+        match (schedule, shut) {
+            (None, at) => at,
+            (Some(None), _) => None,
+            (Some(Some(s)), Some(at)) if s.contains(at) => Some(at),
+            (Some(Some(s)), at) => s.next_start(at.unwrap_or(now)),
+        }
     }
 
     /// Lets a chat wait in the queue found by [`Self::open_queue`], or puts it off where there is none.
@@ -201,6 +216,10 @@ impl State {
         let event = self.event(What::Returned, None, "");
         let now = self.meta.now;
         self.edit_chat(id, |c| {
+            // Whoever was sent away until now gets the time to come back.
+            if let Page::Gone(until) = &mut c.page {
+                *until = now + Millis::from(c.lease_ms);
+            }
             c.phase = Phase::Waiting;
             c.since = now;
             c.tell(event);
@@ -220,6 +239,10 @@ impl State {
             let Some(queue) = self.queues.get(&chat.queue) else {
                 continue;
             };
+            // Called back when the visitor asked for it.
+            if chat.call_back > now {
+                continue;
+            }
             let put_off_closed = chat.events.iter().rev().find(|e| e.what == What::Deferred);
             let put_off_closed = put_off_closed.is_some_and(|e| e.detail == CLOSED_NOW);
             let next = match self.open_queue(queue) {

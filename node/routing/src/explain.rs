@@ -74,11 +74,19 @@ pub enum What {
     Moved = 23,
     /// Its agent's working day is over.
     ShiftOver = 24,
+    /// The visitor's page was away too long.
+    VisitorGone = 25,
+    /// The visitor left a message or asked for a call.
+    MessageLeft = 26,
+    /// Goes on by e-mail or phone.
+    Escalated = 27,
+    /// Was not closed in time there.
+    Overdue = 28,
 }
 
 impl What {
     /// Every one, so that a written number can be read.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::Arrived,
         Self::Offered,
         Self::Accepted,
@@ -103,6 +111,10 @@ impl What {
         Self::Supervised,
         Self::Moved,
         Self::ShiftOver,
+        Self::VisitorGone,
+        Self::MessageLeft,
+        Self::Escalated,
+        Self::Overdue,
     ];
 }
 

@@ -6,6 +6,7 @@ mod compare;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::closure::Shut;
 use crate::fit::{Bench, Entry, Line, Stage};
 use crate::ids::*;
 use crate::model::*;
@@ -39,6 +40,14 @@ pub(crate) enum Deadline {
     Ramp(AgentId),
     /// The oldest minute of a queue's service stops counting.
     Slide(QueueId),
+    /// The visitor's page was away too long.
+    Lease(ChatId),
+    /// What is tracked elsewhere was not closed in time.
+    Tracked(ChatId),
+    /// What was closed at once opens.
+    Reopen(Shut),
+    /// An agent is to be reminded of a break.
+    Break(AgentId),
 }
 
 pub(crate) type BenchId = usize;
@@ -56,6 +65,8 @@ pub(crate) struct Index {
     /// Waiting chats by the order in which they are served; knows the place of each.
     pub order: BTreeMap<QueueId, indexset::BTreeSet<(i64, ChatId)>>,
     pub nodes: BTreeMap<NodeId, BTreeSet<AgentId>>,
+    /// Chats whose visitor's page follows by a node.
+    pub pages: BTreeMap<NodeId, BTreeSet<ChatId>>,
     pub by_schedule: BTreeMap<ScheduleId, BTreeSet<AgentId>>,
     pub bench_ids: BTreeMap<Arc<Bench>, BenchId>,
     pub benches: Vec<BenchRows>,
@@ -131,6 +142,7 @@ pub(crate) struct AgentRow {
     pub ready: Option<ReadyRow>,
     pub at_work: bool,
     pub ramp: Option<Millis>,
+    pub rest: Option<Millis>,
     pub grace: Option<Millis>,
     pub node: NodeId,
 }
@@ -144,6 +156,8 @@ pub(crate) struct ChatRow {
     pub line: Option<(LineId, usize, i64, Millis)>,
     /// For an assist: the chat it is for, and its number.
     pub assist: Option<(ChatId, u32)>,
+    /// The node by which the visitor's page follows.
+    pub page: Option<NodeId>,
     pub deadlines: Vec<(Millis, Deadline)>,
 }
 
@@ -154,6 +168,7 @@ pub(crate) enum Kind {
     Active,
     WrapUp,
     Deferred,
+    Tracked,
 }
 
 impl Index {
@@ -207,6 +222,7 @@ impl Index {
             Some(Kind::Active) => &mut counts.active,
             Some(Kind::WrapUp) => &mut counts.wrap_up,
             Some(Kind::Deferred) => &mut counts.deferred,
+            Some(Kind::Tracked) => &mut counts.tracked,
         };
         *count = if up { *count + 1 } else { *count - 1 };
     }
@@ -241,6 +257,10 @@ impl State {
         }
         for id in self.agents.keys().cloned().collect::<Vec<_>>() {
             self.seat(&id);
+        }
+        for (what, closure) in &self.closures {
+            let deadline = (closure.until, Deadline::Reopen(what.clone()));
+            self.index.deadlines.insert(deadline);
         }
         for id in self.queues.keys().cloned().collect::<Vec<_>>() {
             self.refresh_slide(&id);
@@ -287,6 +307,7 @@ impl State {
                 0
             },
         });
+        let rest = self.rest_due(agent);
         let grace = (agent.presence == Presence::Lost).then_some(agent.grace_until);
         let node = agent.node;
         let index = &mut self.index;
@@ -318,6 +339,16 @@ impl State {
                 index.deadlines.insert((at, Deadline::Grace(id.clone())));
             }
             row.grace = grace;
+        }
+        if row.rest != rest {
+            let deadline = |at| (at, Deadline::Break(id.clone()));
+            if let Some(at) = row.rest {
+                index.deadlines.remove(&deadline(at));
+            }
+            if let Some(at) = rest {
+                index.deadlines.insert(deadline(at));
+            }
+            row.rest = rest;
         }
         if row.node != node {
             let before = std::mem::replace(&mut row.node, node);
@@ -439,6 +470,14 @@ impl State {
             }
             self.leave_line(line, stage, &key);
         }
+        if let Some(node) = row.page
+            && let Some(pages) = self.index.pages.get_mut(&node)
+        {
+            pages.remove(id);
+            if pages.is_empty() {
+                self.index.pages.remove(&node);
+            }
+        }
         if let Some((of, number)) = &row.assist
             && let Some(assists) = self.index.assists.get_mut(of)
         {
@@ -481,6 +520,10 @@ impl State {
                 deadlines.push((*due, Deadline::Due(id.clone())));
                 Some(Kind::Deferred)
             }
+            Phase::Tracked { due, .. } => {
+                deadlines.push((*due, Deadline::Tracked(id.clone())));
+                Some(Kind::Tracked)
+            }
             Phase::Closed(_) => {
                 deadlines.push((
                     chat.closed + crate::limits::CLOSED_KEPT_MS,
@@ -488,6 +531,19 @@ impl State {
                 ));
                 None
             }
+        };
+        // While it is put off the visitor need not be there.
+        if let Page::Gone(until) = chat.page
+            && !matches!(
+                chat.phase,
+                Phase::Deferred { .. } | Phase::WrapUp { .. } | Phase::Closed(_)
+            )
+        {
+            deadlines.push((until, Deadline::Lease(id.clone())));
+        }
+        let page = match chat.page {
+            Page::There(node) if !chat.is_closed() => Some(node),
+            _ => None,
         };
         let queue = chat.queue.clone();
         let (holders, weight) = (chat.holders().to_vec(), chat.weight);
@@ -512,7 +568,11 @@ impl State {
             let assists = index.assists.entry(of.clone()).or_default();
             assists.insert((*number, id.clone()));
         }
+        if let Some(node) = page {
+            index.pages.entry(node).or_default().insert(id.clone());
+        }
         let row = ChatRow {
+            page,
             assist,
             queue: queue.clone(),
             kind,
@@ -544,10 +604,16 @@ impl Deadline {
             | Self::Stage(c)
             | Self::Refusal(c)
             | Self::WaitMax(c)
+            | Self::Lease(c)
+            | Self::Tracked(c)
             | Self::Forget(c) => c == id,
-            Self::Shift(_) | Self::Grace(_) | Self::Visitor(_) | Self::Ramp(_) | Self::Slide(_) => {
-                false
-            }
+            Self::Shift(_)
+            | Self::Grace(_)
+            | Self::Visitor(_)
+            | Self::Ramp(_)
+            | Self::Slide(_)
+            | Self::Reopen(_)
+            | Self::Break(_) => false,
         }
     }
 }

@@ -7,8 +7,10 @@
 
 pub mod apply;
 mod assist;
+mod away;
 mod chat;
 mod checks;
+pub mod closure;
 pub mod command;
 mod configure;
 mod deferral;
@@ -27,6 +29,7 @@ mod offer;
 pub mod order;
 mod presence;
 mod ready;
+mod rest;
 mod seats;
 pub mod service;
 mod stage;

@@ -72,6 +72,14 @@ pub const ASSISTS_MAX: usize = 8;
 pub const PATIENCE_MS: (u32, u32) = (1_000, 86_400_000);
 /// How long an assist waits for somebody where whoever asks does not say.
 pub const PATIENCE_USUAL_MS: u32 = 120_000;
+/// Shortest and longest lease of a live chat.
+pub const LEASE_MS: (u32, u32) = (5_000, 600_000);
+/// Farthest ahead a call back may be asked for: two weeks, as long as a chat lives.
+pub const CALLBACK_MS_MAX: Millis = 1_209_600_000;
+/// Shortest and longest time within which what goes on elsewhere must be closed: a minute to 30 days.
+pub const TRACKED_MS: (u32, u32) = (60_000, 2_592_000_000);
+/// Longest contact or reference, in bytes.
+pub const CONTACT_BYTES_MAX: usize = 256;
 /// Most supervisors who take part in one chat.
 pub const WATCHERS_MAX: usize = 8;
 /// Longest id of a chat, in bytes: an assist's is its chat's with a number.

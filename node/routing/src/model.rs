@@ -53,6 +53,10 @@ pub struct Workspace {
     pub order: Order,
     /// What a chat takes by channel and kind; one that none names takes one unit. At most `limits::LOADS_MAX`.
     pub loads: Vec<Load>,
+    /// Who worked this long without a break is reminded to take one; 0 = nobody is; at most a day.
+    pub break_after_ms: u32,
+    /// What counts as a break: so long on a break or signed off.
+    pub break_ms: u32,
 }
 
 /// What orders the chats that wait, before their head start (see [`crate::order`]).
@@ -224,6 +228,8 @@ pub struct Queue {
     pub hold_agent_ms: u32,
     /// Then it waits this long for that agent's team, should anybody of it be at work; at most an hour.
     pub hold_team_ms: u32,
+    /// No agent may go on a break who would leave fewer than this at work; 0 = everybody may.
+    pub staff_min: u32,
 }
 
 impl Default for Queue {
@@ -252,6 +258,7 @@ impl Default for Queue {
             sticky_ms: 0,
             hold_agent_ms: 0,
             hold_team_ms: 0,
+            staff_min: 0,
         }
     }
 }
@@ -432,6 +439,31 @@ pub struct Watcher {
     pub how: Watch,
 }
 
+/// Whether the visitor's page is there. It counts only for a live chat, which has a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Page {
+    /// It never was, or does not matter any more.
+    #[default]
+    Unknown,
+    /// It follows the chat by this node.
+    There(NodeId),
+    /// Gone; the lease ends then.
+    Gone(Millis),
+}
+
+/// How a chat goes on elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracking {
+    /// By what, such as `e-mail` or `phone`; a plain id.
+    pub channel: String,
+    /// What it is known by there, such as a ticket number; at most 128 bytes.
+    pub reference: String,
+    /// By when it must be closed, in ms from now; 60_000..=`limits::TRACKED_MS_MAX`.
+    pub due_ms: u32,
+    /// For whoever looks at it next; empty = the last note stays.
+    pub note: String,
+}
+
 /// The region that a chat should go to first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Toward {
@@ -468,6 +500,15 @@ pub enum Phase {
     /// Out of hours or waited too long: comes back to the line at `due` with its arrival time.
     Deferred {
         /// The next opening.
+        due: Millis,
+    },
+    /// Goes on by e-mail, phone or the like, and must be closed by `due`.
+    Tracked {
+        /// By what.
+        channel: String,
+        /// What it is known by there.
+        reference: String,
+        /// When it comes back to the line.
         due: Millis,
     },
     /// Over.

@@ -101,6 +101,7 @@ impl State {
         for agent in agents {
             self.lose(&agent);
         }
+        self.pages_lost(node);
         Ok(Answer::Done)
     }
 
@@ -112,6 +113,7 @@ impl State {
 
     /// The agent is gone for good: every chat goes back to the line at its place.
     pub(crate) fn sign_off(&mut self, id: &AgentId, detail: &str) {
+        self.stop_work(id);
         self.edit_agent(id, |a| {
             a.presence = Presence::Offline;
             a.presence_before = Presence::Offline;
@@ -167,7 +169,15 @@ impl State {
             });
         }
         self.session(id, epoch)?;
+        if presence == Presence::Break {
+            self.may_rest(id)?;
+        }
         let now = self.meta.now;
+        if presence == Presence::Available {
+            self.begin_work(id);
+        } else if presence == Presence::Break {
+            self.stop_work(id);
+        }
         self.edit_agent(id, |a| {
             if a.presence != Presence::Available {
                 a.idle_since = now;

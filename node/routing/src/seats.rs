@@ -16,6 +16,10 @@ impl State {
         self.go_to_work(id, false);
         let old = self.index.agents.remove(id);
         if let Some(row) = &old {
+            if let Some(at) = row.rest {
+                let deadline = (at, Deadline::Break(id.clone()));
+                self.index.deadlines.remove(&deadline);
+            }
             if let Some(at) = row.ramp {
                 let deadline = (at, Deadline::Ramp(id.clone()));
                 self.index.deadlines.remove(&deadline);
@@ -77,6 +81,7 @@ impl State {
                 ready: None,
                 at_work: false,
                 ramp,
+                rest: None,
                 grace: old.as_ref().and_then(|row| row.grace),
                 node: old.map_or(0, |row| row.node),
             },

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::closure::{Closure, Shut};
 use crate::deferral::Return;
 use crate::effect::{Answer, Effect};
 use crate::explain::Event;
@@ -25,6 +26,7 @@ pub struct State {
     pub(crate) visitors: BTreeMap<String, LastAgent>,
     pub(crate) requests: BTreeMap<u64, Request>,
     pub(crate) stats: BTreeMap<QueueId, QueueStats>,
+    pub(crate) closures: BTreeMap<Shut, Closure>,
     pub(crate) index: Index,
     pub(crate) work: Work,
 }
@@ -111,6 +113,12 @@ pub struct AgentState {
     pub pass: u64,
     /// What they have done since they were first known.
     pub tally: Tally,
+    /// Since when they have worked without a break; 0 = they are not at work.
+    pub working_since: Millis,
+    /// When they last stopped working.
+    pub stopped_at: Millis,
+    /// Whether they were reminded that a break is due.
+    pub break_due: bool,
 }
 
 /// What an agent has done since they were first known.
@@ -174,6 +182,17 @@ pub struct Chat {
     pub patience_ms: u32,
     /// How many assists were asked for it; numbers them.
     pub asked: u32,
+    /// A live chat is given up when the visitor's page is away for so long, in ms; 0 = asynchronous: the visitor may
+    /// leave and come back days later.
+    pub lease_ms: u32,
+    /// Whether the visitor's page is there.
+    pub page: Page,
+    /// What the visitor left to be answered; empty = nothing.
+    pub message: String,
+    /// How to come back to the visitor, such as a phone number; empty = not told.
+    pub contact: String,
+    /// When the visitor wants to be called back; 0 = as soon as possible, or not asked for.
+    pub call_back: Millis,
     /// Supervisors who take part, in the order they came.
     pub watchers: Vec<Watcher>,
     /// Queue in reach by which its agent was found; empty until first offered.
@@ -262,6 +281,8 @@ pub enum Key {
     Language(Language),
     /// [`QueueStats`] of a queue.
     Stats(QueueId),
+    /// [`Closure`] of a queue or region.
+    Closure(Shut),
 }
 
 /// One durable part of the state. Restoring from all of them gives the same state.
@@ -289,6 +310,8 @@ pub enum Entity {
     Language(Resolved),
     /// See [`Key::Stats`].
     Stats(QueueId, QueueStats),
+    /// See [`Key::Closure`].
+    Closure(Shut, Closure),
 }
 
 impl State {
@@ -307,6 +330,7 @@ impl State {
                 Entity::Visitor(visitor, last) => drop(state.visitors.insert(visitor, last)),
                 Entity::Request(number, request) => drop(state.requests.insert(number, request)),
                 Entity::Language(l) => drop(state.languages.insert(l.language.clone(), l)),
+                Entity::Closure(what, c) => drop(state.closures.insert(what, c)),
                 Entity::Stats(queue, stats) => drop(state.stats.insert(queue, stats)),
             }
         }
@@ -329,6 +353,7 @@ impl State {
             Key::Visitor(v) => Entity::Visitor(v.clone(), self.visitors.get(v)?.clone()),
             Key::Request(n) => Entity::Request(*n, self.requests.get(n)?.clone()),
             Key::Language(tag) => Entity::Language(self.languages.get(tag)?.clone()),
+            Key::Closure(what) => Entity::Closure(what.clone(), self.closures.get(what)?.clone()),
             Key::Stats(id) => Entity::Stats(id.clone(), self.stats.get(id)?.clone()),
         })
     }
@@ -345,6 +370,7 @@ impl State {
         keys.extend(self.requests.keys().copied().map(Key::Request));
         keys.extend(self.languages.keys().cloned().map(Key::Language));
         keys.extend(self.stats.keys().cloned().map(Key::Stats));
+        keys.extend(self.closures.keys().cloned().map(Key::Closure));
         keys
     }
 
@@ -413,7 +439,8 @@ impl State {
         let schedule = agent.config.schedule.as_ref();
         let schedule = schedule.and_then(|s| self.schedules.get(s));
         let last = schedule.is_some_and(|s| s.last_moments(self.meta.now));
-        agent.overtime || (self.on_shift(agent) && !last)
+        let due = agent.overtime || (self.on_shift(agent) && !last);
+        due && !self.region_shut(&agent.config.region)
     }
     /// Whether a schedule is inside one of its spans now.
     pub fn schedule_open(&self, schedule: &ScheduleId) -> bool {
@@ -423,10 +450,8 @@ impl State {
     }
     /// Whether the queue is inside its opening hours.
     pub fn queue_open(&self, queue: &Queue) -> bool {
-        queue
-            .schedule
-            .as_ref()
-            .is_none_or(|s| self.schedule_open(s))
+        let schedule = queue.schedule.as_ref();
+        schedule.is_none_or(|s| self.schedule_open(s)) && self.queue_shut(&queue.id).is_none()
     }
     /// How many chats of the queue are in each kind of phase.
     pub fn queue_counts(&self, queue: &QueueId) -> QueueCounts {
@@ -460,9 +485,10 @@ impl State {
         self.requests.get(self.index.requests.get(&key)?)
     }
 
-    /// Nodes that hold sessions.
+    /// Nodes that hold sessions of agents or pages of visitors.
     pub fn session_nodes(&self) -> impl Iterator<Item = NodeId> {
-        self.index.nodes.keys().copied()
+        let nodes = self.index.nodes.keys().chain(self.index.pages.keys());
+        nodes.copied().collect::<BTreeSet<_>>().into_iter()
     }
 }
 
@@ -479,6 +505,8 @@ pub struct QueueCounts {
     pub wrap_up: u32,
     /// Put off.
     pub deferred: u32,
+    /// Going on elsewhere.
+    pub tracked: u32,
 }
 
 impl Chat {
@@ -487,7 +515,9 @@ impl Chat {
         match &self.phase {
             Phase::Offered { to, .. } => to,
             Phase::Active { agent } | Phase::WrapUp { agent, .. } => std::slice::from_ref(agent),
-            Phase::Waiting | Phase::Deferred { .. } | Phase::Closed(_) => &[],
+            Phase::Waiting | Phase::Deferred { .. } | Phase::Tracked { .. } | Phase::Closed(_) => {
+                &[]
+            }
         }
     }
     /// Whether it is over.

@@ -75,7 +75,8 @@ impl State {
             .regions
             .values()
             .map(|region| {
-                let schedule = self.schedules.get(&region.schedule);
+                let open = |_: &&Schedule| !self.region_shut(&region.id);
+                let schedule = self.schedules.get(&region.schedule).filter(open);
                 let at_work = schedule.and_then(|s| Some(s.day_end(s.span_at(now)?)));
                 let key = match at_work {
                     Some(end) => (0, now - end),

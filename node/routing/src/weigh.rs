@@ -126,7 +126,9 @@ impl State {
             return no(Rule::Presence, format!("is {word}"));
         }
         if !self.takes_chats(agent) {
-            let why = if self.on_shift(agent) {
+            let why = if self.region_shut(&agent.config.region) {
+                "is in a region that was closed"
+            } else if self.on_shift(agent) {
                 "is near the end of their shift"
             } else {
                 "is off shift"

@@ -19,8 +19,8 @@ schedule night spans=7h-17h,31h-41h handover=5m
 schedule always spans=0s-9000h
 region us night
 region eu day near=us
-workspace acme fallbacks=ca:es+en loads=chat:1,chat/sales:2,sms:1!
-queue b offer=10s schedule=day waitmax=2m waiting=6 to=2 steps=0s/working/eu/skip,20s/translated/fallback/off3 strategy=weighted
+workspace acme fallbacks=ca:es+en loads=chat:1,chat/sales:2,sms:1! break_after=2h break=5m
+queue b staff=1 offer=10s schedule=day waitmax=2m waiting=6 to=2 steps=0s/working/eu/skip,20s/translated/fallback/off3 strategy=weighted
 queue a offer=20s wrap=10s steps=0s/fluent/near0/rank1/skip,10s/near1/want:billing:2,30s/working/fallback ageing=30s vip=3 sticky=5m hold=20s holdteam=15s overflow=b@40s,b@0s/size3,b@5s/level50
 queue c auto strategy=round_robin overflow=a@0s/nobody wrap=5s
 agent a1 eu langs=en,es:working queues=a:2,c cap=2 schedule=day team=red
@@ -80,7 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (chat.clone(), 0..30u32, langs, 0..11u32, 0..4u32, 0..12u32, 0..4u32, 0..6u32).prop_map(|(c, n, l, p, w, s, v, id)| {
             let queue = ["a", "b", "a", "c"][n as usize % 4];
-            let more = ["", " vip", " channel=sms", " kind=sales", " region=eu", " region=us", " owner=a1", " owner=a4"];
+            let more = ["", " vip", " channel=sms", " kind=sales", " region=eu", " region=us", " owner=a1", " lease=20s"];
             let more = more[(n / 4) as usize % more.len()];
             let skill = if s < 9 { String::new() } else { format!(" skills=billing:{s}") };
             Step::Line(format!("chat {c} {queue} langs={l} priority={p} weight={w} visitor=v{v}{skill}{more}{}", request(id)))
@@ -97,6 +97,19 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..4u64).prop_map(|n| Step::Line(format!("nodelost {n}"))),
         6 => who.prop_map(|(a, _, n)| Step::Line(format!("held {a} {n}"))),
         1 => (chat.clone(), 0..7u32).prop_map(|(c, n)| Step::Line(format!("rate {c} {n}"))),
+        2 => (chat.clone(), 1..4u64, 0..7usize).prop_map(|(c, node, n)| {
+            Step::Line(match n {
+                0 => format!("message {c} contact=x"),
+                1 => format!("message {c} contact=x at={node}h"),
+                2 => format!("tracked {c}"),
+                3 | 4 => format!("gone {c} node={node}"),
+                _ => format!("seen {c} node={node}"),
+            })
+        }),
+        1 => (1..12u32, 0..7usize).prop_map(|(h, n)| {
+            let what = ["shut queue a", "shut queue b", "shut region eu", "unshut queue a", "unshut queue b", "unshut region eu", "shut region us"][n];
+            Step::Line(if n % 2 == 0 && !what.starts_with('u') { format!("{what} until={h}h") } else { what.to_owned() })
+        }),
         1 => (chat.clone(), 0..6usize).prop_map(|(c, n)| {
             let what = ["monitor", "whisper", "off", "queue=b", "agent=a4", "region=eu"][n];
             Step::Line(if n < 3 { format!("supervise {c} {what}") } else { format!("move {c} {what}") })
@@ -153,7 +166,7 @@ fn act(state: &State, agent: &str, n: u64) -> Option<String> {
             chat.assignment.saturating_sub(1)
         ),
         (Phase::Offered { .. }, _) => format!("accept {agent} {id}"),
-        (Phase::Active { .. }, _) if n == 11 => format!("lose {agent}"),
+        (Phase::Active { .. }, _) if n == 10 => format!("lose {agent}"),
         (Phase::Active { .. }, 0) => format!("transfer {agent} {id} queue=b"),
         (Phase::Active { .. }, 1) if n == 1 => format!("transfer {agent} {id} agent=a4 back"),
         (Phase::Active { .. }, 1) if n == 5 => format!("transfer {agent} {id} region=us hold=5s"),
@@ -162,6 +175,7 @@ fn act(state: &State, agent: &str, n: u64) -> Option<String> {
         (Phase::Active { .. }, 2) if n == 6 => {
             format!("ask {agent} {id} join queue=b patience=20s")
         }
+        (Phase::Active { .. }, 3) if n == 11 => format!("escalate {agent} {id} phone T due=30m"),
         (Phase::Active { .. }, 3) if n == 3 => format!("ask {agent} {id} consult agent=a4"),
         (Phase::Active { .. }, 3) if n == 7 => format!("ask {agent} {id} join region=us"),
         (Phase::Active { .. }, _) => format!("end {agent} {id}"),

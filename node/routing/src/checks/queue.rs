@@ -181,6 +181,7 @@ fn check_numbers(queue: &Queue, at: &str) -> Check {
     number("sticky", queue.sticky_ms, 0, DAY_MS)?;
     number("hold_agent", queue.hold_agent_ms, 0, HOUR_MS)?;
     number("hold_team", queue.hold_team_ms, 0, HOUR_MS)?;
+    number("staff_min", queue.staff_min, 0, WAITING_MAX)?;
     if queue.auto_accept && queue.offer_to > 1 {
         return Err(invalid(
             format!("{at}.auto_accept"),

@@ -100,6 +100,7 @@ impl Index {
             rows.collect::<BTreeMap<_, _>>()
         };
         differ("held chats", held(self) == held(other))?;
+        differ("pages by node", self.pages == other.pages)?;
         differ("assists", self.assists == other.assists)?;
         differ("agents at work", self.at_work == other.at_work)?;
         differ("service", self.slides == other.slides)

@@ -252,6 +252,51 @@ impl Play {
                     note: args.named.get("note").copied().unwrap_or_default().into(),
                 }
             }
+            "seen" => Command::VisitorSeen {
+                chat: args.word(1).into(),
+                node: args.number("node", 1),
+            },
+            "gone" => Command::VisitorGone {
+                chat: args.word(1).into(),
+                node: args.number("node", 1),
+            },
+            "message" => Command::LeaveMessage {
+                chat: args.word(1).into(),
+                text: "please write".into(),
+                contact: args
+                    .named
+                    .get("contact")
+                    .copied()
+                    .unwrap_or_default()
+                    .into(),
+                at: args.named.get("at").map_or(0, |at| millis(at)),
+            },
+            "escalate" => {
+                let (agent, epoch) = self.epoch(&args);
+                Command::Escalate {
+                    agent,
+                    epoch,
+                    chat: args.word(2).into(),
+                    track: Tracking {
+                        channel: args.word(3).into(),
+                        reference: args.word(4).into(),
+                        due_ms: args.ms("due", 3_600_000),
+                        note: String::new(),
+                    },
+                }
+            }
+            "tracked" => Command::CloseTracked {
+                chat: args.word(1).into(),
+                outcome: "solved".into(),
+            },
+            "shut" => {
+                let until = args
+                    .named
+                    .get("until")
+                    .map_or(253_402_300_799_999, |u| millis(u));
+                shut(&args, until)
+            }
+            "unshut" => shut(&args, 0),
             "supervise" => Command::Supervise {
                 chat: args.word(1).into(),
                 how: match args.word(2) {
@@ -287,13 +332,15 @@ impl Play {
     fn show(&self) -> Vec<String> {
         let mut lines = vec![format!("  t={}ms", self.now)];
         for (id, agent) in self.state.agents() {
-            let shift = if self.state.on_shift(agent) {
-                ""
-            } else {
-                ", off shift"
-            };
+            let mut notes = String::new();
+            if !self.state.on_shift(agent) {
+                notes += ", off shift";
+            }
+            if agent.break_due {
+                notes += ", a break is due";
+            }
             lines.push(format!(
-                "  agent {id}: {:?} {}/{}{shift}",
+                "  agent {id}: {:?} {}/{}{notes}",
                 agent.presence,
                 self.state.load(id),
                 agent.config.capacity
@@ -430,6 +477,11 @@ fn phase(phase: &Phase) -> String {
         Phase::Active { agent } => format!("active with {agent}"),
         Phase::WrapUp { agent, until } => format!("wrap-up by {agent} until {until}ms"),
         Phase::Deferred { due } => format!("deferred to {due}ms"),
+        Phase::Tracked {
+            channel,
+            reference,
+            due,
+        } => format!("tracked by {channel} as {reference} until {due}ms"),
         Phase::Closed(how) => format!("closed, {how:?}").to_lowercase(),
     }
 }

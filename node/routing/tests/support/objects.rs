@@ -199,6 +199,8 @@ pub fn workspace(args: &Args<'_>) -> Command {
             _ => Order::Arrival,
         },
         loads: args.list("loads").iter().map(load).collect(),
+        break_after_ms: args.ms("break_after", 0),
+        break_ms: args.ms("break", 0),
     }));
     Command::Configure(changes)
 }
@@ -277,6 +279,7 @@ pub fn queue(args: &Args<'_>) -> Command {
         sticky_ms: args.ms("sticky", 0),
         hold_agent_ms: args.ms("hold", 0),
         hold_team_ms: args.ms("holdteam", 0),
+        staff_min: number("staff", 0),
     })])
 }
 
@@ -313,6 +316,19 @@ pub fn agent(args: &Args<'_>) -> Command {
         bot: args.words.contains(&"bot"),
     }));
     Command::Configure(changes)
+}
+
+/// `queue q`, `region eu`, with `until=9h why=fire`.
+pub fn shut(args: &Args<'_>, until: Millis) -> Command {
+    let id = args.word(2);
+    Command::Shut {
+        what: match args.word(1) {
+            "queue" => Shut::Queue(id.into()),
+            _ => Shut::Region(id.into()),
+        },
+        until,
+        why: args.named.get("why").copied().unwrap_or_default().into(),
+    }
 }
 
 /// `agent=a`, `queue=q`, `skills=billing:4`, `region=us hold=1m`.
@@ -354,5 +370,6 @@ pub fn chat(args: &Args<'_>) -> Command {
         weight: args.number("weight", 0) as u32,
         owner: named("owner").map(Into::into),
         topic: String::new(),
+        lease_ms: args.ms("lease", 0),
     })
 }
