@@ -2,6 +2,7 @@
 //! [`entity`], the public API in [`api`].
 
 pub mod api;
+mod chat;
 pub mod command;
 pub mod entity;
 mod model;

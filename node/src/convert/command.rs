@@ -5,9 +5,10 @@ use meridian_proto::log::v1::stamped::Command as Wire;
 use meridian_routing::command::*;
 use meridian_routing::effect::{Answer, Reject};
 use meridian_routing::ids::*;
+use meridian_routing::model::Tracking;
 use prost::Message as _;
 
-use super::{Corrupt, model};
+use super::{Corrupt, chat, model};
 
 /// Newest command format this program writes and reads.
 pub const VERSION: u32 = 1;
@@ -100,6 +101,11 @@ fn write(command: &Command) -> Wire {
                 weight: new.weight,
                 topic: new.topic.clone(),
                 language_weights,
+                vip: new.vip,
+                channel: new.channel.clone(),
+                kind: new.kind.clone(),
+                owner: new.owner.as_ref().map(|a| a.0.clone()),
+                lease_ms: new.lease_ms,
                 resolved: new.resolved.iter().map(model::resolved).collect(),
             })
         }
@@ -177,22 +183,117 @@ fn write(command: &Command) -> Wire {
             chat,
             to,
             note,
+            take_back,
         } => Wire::TransferChat(log::TransferChat {
             agent: agent.0.clone(),
             epoch: *epoch,
-            chat: chat.0.clone(),
-            note: note.clone(),
-            to: Some(match to {
-                TransferTo::Queue(queue) => log::transfer_chat::To::Queue(queue.0.clone()),
-                TransferTo::Agent(other) => log::transfer_chat::To::Other(other.0.clone()),
+            take_back: *take_back,
+            ..transfer(chat, to, note)
+        }),
+        Command::AskFor {
+            agent,
+            epoch,
+            chat,
+            purpose,
+            to,
+            patience_ms,
+            note,
+        } => Wire::AskFor(log::AskFor {
+            to: Some(log::TransferChat {
+                agent: agent.0.clone(),
+                epoch: *epoch,
+                ..transfer(chat, to, note)
             }),
+            purpose: *purpose as u32,
+            patience_ms: *patience_ms,
+        }),
+        Command::Supervise { chat, how } => Wire::Supervise(log::Supervise {
+            chat: chat.0.clone(),
+            how: how.map_or(0, |how| how as u32),
+        }),
+        Command::MoveChat { chat, to, note } => Wire::MoveChat(log::MoveChat {
+            to: Some(transfer(chat, to, note)),
+        }),
+        Command::VisitorSeen { chat, node } => Wire::VisitorSeen(log::OfVisitor {
+            chat: chat.0.clone(),
+            node: *node,
+        }),
+        Command::VisitorGone { chat, node } => Wire::VisitorGone(log::OfVisitor {
+            chat: chat.0.clone(),
+            node: *node,
+        }),
+        Command::LeaveMessage {
+            chat,
+            text,
+            contact,
+            at,
+        } => Wire::LeaveMessage(log::LeaveMessage {
+            chat: chat.0.clone(),
+            text: text.clone(),
+            contact: contact.clone(),
+            at: *at,
+        }),
+        Command::Escalate {
+            agent,
+            epoch,
+            chat,
+            track,
+        } => Wire::Escalate(log::Escalate {
+            agent: agent.0.clone(),
+            epoch: *epoch,
+            chat: chat.0.clone(),
+            channel: track.channel.clone(),
+            reference: track.reference.clone(),
+            due_ms: track.due_ms,
+            note: track.note.clone(),
+        }),
+        Command::CloseTracked { chat, outcome } => Wire::CloseTracked(log::CloseTracked {
+            chat: chat.0.clone(),
+            outcome: outcome.clone(),
+        }),
+        Command::Shut { what, until, why } => Wire::Shut(log::Shut {
+            what: Some(match what {
+                Shut::Queue(id) => log::shut::What::Queue(id.0.clone()),
+                Shut::Region(id) => log::shut::What::Region(id.0.clone()),
+            }),
+            until: *until,
+            why: why.clone(),
         }),
         Command::Tick => Wire::Tick(log::Tick {}),
     }
 }
 
+/// Where a chat is to go; of nobody's session.
+fn transfer(chat: &ChatId, to: &TransferTo, note: &str) -> log::TransferChat {
+    use log::transfer_chat::To;
+    log::TransferChat {
+        agent: String::new(),
+        epoch: 0,
+        chat: chat.0.clone(),
+        note: note.to_owned(),
+        to: Some(match to {
+            TransferTo::Queue(queue) => To::Queue(queue.0.clone()),
+            TransferTo::Agent(other) => To::Other(other.0.clone()),
+            TransferTo::Skills(skills) => To::Skills(log::Skills {
+                skills: model::skills(skills),
+            }),
+            TransferTo::Region(region) => To::Region(chat::toward(region)),
+        }),
+        take_back: false,
+    }
+}
+fn read_to(to: Option<log::transfer_chat::To>) -> Result<TransferTo, Corrupt> {
+    use log::transfer_chat::To;
+    Ok(match to.ok_or(Corrupt::Missing("transfer_chat.to"))? {
+        To::Queue(queue) => TransferTo::Queue(QueueId(queue)),
+        To::Other(other) => TransferTo::Agent(AgentId(other)),
+        To::Skills(s) => TransferTo::Skills(model::read_skills(s.skills)),
+        To::Region(region) => TransferTo::Region(chat::read_toward(region)),
+    })
+}
+
 fn read(wire: Wire) -> Result<Command, Corrupt> {
-    let (agent, chat) = (AgentId, ChatId);
+    let (agent, id) = (AgentId, ChatId);
     Ok(match wire {
         Wire::Configure(c) => Command::Configure(
             c.changes
@@ -201,7 +302,7 @@ fn read(wire: Wire) -> Result<Command, Corrupt> {
                 .collect::<Result<_, _>>()?,
         ),
         Wire::StartChat(n) => Command::StartChat(NewChat {
-            chat: chat(n.chat),
+            chat: id(n.chat),
             queue: QueueId(n.queue),
             languages: model::read_wanted(n.languages, &n.language_weights),
             resolved: n.resolved.into_iter().map(model::read_resolved).collect(),
@@ -211,10 +312,15 @@ fn read(wire: Wire) -> Result<Command, Corrupt> {
             priority: n.priority,
             weight: n.weight,
             topic: n.topic,
+            vip: n.vip,
+            channel: n.channel,
+            kind: n.kind,
+            owner: n.owner.map(agent),
+            lease_ms: n.lease_ms,
         }),
-        Wire::LeaveChat(c) => Command::LeaveChat { chat: chat(c.chat) },
+        Wire::LeaveChat(c) => Command::LeaveChat { chat: id(c.chat) },
         Wire::RateChat(r) => Command::RateChat {
-            chat: chat(r.chat),
+            chat: id(r.chat),
             stars: r.stars,
             comment: r.comment,
         },
@@ -242,35 +348,94 @@ fn read(wire: Wire) -> Result<Command, Corrupt> {
         Wire::AcceptOffer(a) => Command::AcceptOffer {
             agent: agent(a.agent),
             epoch: a.epoch,
-            chat: chat(a.chat),
+            chat: id(a.chat),
             assignment: a.assignment,
         },
         Wire::DeclineOffer(a) => Command::DeclineOffer {
             agent: agent(a.agent),
             epoch: a.epoch,
-            chat: chat(a.chat),
+            chat: id(a.chat),
             assignment: a.assignment,
             reason: a.reason,
         },
         Wire::EndChat(a) => Command::EndChat {
             agent: agent(a.agent),
             epoch: a.epoch,
-            chat: chat(a.chat),
+            chat: id(a.chat),
         },
         Wire::FinishWrapUp(a) => Command::FinishWrapUp {
             agent: agent(a.agent),
             epoch: a.epoch,
-            chat: chat(a.chat),
+            chat: id(a.chat),
         },
         Wire::TransferChat(t) => Command::TransferChat {
             agent: agent(t.agent),
             epoch: t.epoch,
-            chat: chat(t.chat),
+            chat: id(t.chat),
             note: t.note,
-            to: match t.to.ok_or(Corrupt::Missing("transfer_chat.to"))? {
-                log::transfer_chat::To::Queue(queue) => TransferTo::Queue(QueueId(queue)),
-                log::transfer_chat::To::Other(other) => TransferTo::Agent(agent(other)),
+            to: read_to(t.to)?,
+            take_back: t.take_back,
+        },
+        Wire::AskFor(a) => {
+            let t = a.to.ok_or(Corrupt::Missing("ask_for.to"))?;
+            Command::AskFor {
+                agent: agent(t.agent),
+                epoch: t.epoch,
+                chat: id(t.chat),
+                purpose: chat::read_purpose(a.purpose)?,
+                to: read_to(t.to)?,
+                patience_ms: a.patience_ms,
+                note: t.note,
+            }
+        }
+        Wire::Supervise(s) => Command::Supervise {
+            chat: id(s.chat),
+            how: chat::read_watch(s.how)?,
+        },
+        Wire::MoveChat(m) => {
+            let t = m.to.ok_or(Corrupt::Missing("move_chat.to"))?;
+            Command::MoveChat {
+                chat: id(t.chat),
+                to: read_to(t.to)?,
+                note: t.note,
+            }
+        }
+        Wire::VisitorSeen(v) => Command::VisitorSeen {
+            chat: id(v.chat),
+            node: v.node,
+        },
+        Wire::VisitorGone(v) => Command::VisitorGone {
+            chat: id(v.chat),
+            node: v.node,
+        },
+        Wire::LeaveMessage(m) => Command::LeaveMessage {
+            chat: id(m.chat),
+            text: m.text,
+            contact: m.contact,
+            at: m.at,
+        },
+        Wire::Escalate(e) => Command::Escalate {
+            agent: agent(e.agent),
+            epoch: e.epoch,
+            chat: id(e.chat),
+            track: Tracking {
+                channel: e.channel,
+                reference: e.reference,
+                due_ms: e.due_ms,
+                note: e.note,
             },
+        },
+        Wire::CloseTracked(c) => Command::CloseTracked {
+            chat: id(c.chat),
+            outcome: c.outcome,
+        },
+        Wire::Shut(s) => Command::Shut {
+            what: match s.what.ok_or(Corrupt::Missing("shut.what"))? {
+                log::shut::What::Queue(id) => Shut::Queue(QueueId(id)),
+                log::shut::What::Region(id) => Shut::Region(RegionId(id)),
+            },
+            until: s.until,
+            why: s.why,
         },
         Wire::Tick(_) => Command::Tick,
     })
@@ -298,7 +463,7 @@ fn read_change(change: log::ConfigChange) -> Result<ConfigChange, Corrupt> {
     use log::config_change::Change as In;
     Ok(
         match change.change.ok_or(Corrupt::Missing("configure.change"))? {
-            In::PutWorkspace(w) => ConfigChange::PutWorkspace(model::read_workspace(w)),
+            In::PutWorkspace(w) => ConfigChange::PutWorkspace(model::read_workspace(w)?),
             In::PutRegion(r) => ConfigChange::PutRegion(model::read_region(r)),
             In::PutSchedule(s) => ConfigChange::PutSchedule(model::read_schedule(s)?),
             In::ExtendSchedule(s) => ConfigChange::ExtendSchedule(model::read_schedule(s)?),
@@ -337,7 +502,7 @@ pub(super) fn reply(result: &Result<Answer, Reject>) -> log::Reply {
         Ok(Answer::Session { epoch }) => Out::SessionEpoch(*epoch),
         Ok(Answer::Chat { chat, phase }) => Out::Chat(log::ChatAt {
             chat: chat.0.clone(),
-            phase: Some(model::phase(phase)),
+            phase: Some(chat::phase(phase)),
         }),
         Err(reject) => {
             let reason = match reject.clone() {
@@ -391,7 +556,7 @@ pub(super) fn read_reply(reply: log::Reply) -> Result<Result<Answer, Reject>, Co
         In::SessionEpoch(epoch) => Ok(Answer::Session { epoch }),
         In::Chat(at) => Ok(Answer::Chat {
             chat: ChatId(at.chat),
-            phase: model::read_phase(at.phase)?,
+            phase: chat::read_phase(at.phase)?,
         }),
         In::Reject(reject) => Err(
             match reject.reason.ok_or(Corrupt::Missing("reply.reject"))? {

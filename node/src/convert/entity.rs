@@ -1,11 +1,12 @@
 //! The durable parts of the routing state, as keys and values of the state family; chats of the history.
 
 use meridian_proto::log::v1 as log;
+use meridian_routing::closure::Shut;
 use meridian_routing::ids::*;
 use meridian_routing::state::{Chat, Entity, Key, LastAgent, Meta, Request, Totals};
 use prost::Message as _;
 
-use super::{Corrupt, command, model};
+use super::{Corrupt, chat, command, model};
 
 /// The bytes a part is kept under: a letter for its kind, then its id. Numbers are big-endian, so that the
 /// order of bytes is the order of numbers.
@@ -20,6 +21,9 @@ pub fn key(key: &Key) -> Vec<u8> {
         Key::Chat(id) => (b'c', id.0.as_bytes()),
         Key::Visitor(visitor) => (b'v', visitor.as_bytes()),
         Key::Language(tag) => (b'l', tag.0.as_bytes()),
+        Key::Stats(id) => (b't', id.0.as_bytes()),
+        Key::Closure(Shut::Queue(id)) => (b'x', id.0.as_bytes()),
+        Key::Closure(Shut::Region(id)) => (b'y', id.0.as_bytes()),
         Key::Request(number) => return [&b"n"[..], &number.to_be_bytes()].concat(),
     };
     [&[kind], id].concat()
@@ -46,7 +50,9 @@ pub fn encode(entity: &Entity) -> Vec<u8> {
         Entity::Schedule(s) => Out::Schedule(model::schedule(s)),
         Entity::Queue(q) => Out::Queue(model::queue(q)),
         Entity::Agent(a) => Out::Agent(model::agent_state(a)),
-        Entity::Chat(c) => Out::Chat(model::chat(c)),
+        Entity::Chat(c) => Out::Chat(chat::chat(c)),
+        Entity::Stats(queue, stats) => Out::Stats(chat::stats(queue, stats)),
+        Entity::Closure(what, c) => Out::Closure(chat::closure(what, c)),
         Entity::Language(r) => Out::Language(model::resolved(r)),
         Entity::Visitor(visitor, last) => Out::Visitor(log::LastAgent {
             visitor: visitor.clone(),
@@ -94,12 +100,20 @@ pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
                 totals,
             })
         }
-        In::Workspace(w) => Entity::Workspace(model::read_workspace(w)),
+        In::Workspace(w) => Entity::Workspace(model::read_workspace(w)?),
         In::Region(r) => Entity::Region(model::read_region(r)),
         In::Schedule(s) => Entity::Schedule(model::read_schedule(s)?),
         In::Queue(q) => Entity::Queue(model::read_queue(q)?),
         In::Agent(a) => Entity::Agent(model::read_agent_state(a)?),
-        In::Chat(c) => Entity::Chat(Box::new(model::read_chat(c)?)),
+        In::Chat(c) => Entity::Chat(Box::new(chat::read_chat(c)?)),
+        In::Stats(s) => {
+            let (queue, stats) = chat::read_stats(s);
+            Entity::Stats(queue, stats)
+        }
+        In::Closure(c) => {
+            let (what, closure) = chat::read_closure(c)?;
+            Entity::Closure(what, closure)
+        }
         In::Language(r) => Entity::Language(model::read_resolved(r)),
         In::Visitor(v) => Entity::Visitor(
             v.visitor,
@@ -128,7 +142,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
 
 /// Writes a closed chat for the history, under its id.
 pub fn encode_history(chat: &Chat) -> (Vec<u8>, Vec<u8>) {
-    (history_key(&chat.id), model::chat(chat).encode_to_vec())
+    (history_key(&chat.id), super::chat::chat(chat).encode_to_vec())
 }
 
 /// Where the history keeps a chat.
@@ -141,7 +155,7 @@ pub fn history_key(chat: &ChatId) -> Vec<u8> {
 /// # Errors
 /// The bytes are not a chat this version knows.
 pub fn decode_history(bytes: &[u8]) -> Result<Chat, Corrupt> {
-    model::read_chat(log::Chat::decode(bytes).map_err(|e| Corrupt::Decode {
+    super::chat::read_chat(log::Chat::decode(bytes).map_err(|e| Corrupt::Decode {
         what: "closed chat",
         why: e.to_string(),
     })?)

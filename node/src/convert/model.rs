@@ -1,18 +1,17 @@
 //! The model, to and from its durable messages.
 
 use meridian_proto::log::v1 as log;
-use meridian_routing::explain::{Candidate, Event, Rule, What};
 use meridian_routing::ids::*;
 use meridian_routing::language::Resolved;
-use meridian_routing::limits::LANGUAGE_WEIGHT_MAX;
+use meridian_routing::limits::{self, LANGUAGE_WEIGHT_MAX};
 use meridian_routing::model::*;
-use meridian_routing::state::{AgentState, Chat};
+use meridian_routing::state::{AgentState, Tally};
 
 use super::Corrupt;
 
-type Read<T> = Result<T, Corrupt>;
+pub(super) type Read<T> = Result<T, Corrupt>;
 
-fn some<T>(value: Option<T>, what: &'static str) -> Read<T> {
+pub(super) fn some<T>(value: Option<T>, what: &'static str) -> Read<T> {
     value.ok_or(Corrupt::Missing(what))
 }
 fn ids<T>(texts: Vec<String>, id: fn(String) -> T) -> Vec<T> {
@@ -143,20 +142,44 @@ pub(super) fn workspace(w: &Workspace) -> log::Workspace {
         language: l.0.clone(),
         accept: tags(accept),
     });
+    let load = |l: &Load| log::Load {
+        channel: l.channel.clone(),
+        kind: l.kind.clone(),
+        weight: l.weight,
+        interrupting: l.interrupting,
+    };
     log::Workspace {
         name: w.name.clone(),
         fallbacks: fallbacks.collect(),
+        order: w.order as u32,
+        loads: w.loads.iter().map(load).collect(),
+        break_after_ms: w.break_after_ms,
+        break_ms: w.break_ms,
     }
 }
-pub(super) fn read_workspace(w: log::Workspace) -> Workspace {
+pub(super) fn read_workspace(w: log::Workspace) -> Read<Workspace> {
+    let load = |l: log::Load| Load {
+        channel: l.channel,
+        kind: l.kind,
+        weight: l.weight,
+        interrupting: l.interrupting,
+    };
     let fallbacks = w
         .fallbacks
         .into_iter()
         .map(|f| (Language(f.language), read_tags(f.accept)));
-    Workspace {
+    Ok(Workspace {
         name: w.name,
         fallbacks: fallbacks.collect(),
-    }
+        order: match w.order {
+            0 | 1 => Order::Arrival,
+            2 => Order::Deadline,
+            _ => return Err(Corrupt::Missing("workspace.order")),
+        },
+        loads: w.loads.into_iter().map(load).collect(),
+        break_after_ms: w.break_after_ms,
+        break_ms: w.break_ms,
+    })
 }
 
 pub(super) fn region(r: &Region) -> log::Region {
@@ -164,6 +187,7 @@ pub(super) fn region(r: &Region) -> log::Region {
         id: r.id.0.clone(),
         zone: r.zone.clone(),
         schedule: r.schedule.0.clone(),
+        neighbours: names(&r.neighbours),
     }
 }
 pub(super) fn read_region(r: log::Region) -> Region {
@@ -171,6 +195,7 @@ pub(super) fn read_region(r: log::Region) -> Region {
         id: RegionId(r.id),
         zone: r.zone,
         schedule: ScheduleId(r.schedule),
+        neighbours: ids(r.neighbours, RegionId),
     }
 }
 
@@ -193,6 +218,9 @@ pub(super) fn schedule(s: &Schedule) -> log::Schedule {
         horizon: s.horizon,
         zone_data: s.zone_data.clone(),
         source: s.source.clone(),
+        last_offer_ms: s.last_offer_ms,
+        handover_ms: s.handover_ms,
+        handover_to_line: s.handover_to_line,
     }
 }
 pub(super) fn read_schedule(s: log::Schedule) -> Read<Schedule> {
@@ -218,81 +246,174 @@ pub(super) fn read_schedule(s: log::Schedule) -> Read<Schedule> {
         horizon: s.horizon,
         zone_data: s.zone_data,
         source: s.source,
+        last_offer_ms: s.last_offer_ms,
+        handover_ms: s.handover_ms,
+        handover_to_line: s.handover_to_line,
     })
 }
 
-pub(super) fn queue(q: &Queue) -> log::Queue {
-    let step = |s: &RelaxationStep| log::Step {
+fn names(regions: &[RegionId]) -> Vec<String> {
+    regions.iter().map(|r| r.0.clone()).collect()
+}
+
+fn step(s: &RelaxationStep) -> log::Step {
+    log::Step {
         after_ms: s.after_ms,
         language_level: level(s.language_level),
         language_distance_max: Some(s.language_distance_max),
         language_weight_min: Some(s.language_weight_min),
         fallback_languages: s.fallback_languages,
         skill_levels_off: s.skill_levels_off,
-        regions: s.regions.iter().map(|r| r.0.clone()).collect(),
+        regions: names(&s.regions),
+        skills_off: s.skills_off.iter().map(|s| s.0.clone()).collect(),
+        near: s.near,
+        prefer_regions: names(&s.prefer_regions),
+        prefer_skills: skills(&s.prefer_skills),
+        rank_max: s.rank_max,
+        skip_if_nobody: s.skip_if_nobody,
+    }
+}
+fn read_step(s: log::Step) -> Read<RelaxationStep> {
+    Ok(RelaxationStep {
+        after_ms: s.after_ms,
+        language_level: read_level(s.language_level)?,
+        language_distance_max: s.language_distance_max.unwrap_or(NEAR_BEFORE),
+        language_weight_min: s.language_weight_min.unwrap_or(LANGUAGE_WEIGHT_MAX + 1),
+        fallback_languages: s.fallback_languages,
+        skill_levels_off: s.skill_levels_off,
+        skills_off: ids(s.skills_off, SkillId),
+        regions: ids(s.regions, RegionId),
+        near: s.near,
+        prefer_regions: ids(s.prefer_regions, RegionId),
+        prefer_skills: read_skills(s.prefer_skills),
+        rank_max: or(s.rank_max, limits::RANK_MAX),
+        skip_if_nobody: s.skip_if_nobody,
+    })
+}
+
+/// What is not written takes the value it had before it could be.
+fn or(written: u32, before: u32) -> u32 {
+    if written == 0 { before } else { written }
+}
+
+pub(super) fn queue(q: &Queue) -> log::Queue {
+    let overflow = |o: &Overflow| log::Overflow {
+        after_ms: o.after_ms,
+        queue: o.queue.0.clone(),
+        waiting_min: o.waiting_min,
+        no_agent: o.no_agent,
+        service_level_below: o.service_level_below,
     };
     log::Queue {
         id: q.id.0.clone(),
         schedule: q.schedule.as_ref().map(|s| s.0.clone()),
         steps: q.steps.iter().map(step).collect(),
         offer_timeout_ms: q.offer_timeout_ms,
+        offer_to: q.offer_to,
+        auto_accept: q.auto_accept,
+        decline_reasons: q.decline_reasons.clone(),
+        refusal_ms: Some(q.refusal_ms),
+        ignored_max: q.ignored_max,
         wrap_up_ms: q.wrap_up_ms,
         wait_ms_max: q.wait_ms_max,
         waiting_max: q.waiting_max,
+        priority: q.priority,
+        vip_priority: q.vip_priority,
         ageing_ms: q.ageing_ms,
         answer_target_ms: q.answer_target_ms,
-        overflow_queue: q.overflow.as_ref().map(|o| o.queue.0.clone()),
-        overflow_after_ms: q.overflow.as_ref().map_or(0, |o| o.after_ms),
+        service_level: q.service_level,
+        overflow_queue: None,
+        overflow_after_ms: 0,
+        overflow: q.overflow.iter().map(overflow).collect(),
+        strategy: q.strategy as u32,
         sticky_ms: q.sticky_ms,
+        hold_agent_ms: q.hold_agent_ms,
+        hold_team_ms: q.hold_team_ms,
+        staff_min: q.staff_min,
     }
 }
 pub(super) fn read_queue(q: log::Queue) -> Read<Queue> {
-    let step = |s: log::Step| {
-        Ok(RelaxationStep {
-            after_ms: s.after_ms,
-            language_level: read_level(s.language_level)?,
-            language_distance_max: s.language_distance_max.unwrap_or(NEAR_BEFORE),
-            language_weight_min: s.language_weight_min.unwrap_or(LANGUAGE_WEIGHT_MAX + 1),
-            fallback_languages: s.fallback_languages,
-            skill_levels_off: s.skill_levels_off,
-            regions: ids(s.regions, RegionId),
-        })
+    let overflow = |o: log::Overflow| Overflow {
+        after_ms: o.after_ms,
+        queue: QueueId(o.queue),
+        waiting_min: o.waiting_min,
+        no_agent: o.no_agent,
+        service_level_below: o.service_level_below,
     };
+    let before = q.overflow_queue.map(|queue| Overflow {
+        after_ms: q.overflow_after_ms,
+        queue: QueueId(queue),
+        ..Overflow::default()
+    });
+    let overflow = q.overflow.into_iter().map(overflow);
     Ok(Queue {
         id: QueueId(q.id),
         schedule: q.schedule.map(ScheduleId),
-        steps: q.steps.into_iter().map(step).collect::<Read<_>>()?,
+        steps: q.steps.into_iter().map(read_step).collect::<Read<_>>()?,
         offer_timeout_ms: q.offer_timeout_ms,
+        offer_to: or(q.offer_to, 1),
+        auto_accept: q.auto_accept,
+        decline_reasons: q.decline_reasons,
+        refusal_ms: q.refusal_ms.unwrap_or(limits::REFUSAL_MS),
+        ignored_max: or(q.ignored_max, limits::IGNORED_MAX),
         wrap_up_ms: q.wrap_up_ms,
         wait_ms_max: q.wait_ms_max,
         waiting_max: q.waiting_max,
+        priority: q.priority,
+        vip_priority: q.vip_priority,
         ageing_ms: q.ageing_ms,
         answer_target_ms: q.answer_target_ms,
-        overflow: q.overflow_queue.map(|queue| Overflow {
-            after_ms: q.overflow_after_ms,
-            queue: QueueId(queue),
-        }),
+        service_level: q.service_level,
+        overflow: overflow.chain(before).collect(),
+        strategy: match q.strategy {
+            0 | 1 => Strategy::LeastOccupied,
+            2 => Strategy::LongestIdle,
+            3 => Strategy::RoundRobin,
+            4 => Strategy::Weighted,
+            5 => Strategy::MostSkilled,
+            _ => return Err(Corrupt::Missing("queue.strategy")),
+        },
         sticky_ms: q.sticky_ms,
+        hold_agent_ms: q.hold_agent_ms,
+        hold_team_ms: q.hold_team_ms,
+        staff_min: q.staff_min,
     })
 }
 
 pub(super) fn agent(a: &Agent) -> log::Agent {
+    let plain = |s: &Served| s.rank == 1 && s.chats_max == 0;
+    let served = |s: &Served| log::Served {
+        rank: s.rank,
+        chats_max: s.chats_max,
+    };
+    let served = if a.queues.iter().all(plain) {
+        Vec::new()
+    } else {
+        a.queues.iter().map(served).collect()
+    };
+    let ramp = |r: &Ramp| log::Ramp {
+        until: r.until,
+        capacity: r.capacity,
+    };
+    let language = |l: &LanguageLevel| log::LanguageLevel {
+        language: l.language.0.clone(),
+        level: level(l.level),
+    };
     log::Agent {
         id: a.id.0.clone(),
         name: a.name.clone(),
         region: a.region.0.clone(),
         schedule: a.schedule.as_ref().map(|s| s.0.clone()),
-        languages: a
-            .languages
-            .iter()
-            .map(|l| log::LanguageLevel {
-                language: l.language.0.clone(),
-                level: level(l.level),
-            })
-            .collect(),
+        languages: a.languages.iter().map(language).collect(),
         skills: skills(&a.skills),
-        queues: a.queues.iter().map(|q| q.0.clone()).collect(),
+        queues: a.queues.iter().map(|s| s.queue.0.clone()).collect(),
+        served,
         capacity: a.capacity,
+        extra: a.extra,
+        ramp_up: a.ramp_up.iter().map(ramp).collect(),
+        team: a.team.clone(),
+        share: a.share,
+        bot: a.bot,
     }
 }
 pub(super) fn read_agent(a: log::Agent) -> Read<Agent> {
@@ -302,19 +423,38 @@ pub(super) fn read_agent(a: log::Agent) -> Read<Agent> {
             level: read_level(l.level)?,
         })
     };
+    let mut served = a.served.into_iter();
+    let queue = |queue: String| {
+        let how = served.next().unwrap_or_default();
+        Served {
+            queue: QueueId(queue),
+            rank: or(how.rank, 1),
+            chats_max: how.chats_max,
+        }
+    };
+    let ramp = |r: log::Ramp| Ramp {
+        until: r.until,
+        capacity: r.capacity,
+    };
     Ok(Agent {
         id: AgentId(a.id),
         name: a.name,
         region: RegionId(a.region),
+        team: a.team,
         schedule: a.schedule.map(ScheduleId),
         languages: a.languages.into_iter().map(language).collect::<Read<_>>()?,
         skills: read_skills(a.skills),
-        queues: ids(a.queues, QueueId),
+        queues: a.queues.into_iter().map(queue).collect(),
         capacity: a.capacity,
+        extra: a.extra,
+        ramp_up: a.ramp_up.into_iter().map(ramp).collect(),
+        share: or(a.share, limits::SHARE_USUAL),
+        bot: a.bot,
     })
 }
 
 pub(super) fn agent_state(a: &AgentState) -> log::AgentState {
+    let t = a.tally;
     log::AgentState {
         config: Some(agent(&a.config)),
         presence: presence(a.presence),
@@ -328,9 +468,23 @@ pub(super) fn agent_state(a: &AgentState) -> log::AgentState {
         excess: a.excess,
         ignored_at: a.ignored_at,
         overtime: a.overtime,
+        turn: a.turn,
+        pass: a.pass,
+        tally: (t != Tally::default()).then_some(log::Tally {
+            offers: t.offers,
+            accepted: t.accepted,
+            declined: t.declined,
+            ignored: t.ignored,
+            handled: t.handled,
+            handle_ms: t.handle_ms,
+        }),
+        working_since: a.working_since,
+        stopped_at: a.stopped_at,
+        break_due: a.break_due,
     }
 }
 pub(super) fn read_agent_state(a: log::AgentState) -> Read<AgentState> {
+    let t = a.tally.unwrap_or_default();
     Ok(AgentState {
         config: read_agent(some(a.config, "agent.config")?)?,
         presence: read_presence(a.presence)?,
@@ -344,159 +498,18 @@ pub(super) fn read_agent_state(a: log::AgentState) -> Read<AgentState> {
         excess: a.excess,
         ignored_at: a.ignored_at,
         overtime: a.overtime,
-    })
-}
-
-pub(super) fn phase(p: &Phase) -> log::Phase {
-    use log::phase::{Held, Phase as Out, Waiting};
-    let held = |agent: &AgentId, until: Millis| Held {
-        agent: agent.0.clone(),
-        until,
-    };
-    let out = match p {
-        Phase::Waiting => Out::Waiting(Waiting {}),
-        Phase::Offered { agent, until } => Out::Offered(held(agent, *until)),
-        Phase::Active { agent } => Out::Active(held(agent, 0)),
-        Phase::WrapUp { agent, until } => Out::WrapUp(held(agent, *until)),
-        Phase::Deferred { due } => Out::DeferredDue(*due),
-        Phase::Closed(how) => Out::Closed(match how {
-            Closed::Answered => 1,
-            Closed::Abandoned => 2,
-            Closed::Expired => 3,
-        }),
-    };
-    log::Phase { phase: Some(out) }
-}
-pub(super) fn read_phase(p: Option<log::Phase>) -> Read<Phase> {
-    use log::phase::Phase as In;
-    Ok(match some(p.and_then(|p| p.phase), "phase")? {
-        In::Waiting(_) => Phase::Waiting,
-        In::Offered(h) => Phase::Offered {
-            agent: AgentId(h.agent),
-            until: h.until,
+        turn: a.turn,
+        pass: a.pass,
+        tally: Tally {
+            offers: t.offers,
+            accepted: t.accepted,
+            declined: t.declined,
+            ignored: t.ignored,
+            handled: t.handled,
+            handle_ms: t.handle_ms,
         },
-        In::Active(h) => Phase::Active {
-            agent: AgentId(h.agent),
-        },
-        In::WrapUp(h) => Phase::WrapUp {
-            agent: AgentId(h.agent),
-            until: h.until,
-        },
-        In::DeferredDue(due) => Phase::Deferred { due },
-        In::Closed(1) => Phase::Closed(Closed::Answered),
-        In::Closed(2) => Phase::Closed(Closed::Abandoned),
-        In::Closed(3) => Phase::Closed(Closed::Expired),
-        In::Closed(_) => return Err(Corrupt::Missing("phase.closed")),
-    })
-}
-
-pub(super) fn chat(c: &Chat) -> log::Chat {
-    let (languages, language_weights) = wanted(&c.languages);
-    log::Chat {
-        id: c.id.0.clone(),
-        queue: c.queue.0.clone(),
-        phase: Some(phase(&c.phase)),
-        languages,
-        language_weights,
-        region: c.region.as_ref().map(|r| r.0.clone()),
-        visitor: c.visitor.clone(),
-        skills: skills(&c.skills),
-        priority: c.priority,
-        weight: c.weight,
-        topic: c.topic.clone(),
-        note: c.note.clone(),
-        arrived: c.arrived,
-        since: c.since,
-        assignment: c.assignment,
-        deferrals: c.deferrals,
-        refusals: c
-            .refusals
-            .iter()
-            .map(|(a, until)| log::Refusal {
-                agent: a.0.clone(),
-                until: *until,
-            })
-            .collect(),
-        answered: c.answered,
-        answered_by: c.answered_by.as_ref().map(|a| a.0.clone()),
-        closed: c.closed,
-        stars: c.stars,
-        comment: c.comment.clone(),
-        events: c.events.iter().map(event).collect(),
-        index: c.index,
-    }
-}
-pub(super) fn read_chat(c: log::Chat) -> Read<Chat> {
-    Ok(Chat {
-        id: ChatId(c.id),
-        queue: QueueId(c.queue),
-        phase: read_phase(c.phase)?,
-        languages: read_wanted(c.languages, &c.language_weights),
-        region: c.region.map(RegionId),
-        visitor: c.visitor,
-        skills: read_skills(c.skills),
-        priority: c.priority,
-        weight: c.weight,
-        topic: c.topic,
-        note: c.note,
-        arrived: c.arrived,
-        since: c.since,
-        assignment: c.assignment,
-        deferrals: c.deferrals,
-        refusals: c
-            .refusals
-            .into_iter()
-            .map(|r| (AgentId(r.agent), r.until))
-            .collect(),
-        answered: c.answered,
-        answered_by: c.answered_by.map(AgentId),
-        closed: c.closed,
-        stars: c.stars,
-        comment: c.comment,
-        events: c.events.into_iter().map(read_event).collect::<Read<_>>()?,
-        index: c.index,
-    })
-}
-
-fn event(e: &Event) -> log::Event {
-    let candidate = |c: &Candidate| log::Candidate {
-        agent: c.agent.0.clone(),
-        eligible: c.eligible,
-        rule: c.rule as u32,
-        reason: c.reason.clone(),
-    };
-    log::Event {
-        index: e.index,
-        at: e.at,
-        what: e.what as u32,
-        agent: e.agent.as_ref().map(|a| a.0.clone()),
-        detail: e.detail.clone(),
-        candidates: e.candidates.iter().map(candidate).collect(),
-    }
-}
-fn read_event(e: log::Event) -> Read<Event> {
-    let candidate = |c: log::Candidate| {
-        let rule = Rule::ALL.into_iter().find(|r| *r as u32 == c.rule);
-        Ok(Candidate {
-            agent: AgentId(c.agent),
-            eligible: c.eligible,
-            rule: some(rule, "candidate.rule")?,
-            reason: c.reason,
-        })
-    };
-    Ok(Event {
-        index: e.index,
-        at: e.at,
-        what: some(
-            What::ALL.into_iter().find(|w| *w as u32 == e.what),
-            "event.what",
-        )?,
-        agent: e.agent.map(AgentId),
-        detail: e.detail,
-        candidates: e
-            .candidates
-            .into_iter()
-            .map(candidate)
-            .collect::<Read<_>>()?,
+        working_since: a.working_since,
+        stopped_at: a.stopped_at,
+        break_due: a.break_due,
     })
 }
