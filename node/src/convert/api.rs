@@ -1,18 +1,23 @@
 //! Configuration of the public API, checked and resolved into the routing core's.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod agent;
+mod queue;
+mod schedule;
 
-use jiff::civil::{Date, Time, Weekday};
 use meridian_proto::livechat::v1 as api;
-use meridian_routing::command::ConfigChange;
+use meridian_routing::command::{ConfigChange, TransferTo};
 use meridian_routing::effect::Reject;
 use meridian_routing::ids::*;
 use meridian_routing::limits;
 use meridian_routing::model::*;
-use prost::Message as _;
 
-use crate::calendar::{self, CalendarError, Plan, WeeklyShift};
-use meridian_language::{FAR, LanguageError, NEAR};
+pub(crate) use agent::show_agent;
+pub(crate) use queue::show_queue;
+pub use schedule::schedule;
+pub(crate) use schedule::show_schedule;
+
+use crate::calendar;
+use meridian_language::LanguageError;
 use meridian_routing::limits::LANGUAGE_WEIGHT_MAX;
 
 /// How many days ahead schedules are resolved.
@@ -85,39 +90,6 @@ fn level(field: &str, level: i32) -> Result<Level, Reject> {
     })
 }
 
-/// How far each reach goes, as the core wants it.
-const REACHES: [(api::LanguageReach, u32); 4] = [
-    (api::LanguageReach::Exact, 0),
-    (api::LanguageReach::Near, NEAR as u32),
-    (api::LanguageReach::Far, FAR as u32),
-    (api::LanguageReach::Script, limits::LANGUAGE_DISTANCE_MAX),
-];
-
-fn reach(field: &str, reach: i32) -> Result<u32, Reject> {
-    let given = api::LanguageReach::try_from(reach).map_err(|_| {
-        invalid(
-            field,
-            format!("{reach} is not known"),
-            "give exact, near, far or script",
-        )
-    })?;
-    let known = REACHES.iter().find(|(reach, _)| *reach == given);
-    Ok(known.map_or(NEAR.into(), |(_, apart)| *apart))
-}
-
-/// The visitor's weight in percent from which a language counts; 0 = no second one.
-fn weight_min(field: &str, percent: u32) -> Result<u32, Reject> {
-    match percent {
-        0 => Ok(LANGUAGE_WEIGHT_MAX + 1),
-        1..=100 => Ok(percent * 10),
-        _ => Err(invalid(
-            field,
-            format!("{percent} is out of bounds"),
-            "give 0 to 100",
-        )),
-    }
-}
-
 /// A visitor's languages: a list, best first, or a weighted one in the form of Accept-Language; never both.
 ///
 /// # Errors
@@ -180,6 +152,10 @@ pub fn changes(config: &api::Configuration, now: Millis) -> Result<Vec<ConfigCha
         out.push(ConfigChange::PutWorkspace(Workspace {
             name: w.name.clone(),
             fallbacks,
+            order: order(w.order)?,
+            loads: w.loads.iter().map(load).collect(),
+            break_after_ms: w.break_after_ms,
+            break_ms: w.break_ms,
         }));
     }
     for (i, s) in config.schedules.iter().enumerate() {
@@ -190,288 +166,68 @@ pub fn changes(config: &api::Configuration, now: Millis) -> Result<Vec<ConfigCha
         )?));
     }
     for (i, r) in config.regions.iter().enumerate() {
-        calendar::zone(&r.zone).map_err(|e| refused(&format!("regions[{i}]"), &e))?;
+        calendar::zone(&r.zone).map_err(|e| schedule::refused(&format!("regions[{i}]"), &e))?;
         out.push(ConfigChange::PutRegion(Region {
             id: RegionId(r.id.clone()),
             zone: r.zone.clone(),
             schedule: ScheduleId(r.schedule.clone()),
+            neighbours: r.neighbours.iter().cloned().map(RegionId).collect(),
         }));
     }
     for (i, q) in config.queues.iter().enumerate() {
-        out.push(ConfigChange::PutQueue(queue(&format!("queues[{i}]"), q)?));
+        out.push(ConfigChange::PutQueue(queue::queue(&format!("queues[{i}]"), q)?));
     }
     for (i, a) in config.agents.iter().enumerate() {
-        out.push(ConfigChange::PutAgent(agent(&format!("agents[{i}]"), a)?));
+        out.push(ConfigChange::PutAgent(agent::agent(&format!("agents[{i}]"), a)?));
     }
     Ok(out)
 }
 
-fn queue(at: &str, q: &api::Queue) -> Result<Queue, Reject> {
-    let or = |value: u32, default: u32| if value == 0 { default } else { value };
-    let mut steps = Vec::new();
-    for (i, s) in q.steps.iter().enumerate() {
-        steps.push(RelaxationStep {
-            after_ms: s.after_ms,
-            language_level: level(&format!("{at}.steps[{i}].language_level"), s.language_level)?,
-            language_distance_max: reach(
-                &format!("{at}.steps[{i}].language_reach"),
-                s.language_reach,
-            )?,
-            language_weight_min: weight_min(
-                &format!("{at}.steps[{i}].language_weight"),
-                s.language_weight,
-            )?,
-            fallback_languages: s.fallback_languages,
-            skill_levels_off: s.skill_levels_off,
-            regions: s.regions.iter().cloned().map(RegionId).collect(),
-        });
+fn order(number: i32) -> Result<Order, Reject> {
+    match api::ChatOrder::try_from(number) {
+        Ok(api::ChatOrder::Unspecified | api::ChatOrder::Arrival) => Ok(Order::Arrival),
+        Ok(api::ChatOrder::Deadline) => Ok(Order::Deadline),
+        Err(_) => Err(invalid(
+            "workspace.order",
+            format!("{number} is not known"),
+            "give arrival or deadline",
+        )),
     }
-    if steps.is_empty() {
-        steps.push(RelaxationStep {
-            after_ms: 0,
-            language_level: Level::Fluent,
-            language_distance_max: NEAR.into(),
-            language_weight_min: LANGUAGE_WEIGHT_MAX + 1,
-            fallback_languages: false,
-            skill_levels_off: 0,
-            regions: Vec::new(),
-        });
-    }
-    Ok(Queue {
-        id: QueueId(q.id.clone()),
-        schedule: maybe(&q.schedule, ScheduleId),
-        steps,
-        offer_timeout_ms: or(q.offer_timeout_ms, 20_000),
-        wrap_up_ms: q.wrap_up_ms,
-        wait_ms_max: or(q.wait_ms_max, 900_000),
-        waiting_max: or(q.waiting_max, 10_000),
-        ageing_ms: q.ageing_ms,
-        answer_target_ms: or(q.answer_target_ms, 46_000),
-        overflow: q.overflow.as_ref().map(|o| Overflow {
-            after_ms: o.after_ms,
-            queue: QueueId(o.queue.clone()),
-        }),
-        sticky_ms: q.sticky_ms,
-    })
 }
 
-fn agent(at: &str, a: &api::Agent) -> Result<Agent, Reject> {
-    let mut languages = Vec::new();
-    for (i, l) in a.languages.iter().enumerate() {
-        let at = format!("{at}.languages[{i}]");
-        languages.push(LanguageLevel {
-            language: tag(&format!("{at}.language"), &l.language)?,
-            level: level(&format!("{at}.level"), l.level)?,
-        });
+fn load(l: &api::Load) -> Load {
+    Load {
+        channel: l.channel.clone(),
+        kind: l.kind.clone(),
+        weight: l.weight,
+        interrupting: l.interrupting,
     }
-    Ok(Agent {
-        id: AgentId(a.id.clone()),
-        name: a.name.clone(),
-        region: RegionId(a.region.clone()),
-        schedule: maybe(&a.schedule, ScheduleId),
-        languages,
-        skills: skills(&a.skills),
-        queues: a.queues.iter().cloned().map(QueueId).collect(),
-        capacity: a.capacity,
-    })
 }
 
-fn refused(at: &str, error: &CalendarError) -> Reject {
-    let text = error.to_string();
-    let (field, rest) = text.split_once(": ").unwrap_or(("zone", &text));
-    let (problem, fix) = rest.split_once("; ").unwrap_or((rest, "correct it"));
-    invalid(&format!("{at}.{field}"), problem, fix)
-}
-
-/// Resolves a schedule to UTC spans from a week before `now` on; its source travels with it.
+/// Where a chat is to go.
 ///
 /// # Errors
-/// The first field at fault.
-pub fn schedule(at: &str, s: &api::Schedule, now: Millis) -> Result<Schedule, Reject> {
-    if !s.spans.is_empty() {
-        return given_spans(at, s);
-    }
-    let plan = plan(at, s)?;
-    let from = now - 7 * Millis::from(limits::DAY_MS);
-    let spans = plan
-        .resolve(from, HORIZON_DAYS)
-        .map_err(|e| refused(at, &e))?;
-    Ok(Schedule {
-        id: ScheduleId(s.id.clone()),
-        spans,
-        horizon: from + Millis::from(HORIZON_DAYS) * Millis::from(limits::DAY_MS),
-        zone_data: calendar::zone_data().to_owned(),
-        source: s.encode_to_vec(),
-    })
-}
-
-/// A schedule planned elsewhere is taken as it is and never resolved again.
-fn given_spans(at: &str, s: &api::Schedule) -> Result<Schedule, Reject> {
-    if !(s.week.is_empty() && s.holidays.is_empty() && s.exceptions.is_empty()) {
-        return Err(invalid(
-            &format!("{at}.spans"),
-            "cannot stand beside week, holidays or exceptions",
-            "give one or the other",
-        ));
-    }
-    if !s.zone.is_empty() {
-        calendar::zone(&s.zone).map_err(|e| refused(at, &e))?;
-    }
-    let mut spans = Vec::with_capacity(s.spans.len());
-    for (i, span) in s.spans.iter().enumerate() {
-        let at = format!("{at}.spans[{i}]");
-        spans.push(Span {
-            start: instant(&format!("{at}.from"), span.from_ms)?,
-            end: instant(&format!("{at}.to"), span.to_ms)?,
-        });
-    }
-    // The source repeats the spans, which the core bounds; only what shows them again is kept.
-    let source = api::Schedule {
-        id: s.id.clone(),
-        zone: s.zone.clone(),
-        ..Default::default()
-    }
-    .encode_to_vec();
-    Ok(Schedule {
-        id: ScheduleId(s.id.clone()),
-        spans,
-        horizon: Millis::MAX,
-        zone_data: String::new(),
-        source,
-    })
-}
-
-/// A time a caller gave, inside the bounds of what may be stamped.
-fn instant(field: &str, at: Millis) -> Result<Millis, Reject> {
-    if (0..=limits::TIME_MAX).contains(&at) {
-        return Ok(at);
-    }
-    Err(invalid(
-        field,
-        format!("{at} ms is out of bounds"),
-        format!(
-            "give 0 to {} ms, which is 1970 to the end of 9999",
-            limits::TIME_MAX
-        ),
-    ))
-}
-
-fn plan(at: &str, s: &api::Schedule) -> Result<Plan, Reject> {
-    let mut week = Vec::new();
-    for (i, shift) in s.week.iter().enumerate() {
-        let at = format!("{at}.week[{i}]");
-        if shift.days.is_empty() {
-            return Err(invalid(
-                &format!("{at}.days"),
-                "is empty",
-                "name the days: mon to sun",
-            ));
-        }
-        let (start, until) = (
-            time(&format!("{at}.from"), &shift.from)?,
-            end(&format!("{at}.to"), &shift.to)?,
-        );
-        for (d, text) in shift.days.iter().enumerate() {
-            let at = format!("{at}.days[{d}]");
-            if shift.days[..d].contains(text) {
-                return Err(invalid(
-                    &at,
-                    format!("'{text}' is named twice"),
-                    "take one out",
-                ));
-            }
-            week.push(WeeklyShift {
-                day: day(&at, text)?,
-                start,
-                end: until,
-            });
-        }
-    }
-    let mut holidays = BTreeSet::new();
-    for (i, text) in s.holidays.iter().enumerate() {
-        holidays.insert(date(&format!("{at}.holidays[{i}]"), text)?);
-    }
-    let mut exceptions = BTreeMap::new();
-    for (i, e) in s.exceptions.iter().enumerate() {
-        let at = format!("{at}.exceptions[{i}]");
-        let mut hours = Vec::new();
-        for (h, span) in e.hours.iter().enumerate() {
-            hours.push((
-                time(&format!("{at}.hours[{h}].from"), &span.from)?,
-                end(&format!("{at}.hours[{h}].to"), &span.to)?,
-            ));
-        }
-        if exceptions
-            .insert(date(&format!("{at}.date"), &e.date)?, hours)
-            .is_some()
-        {
-            return Err(invalid(
-                &format!("{at}.date"),
-                format!("'{}' is named twice", e.date),
-                "put its hours together",
-            ));
-        }
-    }
-    Ok(Plan {
-        zone: s.zone.clone(),
-        week,
-        holidays,
-        exceptions,
-    })
-}
-
-fn day(field: &str, text: &str) -> Result<Weekday, Reject> {
-    Ok(match text {
-        "mon" => Weekday::Monday,
-        "tue" => Weekday::Tuesday,
-        "wed" => Weekday::Wednesday,
-        "thu" => Weekday::Thursday,
-        "fri" => Weekday::Friday,
-        "sat" => Weekday::Saturday,
-        "sun" => Weekday::Sunday,
-        _ => {
-            return Err(invalid(
-                field,
-                format!("'{text}' is no day"),
-                "use mon, tue, wed, thu, fri, sat or sun",
-            ));
+/// No destination is named.
+pub fn destination(to: Option<&api::Destination>) -> Result<TransferTo, Reject> {
+    use api::destination::To;
+    Ok(match to.and_then(|d| d.to.as_ref()) {
+        Some(To::QueueId(queue)) => TransferTo::Queue(QueueId(queue.clone())),
+        Some(To::AgentId(agent)) => TransferTo::Agent(AgentId(agent.clone())),
+        Some(To::Skills(set)) => TransferTo::Skills(skills(&set.skills)),
+        Some(To::Region(region)) => TransferTo::Region(to_region(region)),
+        None => {
+            let fix = "name a queue, an agent, skills or a region";
+            return Err(invalid("to", "is missing", fix));
         }
     })
 }
 
-/// When a shift ends: as when one begins, or the end of the day.
-fn end(field: &str, text: &str) -> Result<Time, Reject> {
-    if text == "24:00" {
-        return Ok(Time::midnight());
+/// A region to go to, held for it for a minute where nothing is said.
+pub fn to_region(to: &api::ToRegion) -> Toward {
+    Toward {
+        region: RegionId(to.region_id.clone()),
+        hold_ms: if to.hold_ms == 0 { 60_000 } else { to.hold_ms },
     }
-    time(field, text)
-}
-
-fn time(field: &str, text: &str) -> Result<Time, Reject> {
-    let parsed = text
-        .split_once(':')
-        .filter(|(h, m)| h.len() == 2 && m.len() == 2);
-    let number = |t: &str| {
-        t.bytes()
-            .all(|b| b.is_ascii_digit())
-            .then(|| t.parse::<i8>().ok())
-            .flatten()
-    };
-    parsed
-        .and_then(|(h, m)| Time::new(number(h)?, number(m)?, 0, 0).ok())
-        .ok_or_else(|| {
-            invalid(
-                field,
-                format!("'{text}' is no time of day"),
-                "use HH:MM, such as 09:30",
-            )
-        })
-}
-
-fn date(field: &str, text: &str) -> Result<Date, Reject> {
-    let plain = text.len() == 10;
-    let parsed = plain.then(|| text.parse::<Date>().ok()).flatten();
-    parsed.ok_or_else(|| invalid(field, format!("'{text}' is no date"), "use YYYY-MM-DD"))
 }
 
 /// The configuration in force, as the API speaks it.
@@ -495,9 +251,19 @@ pub(crate) fn show_workspace(w: &Workspace) -> api::Workspace {
         language: l.0.clone(),
         accept: accept.iter().map(|a| a.0.clone()).collect(),
     };
+    let load = |l: &Load| api::Load {
+        channel: l.channel.clone(),
+        kind: l.kind.clone(),
+        weight: l.weight,
+        interrupting: l.interrupting,
+    };
     api::Workspace {
         name: w.name.clone(),
         fallbacks: w.fallbacks.iter().map(fallback).collect(),
+        order: w.order as i32,
+        loads: w.loads.iter().map(load).collect(),
+        break_after_ms: w.break_after_ms,
+        break_ms: w.break_ms,
     }
 }
 pub(crate) fn show_region(r: &Region) -> api::Region {
@@ -505,83 +271,6 @@ pub(crate) fn show_region(r: &Region) -> api::Region {
         id: r.id.0.clone(),
         zone: r.zone.clone(),
         schedule: r.schedule.0.clone(),
-    }
-}
-pub(crate) fn show_schedule(s: &Schedule) -> api::Schedule {
-    // The source was written by `schedule` above; one that cannot be read still shows its id.
-    let mut shown = api::Schedule::decode(&s.source[..]).unwrap_or_else(|_| api::Schedule {
-        id: s.id.0.clone(),
-        ..Default::default()
-    });
-    if s.horizon == Millis::MAX {
-        shown.spans = s
-            .spans
-            .iter()
-            .map(|span| api::UtcSpan {
-                from_ms: span.start,
-                to_ms: span.end,
-            })
-            .collect();
-    }
-    shown
-}
-pub(crate) fn show_queue(q: &Queue) -> api::Queue {
-    let step = |s: &RelaxationStep| api::RelaxationStep {
-        after_ms: s.after_ms,
-        language_level: s.language_level as i32,
-        language_reach: REACHES
-            .iter()
-            .find(|(_, apart)| *apart >= s.language_distance_max)
-            .map_or(0, |(reach, _)| *reach as i32),
-        language_weight: if s.language_weight_min > LANGUAGE_WEIGHT_MAX {
-            0
-        } else {
-            s.language_weight_min.div_ceil(10)
-        },
-        fallback_languages: s.fallback_languages,
-        skill_levels_off: s.skill_levels_off,
-        regions: s.regions.iter().map(|r| r.0.clone()).collect(),
-    };
-    api::Queue {
-        id: q.id.0.clone(),
-        schedule: q.schedule.as_ref().map(|s| s.0.clone()).unwrap_or_default(),
-        steps: q.steps.iter().map(step).collect(),
-        offer_timeout_ms: q.offer_timeout_ms,
-        wrap_up_ms: q.wrap_up_ms,
-        wait_ms_max: q.wait_ms_max,
-        waiting_max: q.waiting_max,
-        ageing_ms: q.ageing_ms,
-        answer_target_ms: q.answer_target_ms,
-        overflow: q.overflow.as_ref().map(|o| api::Overflow {
-            after_ms: o.after_ms,
-            queue: o.queue.0.clone(),
-        }),
-        sticky_ms: q.sticky_ms,
-    }
-}
-pub(crate) fn show_agent(a: &Agent) -> api::Agent {
-    api::Agent {
-        id: a.id.0.clone(),
-        name: a.name.clone(),
-        region: a.region.0.clone(),
-        schedule: a.schedule.as_ref().map(|s| s.0.clone()).unwrap_or_default(),
-        languages: a
-            .languages
-            .iter()
-            .map(|l| api::SpokenLanguage {
-                language: l.language.0.clone(),
-                level: l.level as i32,
-            })
-            .collect(),
-        skills: a
-            .skills
-            .iter()
-            .map(|s| api::SkillLevel {
-                skill: s.skill.0.clone(),
-                level: s.level,
-            })
-            .collect(),
-        queues: a.queues.iter().map(|q| q.0.clone()).collect(),
-        capacity: a.capacity,
+        neighbours: r.neighbours.iter().map(|n| n.0.clone()).collect(),
     }
 }
