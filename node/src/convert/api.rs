@@ -175,10 +175,16 @@ pub fn changes(config: &api::Configuration, now: Millis) -> Result<Vec<ConfigCha
         }));
     }
     for (i, q) in config.queues.iter().enumerate() {
-        out.push(ConfigChange::PutQueue(queue::queue(&format!("queues[{i}]"), q)?));
+        out.push(ConfigChange::PutQueue(queue::queue(
+            &format!("queues[{i}]"),
+            q,
+        )?));
     }
     for (i, a) in config.agents.iter().enumerate() {
-        out.push(ConfigChange::PutAgent(agent::agent(&format!("agents[{i}]"), a)?));
+        out.push(ConfigChange::PutAgent(agent::agent(
+            &format!("agents[{i}]"),
+            a,
+        )?));
     }
     Ok(out)
 }

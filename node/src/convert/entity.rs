@@ -142,7 +142,10 @@ pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
 
 /// Writes a closed chat for the history, under its id.
 pub fn encode_history(chat: &Chat) -> (Vec<u8>, Vec<u8>) {
-    (history_key(&chat.id), super::chat::chat(chat).encode_to_vec())
+    (
+        history_key(&chat.id),
+        super::chat::chat(chat).encode_to_vec(),
+    )
 }
 
 /// Where the history keeps a chat.

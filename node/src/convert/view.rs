@@ -1,9 +1,12 @@
 //! Chats, agents and queues as the public API shows them.
 
 use meridian_proto::livechat::v1 as api;
+use meridian_routing::closure::{Closure, Shut};
 use meridian_routing::explain::{Candidate, Event, Rule, What};
+use meridian_routing::ids::AgentId;
 use meridian_routing::model::*;
 use meridian_routing::state::{AgentState, Chat, State};
+use meridian_routing::wait::Wait;
 
 /// A presence as the API numbers it.
 pub fn presence(presence: Presence) -> api::Presence {
@@ -25,6 +28,7 @@ pub fn phase(phase: &Phase) -> api::ChatPhase {
         Phase::Active { .. } => api::ChatPhase::Active,
         Phase::WrapUp { .. } => api::ChatPhase::WrapUp,
         Phase::Deferred { .. } => api::ChatPhase::Deferred,
+        Phase::Tracked { .. } => api::ChatPhase::Tracked,
         Phase::Closed(_) => api::ChatPhase::Closed,
     }
 }
@@ -38,9 +42,23 @@ pub fn chat(state: &State, c: &Chat) -> api::Chat {
         _ => api::CloseReason::Unspecified,
     };
     let due_ms = match c.phase {
-        Phase::Deferred { due } => due,
+        Phase::Deferred { due } | Phase::Tracked { due, .. } => due,
         _ => 0,
     };
+    let name = |agent: &Option<AgentId>| agent.as_ref().map(|a| a.0.clone()).unwrap_or_default();
+    let names = |agents: &[AgentId]| agents.iter().map(|a| a.0.clone()).collect::<Vec<_>>();
+    let offered = matches!(c.phase, Phase::Offered { .. });
+    let (tracked_channel, tracked_reference) = match &c.phase {
+        Phase::Tracked {
+            channel, reference, ..
+        } => (channel.clone(), reference.clone()),
+        _ => Default::default(),
+    };
+    let position = state.position(c).unwrap_or(0);
+    let expected = state.expected_wait(&c.queue, position);
+    let (assist_of, purpose) = c.assist.as_ref().map_or_else(Default::default, |(of, p)| {
+        (of.0.clone(), self::purpose(*p) as i32)
+    });
     api::Chat {
         chat_id: c.id.0.clone(),
         queue_id: c.queue.0.clone(),
@@ -48,20 +66,100 @@ pub fn chat(state: &State, c: &Chat) -> api::Chat {
         languages: c.languages.iter().map(|l| l.language.0.clone()).collect(),
         priority: c.priority,
         arrived_ms: c.arrived,
-        agent_id: c.holder().map(|a| a.0.clone()).unwrap_or_default(),
-        position: state.position(c).unwrap_or(0),
+        agent_id: c.holders().first().map(|a| a.0.clone()).unwrap_or_default(),
+        position,
         due_ms,
         closed: closed.into(),
         log_index: c.index,
         answered_ms: c.answered,
-        answered_by: c
-            .answered_by
-            .as_ref()
-            .map(|a| a.0.clone())
-            .unwrap_or_default(),
+        answered_by: name(&c.answered_by),
         weight: c.weight,
         region_id: c.region.as_ref().map(|r| r.0.clone()).unwrap_or_default(),
+        vip: c.vip,
+        channel: c.channel.clone(),
+        kind: c.kind.clone(),
+        interrupting: c.interrupting,
+        offered_to: if offered {
+            names(c.holders())
+        } else {
+            Vec::new()
+        },
+        via_queue_id: c.via.0.clone(),
+        owner_agent_id: name(&c.owner),
+        expected_wait: expected.map(wait),
+        assist_of,
+        purpose,
+        companions: state.assists_of(&c.id).map(companion).collect(),
+        watchers: c.watchers.iter().map(watcher).collect(),
+        lease_ms: c.lease_ms,
+        lease_ends_ms: match c.page {
+            Page::Gone(until) if !c.is_closed() => until,
+            _ => 0,
+        },
+        message: c.message.clone(),
+        contact: c.contact.clone(),
+        call_back_ms: c.call_back,
+        tracked_channel,
+        tracked_reference,
     }
+}
+
+/// A purpose as the API numbers it.
+fn purpose(purpose: Purpose) -> api::Purpose {
+    match purpose {
+        Purpose::Handover => api::Purpose::Handover,
+        Purpose::Consult => api::Purpose::Consult,
+        Purpose::Join => api::Purpose::Join,
+        Purpose::Relief => api::Purpose::Relief,
+    }
+}
+
+fn companion(assist: &Chat) -> api::Companion {
+    let came = match &assist.phase {
+        Phase::Active { agent } => agent.0.clone(),
+        _ => String::new(),
+    };
+    let what_for = assist.assist.as_ref().map(|(_, p)| purpose(*p) as i32);
+    api::Companion {
+        assist_chat_id: assist.id.0.clone(),
+        agent_id: came,
+        purpose: what_for.unwrap_or_default(),
+    }
+}
+
+fn watcher(w: &Watcher) -> api::Watcher {
+    let mode = match w.how {
+        Watch::Monitor => api::WatchMode::Monitor,
+        Watch::Whisper => api::WatchMode::Whisper,
+        Watch::Barge => api::WatchMode::Barge,
+    };
+    api::Watcher {
+        who: w.who.clone(),
+        mode: mode.into(),
+    }
+}
+
+/// An expected wait.
+pub fn wait(w: Wait) -> api::ExpectedWait {
+    api::ExpectedWait {
+        mean_ms: w.mean,
+        low_ms: w.low,
+        high_ms: w.high,
+    }
+}
+
+/// Everything that is closed at once.
+pub fn closed(state: &State) -> Vec<api::Closed> {
+    let one = |(what, c): (&Shut, &Closure)| api::Closed {
+        what: Some(match what {
+            Shut::Queue(id) => api::closed::What::QueueId(id.0.clone()),
+            Shut::Region(id) => api::closed::What::RegionId(id.0.clone()),
+        }),
+        until_ms: c.until,
+        why: c.why.clone(),
+        by: c.by.clone(),
+    };
+    state.closures().map(one).collect()
 }
 
 /// An agent.
@@ -78,7 +176,7 @@ pub fn agent(state: &State, a: &AgentState) -> api::AgentState {
         presence: presence(a.presence).into(),
         on_shift: state.on_shift(a),
         load: state.load(&a.config.id),
-        capacity: a.config.capacity,
+        capacity: a.config.capacity_at(state.meta().now),
         epoch: a.epoch,
         node_id: a.node,
         shift_edge_ms: schedule
@@ -87,6 +185,19 @@ pub fn agent(state: &State, a: &AgentState) -> api::AgentState {
         log_index: state.meta().index,
         overtime: a.overtime,
         removed: false,
+        extra: a.config.extra,
+        team: a.config.team.clone(),
+        tally: Some(api::AgentTally {
+            offers: a.tally.offers,
+            accepted: a.tally.accepted,
+            declined: a.tally.declined,
+            ignored: a.tally.ignored,
+            handled: a.tally.handled,
+            handle_ms: a.tally.handle_ms,
+        }),
+        bot: a.config.bot,
+        break_due_ms: state.break_due(a).unwrap_or(0),
+        break_due: a.break_due,
     }
 }
 
@@ -98,6 +209,15 @@ pub fn queue(state: &State, q: &Queue) -> api::QueueState {
     let next = schedule
         .filter(|_| !open)
         .and_then(|s| s.next_start(state.meta().now));
+    let shut = state.closures().find_map(|(what, c)| match what {
+        Shut::Queue(id) if *id == q.id => Some(c),
+        _ => None,
+    });
+    let service = state.service(&q.id);
+    let mean = |sum: u64, count: u32| {
+        let mean = sum.checked_div(count.into())?;
+        Some(u32::try_from(mean).unwrap_or(u32::MAX))
+    };
     api::QueueState {
         queue_id: q.id.0.clone(),
         open,
@@ -111,6 +231,20 @@ pub fn queue(state: &State, q: &Queue) -> api::QueueState {
         wrap_up: counts.wrap_up,
         log_index: state.meta().index,
         removed: false,
+        accepted: service.accepted,
+        answered: service.answered,
+        answered_in_target: service.in_target,
+        abandoned: service.abandoned,
+        service_level: service.service_level(),
+        service_level_target: q.service_level,
+        wait_ms: mean(service.wait_ms, service.answered).unwrap_or(0),
+        handle_ms: mean(service.handle_ms, service.handled).unwrap_or(0),
+        wait_error_ms: mean(service.error_ms, service.estimated),
+        expected_wait: state.expected_wait(&q.id, counts.waiting + 1).map(wait),
+        agents_at_work: state.agents_at_work(&q.id),
+        tracked: counts.tracked,
+        closed_until_ms: shut.map_or(0, |c| c.until),
+        closed_why: shut.map(|c| c.why.clone()).unwrap_or_default(),
     }
 }
 
@@ -154,10 +288,23 @@ fn what(what: What) -> &'static str {
         What::Expired => "expired",
         What::Rated => "rated",
         What::Overflowed => "overflowed",
+        What::Asked => "asked for another agent",
+        What::Joined => "another agent joined",
+        What::Parted => "another agent left",
+        What::Unassisted => "nobody came",
+        What::HandedOver => "handed over",
+        What::Supervised => "supervised",
+        What::Moved => "moved by a supervisor",
+        What::ShiftOver => "shift over",
+        What::VisitorGone => "visitor gone",
+        What::MessageLeft => "message left",
+        What::Escalated => "goes on elsewhere",
+        What::Overdue => "overdue",
     }
 }
 
-fn rule(rule: Rule) -> &'static str {
+/// A rule's name.
+pub fn rule(rule: Rule) -> &'static str {
     match rule {
         Rule::Presence => "presence",
         Rule::Shift => "shift",
@@ -175,5 +322,17 @@ fn rule(rule: Rule) -> &'static str {
         Rule::Id => "id",
         Rule::Named => "named",
         Rule::Hop => "hop",
+        Rule::Rank => "rank",
+        Rule::PreferredRegion => "preferred_region",
+        Rule::PreferredSkill => "preferred_skill",
+        Rule::SkillLevel => "skill_level",
+        Rule::Turn => "turn",
+        Rule::Share => "share",
+        Rule::QueueCap => "queue_cap",
+        Rule::Held => "held",
+        Rule::Overflow => "overflow",
+        Rule::Owner => "owner",
+        Rule::Step => "step",
+        Rule::Bot => "bot",
     }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use meridian_proto::livechat::v1::admin_service_server::AdminService;
 use meridian_proto::livechat::v1::*;
 use meridian_proto::peer::v1::handed;
-use meridian_routing::command::Command;
-use meridian_routing::ids::NodeId;
+use meridian_routing::command::{Command, Shut};
+use meridian_routing::ids::{NodeId, QueueId, RegionId};
 use meridian_routing::limits;
 use prost::Message as _;
 use tonic::{Request, Response, Status};
@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 use super::plan::{self, Plan};
 use super::status::{Reason, conflict, failed, invalid, not_found, plain};
 use super::{actor, fresh, pages, request_id, traced};
-use crate::convert::api;
+use crate::convert::{api, view};
 use crate::driver::{DriveError, Driver};
 use crate::raft::{MemberError, Node};
 
@@ -168,6 +168,52 @@ impl AdminService for Admins {
             changes: plan.told,
             log_index: written.index,
             ..Default::default()
+        }))
+    }
+
+    async fn close_now(
+        &self,
+        request: Request<CloseNowRequest>,
+    ) -> Result<Response<CloseNowResponse>, Status> {
+        let parent = traced(&request);
+        let ask = request.into_inner();
+        let id = request_id(&ask.request_id)?;
+        if ask.actor.len() > ACTOR_BYTES_MAX {
+            let problem = format!(
+                "has {} bytes; give at most {ACTOR_BYTES_MAX}",
+                ask.actor.len()
+            );
+            return Err(invalid("actor", &problem));
+        }
+        let what = match ask.what {
+            Some(close_now_request::What::QueueId(id)) => Shut::Queue(QueueId(id)),
+            Some(close_now_request::What::RegionId(id)) => Shut::Region(RegionId(id)),
+            None => return Err(invalid("what", "is missing; name a queue or a region")),
+        };
+        let until = match (ask.open, ask.until_ms) {
+            (true, 0) => 0,
+            (true, _) => {
+                return Err(invalid(
+                    "until_ms",
+                    "cannot stand beside open; leave one out",
+                ));
+            }
+            (false, 0) => limits::TIME_MAX,
+            (false, until) => until,
+        };
+        let command = Command::Shut {
+            what,
+            until,
+            why: ask.why,
+        };
+        let written = self
+            .driver
+            .write(id, actor("operator", &ask.actor), parent, command)
+            .await
+            .map_err(|e| failed(&e))?;
+        Ok(Response::new(CloseNowResponse {
+            closed: view::closed(&self.driver.state()),
+            log_index: written.index,
         }))
     }
 

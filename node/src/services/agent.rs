@@ -11,18 +11,20 @@ use meridian_proto::livechat::v1::*;
 use meridian_routing::command::{Command, TransferTo};
 use meridian_routing::effect::Answer;
 use meridian_routing::ids::*;
-use meridian_routing::model::{Phase, Presence as Chosen};
+use meridian_routing::model::{Phase, Presence as Chosen, Purpose as What, Tracking};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tonic_types::StatusExt as _;
 
-use super::status::{ended, failed, invalid};
+use super::status::{ended, failed, invalid, rejected};
 use super::{actor, request_id, traced};
-use crate::convert::view;
+use crate::convert::{api, view};
 use crate::delivery::Wake;
 use crate::driver::{DriveError, Driver};
 
+/// By when what goes on elsewhere is to be closed where nothing is said, in ms: a day.
+const TRACKED_MS: u32 = 86_400_000;
 /// Grace of a session that names none, in ms.
 const GRACE_MS: u32 = 15_000;
 /// How long a stream may be silent before its hello.
@@ -433,7 +435,16 @@ impl Session {
                 let to = match t.to {
                     Some(transfer_chat::To::QueueId(queue)) => TransferTo::Queue(QueueId(queue)),
                     Some(transfer_chat::To::AgentId(other)) => TransferTo::Agent(AgentId(other)),
-                    None => return Err(invalid("to", "is missing; name a queue or an agent")),
+                    Some(transfer_chat::To::Skills(set)) => {
+                        TransferTo::Skills(api::skills(&set.skills))
+                    }
+                    Some(transfer_chat::To::Region(region)) => {
+                        TransferTo::Region(api::to_region(&region))
+                    }
+                    None => {
+                        let problem = "is missing; name a queue, an agent, skills or a region";
+                        return Err(invalid("to", problem));
+                    }
                 };
                 Command::TransferChat {
                     agent,
@@ -441,8 +452,47 @@ impl Session {
                     chat: ChatId(t.chat_id),
                     to,
                     note: t.note,
+                    take_back: t.take_back,
                 }
             }
+            Some(Action::AskFor(a)) => Command::AskFor {
+                agent,
+                epoch,
+                chat: ChatId(a.chat_id),
+                purpose: match Purpose::try_from(a.purpose) {
+                    Ok(Purpose::Handover) => What::Handover,
+                    Ok(Purpose::Consult) => What::Consult,
+                    Ok(Purpose::Join) => What::Join,
+                    _ => {
+                        return Err(invalid(
+                            "purpose",
+                            "cannot be asked for; give HANDOVER, CONSULT or JOIN",
+                        ));
+                    }
+                },
+                to: api::destination(a.to.as_ref()).map_err(|r| rejected(&r))?,
+                patience_ms: a.patience_ms,
+                note: a.note,
+            },
+            Some(Action::Escalate(e)) => Command::Escalate {
+                agent,
+                epoch,
+                chat: ChatId(e.chat_id),
+                track: Tracking {
+                    channel: e.channel,
+                    reference: e.reference,
+                    due_ms: if e.due_in_ms == 0 {
+                        TRACKED_MS
+                    } else {
+                        e.due_in_ms
+                    },
+                    note: e.note,
+                },
+            },
+            Some(Action::CloseTracked(c)) => Command::CloseTracked {
+                chat: ChatId(c.chat_id),
+                outcome: c.outcome,
+            },
             Some(Action::SignOff(_)) => Command::CloseSession { agent, epoch },
         })
     }

@@ -246,19 +246,54 @@ fn reach(value: i32) -> &'static str {
     }
 }
 
+fn order(value: i32) -> &'static str {
+    match ChatOrder::try_from(value) {
+        Ok(ChatOrder::Deadline) => "deadline",
+        _ => "",
+    }
+}
+
+fn strategy(value: i32) -> &'static str {
+    match Strategy::try_from(value) {
+        Ok(Strategy::LongestIdle) => "longest_idle",
+        Ok(Strategy::RoundRobin) => "round_robin",
+        Ok(Strategy::Weighted) => "weighted",
+        Ok(Strategy::MostSkilled) => "most_skilled",
+        Ok(Strategy::LeastOccupied | Strategy::Unspecified) | Err(_) => "",
+    }
+}
+
+fn flag(value: bool) -> Value {
+    Value::One(if value { "true" } else { "" }.to_owned())
+}
+
 fn workspace(w: &Workspace) -> Fields {
     let fallback = |f: &LanguageFallback| (f.language.clone(), f.accept.join(", "));
+    let load = |l: &Load| {
+        let kind = if l.kind.is_empty() { "" } else { "/" };
+        let interrupting = if l.interrupting { ", interrupting" } else { "" };
+        let what = format!("{}{kind}{}", l.channel, l.kind);
+        (what, format!("{}{interrupting}", l.weight))
+    };
     vec![
         ("name", text(&w.name)),
         (
             "fallbacks",
             Value::Many(w.fallbacks.iter().map(fallback).collect()),
         ),
+        ("order", Value::One(order(w.order).to_owned())),
+        ("loads", Value::Many(w.loads.iter().map(load).collect())),
+        ("break_after", duration(w.break_after_ms)),
+        ("break", duration(w.break_ms)),
     ]
 }
 
 fn region(r: &Region) -> Fields {
-    vec![("zone", text(&r.zone)), ("schedule", text(&r.schedule))]
+    vec![
+        ("zone", text(&r.zone)),
+        ("schedule", text(&r.schedule)),
+        ("neighbours", Value::One(r.neighbours.join(", "))),
+    ]
 }
 
 fn schedule(s: &Schedule) -> Fields {
@@ -293,24 +328,47 @@ fn schedule(s: &Schedule) -> Fields {
             Value::Many(s.exceptions.iter().map(exception).collect()),
         ),
         ("spans", Value::Many(s.spans.iter().map(given).collect())),
+        ("last_offer", duration(s.last_offer_ms)),
+        ("handover", duration(s.handover_ms)),
+        ("handover_to_line", flag(s.handover_to_line)),
     ]
 }
 
 fn queue(q: &Queue) -> Fields {
     let step = |(i, s): (usize, &RelaxationStep)| {
+        let near = s.near.map_or(String::new(), |n| format!(", near: {n}"));
+        let wanted = |s: &SkillLevel| format!("{} {}", s.skill, s.level);
+        let wanted: Vec<_> = s.prefer_skills.iter().map(wanted).collect();
         let rest = format!(
-            "{{after: {}, language_level: {}, language_reach: {}, language_weight: {}, fallback_languages: {}, skill_levels_off: {}, regions: [{}]}}",
+            "{{after: {}, language_level: {}, language_reach: {}, language_weight: {}, fallback_languages: {}, skill_levels_off: {}, skills_off: [{}], regions: [{}]{near}, prefer_regions: [{}], prefer_skills: [{}], rank_max: {}, skip_if_nobody: {}}}",
             span(s.after_ms),
             level(s.language_level),
             reach(s.language_reach),
             s.language_weight,
             s.fallback_languages,
             s.skill_levels_off,
-            s.regions.join(", ")
+            s.skills_off.join(", "),
+            s.regions.join(", "),
+            s.prefer_regions.join(", "),
+            wanted.join(", "),
+            if s.rank_max == 0 { 9 } else { s.rank_max },
+            s.skip_if_nobody,
         );
         (i.to_string(), rest)
     };
-    let overflow = |o: &Overflow| format!("{{after: {}, queue: {}}}", span(o.after_ms), o.queue);
+    let overflow = |(i, o): (usize, &Overflow)| {
+        let mut told = format!("{{after: {}, queue: {}", span(o.after_ms), o.queue);
+        if o.waiting_min > 0 {
+            told += &format!(", waiting_min: {}", o.waiting_min);
+        }
+        if o.no_agent {
+            told += ", no_agent: true";
+        }
+        if o.service_level_below > 0 {
+            told += &format!(", service_level_below: {}%", o.service_level_below);
+        }
+        (i.to_string(), told + "}")
+    };
     vec![
         ("schedule", text(&q.schedule)),
         (
@@ -325,15 +383,32 @@ fn queue(q: &Queue) -> Fields {
         ("answer_target", duration(q.answer_target_ms)),
         (
             "overflow",
-            Value::One(q.overflow.as_ref().map(overflow).unwrap_or_default()),
+            Value::Many(q.overflow.iter().enumerate().map(overflow).collect()),
         ),
         ("sticky", duration(q.sticky_ms)),
+        ("hold_agent", duration(q.hold_agent_ms)),
+        ("hold_team", duration(q.hold_team_ms)),
+        ("priority", number(q.priority)),
+        ("vip_priority", number(q.vip_priority)),
+        ("service_level", number(q.service_level)),
+        ("strategy", Value::One(strategy(q.strategy).to_owned())),
+        ("offer_to", number(q.offer_to)),
+        ("auto_accept", flag(q.auto_accept)),
+        ("decline_reasons", words(&q.decline_reasons)),
+        ("refusal", q.refusal_ms.map_or(text(""), duration)),
+        ("ignored_max", number(q.ignored_max)),
+        ("staff_min", number(q.staff_min)),
     ]
 }
 
 fn agent(a: &Agent) -> Fields {
     let language = |l: &SpokenLanguage| (l.language.clone(), level(l.level).to_owned());
     let skill = |s: &SkillLevel| (s.skill.clone(), s.level.to_string());
+    let ramp = |r: &RampUp| (moment(r.until_ms), r.capacity.to_string());
+    let served = |s: &ServedQueue| {
+        let how = format!("rank {}, chats_max {}", s.rank, s.chats_max);
+        (s.queue.clone(), how)
+    };
     vec![
         ("name", text(&a.name)),
         ("region", text(&a.region)),
@@ -343,6 +418,12 @@ fn agent(a: &Agent) -> Fields {
             Value::Many(a.languages.iter().map(language).collect()),
         ),
         ("skills", Value::Many(a.skills.iter().map(skill).collect())),
+        ("team", text(&a.team)),
+        ("extra", number(a.extra)),
+        ("ramp_up", Value::Many(a.ramp_up.iter().map(ramp).collect())),
+        ("share", number(a.share)),
+        ("bot", flag(a.bot)),
+        ("served", Value::Many(a.served.iter().map(served).collect())),
         ("queues", words(&a.queues)),
         ("capacity", number(a.capacity)),
     ]

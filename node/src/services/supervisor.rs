@@ -6,20 +6,29 @@ use std::time::Duration;
 
 use meridian_proto::livechat::v1::supervisor_service_server::SupervisorService;
 use meridian_proto::livechat::v1::*;
+use meridian_routing::command::Command;
+use meridian_routing::explain::{Candidate as Weighed, Rule};
 use meridian_routing::ids::*;
+use meridian_routing::limits;
+use meridian_routing::model::Watch;
 use meridian_routing::state::State;
+use meridian_routing::why::Waits;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::fresh;
 use super::pages::Listing;
-use super::status::{ended, failed, invalid, not_found};
-use crate::convert::view;
+use super::status::{ended, failed, invalid, not_found, rejected};
+use super::{actor, fresh, request_id, traced};
+use crate::convert::{api, view};
 use crate::driver::Driver;
 
 /// Watchers of queues and agents are told at most this often.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Chats of which is told why an agent would not have them.
+const REFUSALS_MAX: usize = 20;
+/// Longest name of a supervisor, in bytes.
+const WHO_BYTES_MAX: usize = limits::NAME_BYTES_MAX;
 /// Agents whose standing towards a waiting chat is told.
 const STANDING_MAX: usize = 100;
 
@@ -83,6 +92,36 @@ impl Supervisors {
         Ok(())
     }
 
+    /// Writes what a supervisor does to a chat; the chat afterwards.
+    async fn act(
+        &self,
+        id: &str,
+        who: &str,
+        parent: String,
+        chat: ChatId,
+        command: Command,
+    ) -> Result<Chat, Status> {
+        let id = request_id(id)?;
+        if !(1..=WHO_BYTES_MAX).contains(&who.len()) {
+            let problem = format!("has {} bytes; give 1 to {WHO_BYTES_MAX}", who.len());
+            return Err(invalid("supervisor_id", &problem));
+        }
+        let who = actor("supervisor", who);
+        let written = self.driver.write(id, who, parent, command).await;
+        written.map_err(|e| failed(&e))?;
+        let known = {
+            let state = self.driver.state();
+            state.chats().get(&chat).map(|c| view::chat(&state, c))
+        };
+        match known {
+            Some(chat) => Ok(chat),
+            None => {
+                let past = self.past(&chat).await?;
+                Ok(view::chat(&self.driver.state(), &past))
+            }
+        }
+    }
+
     async fn past(&self, id: &ChatId) -> Result<meridian_routing::state::Chat, Status> {
         let past = self.driver.history(id).await.map_err(|e| failed(&e))?;
         past.ok_or_else(|| not_found("chat_id", "chat", &id.0))
@@ -128,6 +167,33 @@ impl Supervisors {
             }
         });
         ReceiverStream::new(receive)
+    }
+}
+
+/// Why a chat waits, for people and for programs.
+fn waits(w: Waits) -> WaitReasons {
+    let counts: Vec<String> = w
+        .rules
+        .iter()
+        .map(|(rule, agents)| format!("{agents} by {}", view::rule(*rule)))
+        .collect();
+    let summary = if counts.is_empty() {
+        "no agent serves its queue, or one in its reach".to_owned()
+    } else {
+        format!(
+            "of the agents in reach it is kept from {}",
+            counts.join(", ")
+        )
+    };
+    let count = |(rule, agents): &(Rule, u32)| RuleCount {
+        rule: view::rule(*rule).to_owned(),
+        agents: *agents,
+    };
+    WaitReasons {
+        summary,
+        rules: w.rules.iter().map(count).collect(),
+        next_step_ms: w.next_stage.unwrap_or(0),
+        next_shift_ms: w.next_shift.unwrap_or(0),
     }
 }
 
@@ -229,7 +295,7 @@ impl SupervisorService for Supervisors {
             .range(listing.from::<ChatId>())
             .map(|(_, c)| c)
             .filter(|c| ask.queue_id.is_empty() || c.queue.0 == ask.queue_id)
-            .filter(|c| ask.agent_id.is_empty() || c.holder().is_some_and(|a| a.0 == ask.agent_id))
+            .filter(|c| ask.agent_id.is_empty() || c.holders().iter().any(|a| a.0 == ask.agent_id))
             .filter(|c| ask.phase == 0 || i32::from(view::phase(&c.phase)) == ask.phase);
         let (chats, next_page_token) = listing.page(items, |c| &c.id.0);
         Ok(Response::new(ListChatsResponse {
@@ -285,7 +351,97 @@ impl SupervisorService for Supervisors {
                 .map(view::candidate)
                 .collect(),
             log_index: state.meta().index,
+            waits: state.why_waits(&id).map(waits),
         }))
+    }
+
+    async fn supervise_chat(
+        &self,
+        request: Request<SuperviseChatRequest>,
+    ) -> Result<Response<SuperviseChatResponse>, Status> {
+        let parent = traced(&request);
+        let ask = request.into_inner();
+        let how = match WatchMode::try_from(ask.mode) {
+            Ok(WatchMode::Unspecified) => None,
+            Ok(WatchMode::Monitor) => Some(Watch::Monitor),
+            Ok(WatchMode::Whisper) => Some(Watch::Whisper),
+            Ok(WatchMode::Barge) => Some(Watch::Barge),
+            Err(_) => {
+                let problem = "is unknown; give MONITOR, WHISPER, BARGE or none";
+                return Err(invalid("mode", problem));
+            }
+        };
+        let chat = ChatId(ask.chat_id);
+        let command = Command::Supervise {
+            chat: chat.clone(),
+            how,
+        };
+        let chat = self
+            .act(&ask.request_id, &ask.supervisor_id, parent, chat, command)
+            .await?;
+        Ok(Response::new(SuperviseChatResponse { chat: Some(chat) }))
+    }
+
+    async fn move_chat(
+        &self,
+        request: Request<MoveChatRequest>,
+    ) -> Result<Response<MoveChatResponse>, Status> {
+        let parent = traced(&request);
+        let ask = request.into_inner();
+        let chat = ChatId(ask.chat_id);
+        let command = Command::MoveChat {
+            chat: chat.clone(),
+            to: api::destination(ask.to.as_ref()).map_err(|r| rejected(&r))?,
+            note: ask.note,
+        };
+        let chat = self
+            .act(&ask.request_id, &ask.supervisor_id, parent, chat, command)
+            .await?;
+        Ok(Response::new(MoveChatResponse { chat: Some(chat) }))
+    }
+
+    async fn close_tracked(
+        &self,
+        request: Request<CloseTrackedRequest>,
+    ) -> Result<Response<CloseTrackedResponse>, Status> {
+        let parent = traced(&request);
+        let ask = request.into_inner();
+        let chat = ChatId(ask.chat_id);
+        let command = Command::CloseTracked {
+            chat: chat.clone(),
+            outcome: ask.outcome,
+        };
+        let chat = self
+            .act(&ask.request_id, &ask.supervisor_id, parent, chat, command)
+            .await?;
+        Ok(Response::new(CloseTrackedResponse { chat: Some(chat) }))
+    }
+
+    async fn what_if(
+        &self,
+        request: Request<WhatIfRequest>,
+    ) -> Result<Response<WhatIfResponse>, Status> {
+        let ask = request.into_inner();
+        let agent = AgentId(ask.agent_id);
+        let copy = self.driver.state().clone();
+        let capacity = copy.agents().get(&agent).map_or(0, |a| a.config.capacity);
+        // The state is copied once more and played on, which may take a while where it is large.
+        let told = tokio::task::spawn_blocking(move || {
+            let what = copy.what_if(&agent, ask.overtime, REFUSALS_MAX)?;
+            let refusal = |(chat, c): &(ChatId, Weighed)| Refusal {
+                chat_id: chat.0.clone(),
+                candidate: Some(view::candidate(c)),
+            };
+            Ok(WhatIfResponse {
+                offered: what.offered.iter().map(|c| view::chat(&copy, c)).collect(),
+                load: what.load,
+                capacity,
+                refusals: what.refusals.iter().map(refusal).collect(),
+                log_index: copy.meta().index,
+            })
+        });
+        let told = told.await.map_err(|e| Status::internal(e.to_string()))?;
+        Ok(Response::new(told.map_err(|r| rejected(&r))?))
     }
 
     type WatchAgentsStream = ReceiverStream<Result<AgentState, Status>>;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use meridian_proto::livechat::v1::visitor_service_server::VisitorService;
 use meridian_proto::livechat::v1::*;
-use meridian_routing::command::{Command, NewChat};
+use meridian_routing::command::{Command, ConfigChange, NewChat};
 use meridian_routing::effect::Answer;
 use meridian_routing::ids::*;
 use meridian_routing::limits::CHAT_LANGUAGES_MAX;
+use meridian_routing::wait::Chance as Found;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -16,6 +17,7 @@ use super::status::{ended, failed, invalid, not_found, rejected};
 use super::{actor, request_id, traced};
 use crate::convert::{api, view};
 use crate::driver::Driver;
+use crate::{calendar, language};
 
 /// How often a waiting visitor is told their place when nothing else changes.
 const PLACE_EVERY: Duration = Duration::from_secs(2);
@@ -29,6 +31,36 @@ impl Visitors {
     /// Serves from this node's driver.
     pub fn new(driver: Arc<Driver>) -> Self {
         Self { driver }
+    }
+
+    /// What a visitor asks for, as the core wants it.
+    fn new_chat(&self, ask: StartChatRequest) -> Result<NewChat, Status> {
+        // Before each is made canonical.
+        if ask.languages.len() > CHAT_LANGUAGES_MAX {
+            let problem = format!(
+                "{} given; give 1 to {CHAT_LANGUAGES_MAX}",
+                ask.languages.len()
+            );
+            return Err(invalid("languages", &problem));
+        }
+        Ok(NewChat {
+            chat: ChatId(self.driver.new_id()),
+            queue: QueueId(ask.queue_id),
+            languages: api::wanted(&ask.languages, &ask.accept_language)
+                .map_err(|r| rejected(&r))?,
+            resolved: Vec::new(),
+            region: (!ask.region_id.is_empty()).then_some(RegionId(ask.region_id)),
+            visitor: ask.visitor_id,
+            skills: api::skills(&ask.skills),
+            priority: ask.priority,
+            weight: ask.weight,
+            topic: ask.topic,
+            vip: ask.vip,
+            channel: ask.channel,
+            kind: ask.kind,
+            owner: (!ask.owner_agent_id.is_empty()).then_some(AgentId(ask.owner_agent_id)),
+            lease_ms: ask.lease_ms,
+        })
     }
 
     async fn chat(&self, id: &ChatId) -> Result<Chat, Status> {
@@ -47,6 +79,83 @@ impl Visitors {
 
 #[tonic::async_trait]
 impl VisitorService for Visitors {
+    async fn get_outlook(
+        &self,
+        request: Request<GetOutlookRequest>,
+    ) -> Result<Response<GetOutlookResponse>, Status> {
+        let ask = request.into_inner();
+        let zone = match ask.zone.as_str() {
+            "" => jiff::tz::TimeZone::UTC,
+            name => calendar::zone(name).map_err(|_| {
+                let problem =
+                    format!("'{name}' is not an IANA time zone; use a name such as Europe/Lisbon");
+                invalid("zone", &problem)
+            })?,
+        };
+        let asked = ask.chat.unwrap_or_default();
+        let new = self.new_chat(asked)?;
+        let command = Command::StartChat(new);
+        command.check().map_err(|r| rejected(&r))?;
+        let Command::StartChat(new) = language::explained(&self.driver.state(), command) else {
+            return Err(Status::internal("a question changed under way"));
+        };
+        // What a tag means is learnt when it is first named.
+        if !new.resolved.is_empty() {
+            let meanings = new.resolved.iter().cloned();
+            let learn = meanings.map(ConfigChange::LearnLanguage).collect();
+            let learn = self.driver.write_own(Command::Configure(learn));
+            learn.await.map_err(|e| failed(&e))?;
+        }
+        let state = self.driver.state();
+        let outlook = state.outlook(&new).map_err(|r| rejected(&r))?;
+        let local = outlook.opens.and_then(|at| {
+            let at = jiff::Timestamp::from_millisecond(at).ok()?;
+            Some(
+                at.to_zoned_datetime(zone)
+                    .strftime("%Y-%m-%dT%H:%M:%S%:z")
+                    .to_string(),
+            )
+        });
+        let chance = match outlook.chance {
+            Found::Open => Chance::Open,
+            Found::Busy => Chance::Busy,
+            Found::Unstaffed => Chance::Unstaffed,
+            Found::Full => Chance::Full,
+            Found::Closed => Chance::Closed,
+        };
+        Ok(Response::new(GetOutlookResponse {
+            chance: chance.into(),
+            position: outlook.place,
+            expected_wait: outlook.wait.map(view::wait),
+            opens_ms: outlook.opens.unwrap_or(0),
+            opens_local: local.unwrap_or_default(),
+            log_index: state.meta().index,
+        }))
+    }
+
+    async fn leave_message(
+        &self,
+        request: Request<LeaveMessageRequest>,
+    ) -> Result<Response<LeaveMessageResponse>, Status> {
+        let parent = traced(&request);
+        let ask = request.into_inner();
+        let id = request_id(&ask.request_id)?;
+        let chat = ChatId(ask.chat_id);
+        let command = Command::LeaveMessage {
+            chat: chat.clone(),
+            text: ask.text,
+            contact: ask.contact,
+            at: ask.call_back_at_ms,
+        };
+        self.driver
+            .write(id, actor("chat", &chat.0), parent, command)
+            .await
+            .map_err(|e| failed(&e))?;
+        Ok(Response::new(LeaveMessageResponse {
+            chat: Some(self.chat(&chat).await?),
+        }))
+    }
+
     async fn start_chat(
         &self,
         request: Request<StartChatRequest>,
@@ -54,27 +163,7 @@ impl VisitorService for Visitors {
         let parent = traced(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
-        // Before each is made canonical.
-        if ask.languages.len() > CHAT_LANGUAGES_MAX {
-            let problem = format!(
-                "{} given; give 1 to {CHAT_LANGUAGES_MAX}",
-                ask.languages.len()
-            );
-            return Err(invalid("languages", &problem));
-        }
-        let new = NewChat {
-            chat: ChatId(self.driver.new_id()),
-            queue: QueueId(ask.queue_id),
-            languages: api::wanted(&ask.languages, &ask.accept_language)
-                .map_err(|r| rejected(&r))?,
-            resolved: Vec::new(),
-            region: (!ask.region_id.is_empty()).then_some(RegionId(ask.region_id)),
-            visitor: ask.visitor_id,
-            skills: api::skills(&ask.skills),
-            priority: ask.priority,
-            weight: if ask.weight == 0 { 1 } else { ask.weight },
-            topic: ask.topic,
-        };
+        let new = self.new_chat(ask)?;
         let written = self
             .driver
             .write(
@@ -107,9 +196,13 @@ impl VisitorService for Visitors {
             self.driver.fresh().await.map_err(|e| failed(&e))?;
         }
         let first = self.chat(&id).await?;
+        // The page of a live chat counts as there while its stream stands.
+        let live = first.lease_ms > 0 && first.phase != i32::from(ChatPhase::Closed);
+        let page = live.then(|| Page::follow(self.driver.clone(), id.clone()));
         let (send, receive) = tokio::sync::mpsc::channel(4);
         let driver = self.driver.clone();
         tokio::spawn(async move {
+            let _page = page;
             let mut last = first.clone();
             if send.send(Ok(first)).await.is_err() {
                 return;
@@ -191,5 +284,42 @@ impl VisitorService for Visitors {
             .await
             .map_err(|e| failed(&e))?;
         Ok(Response::new(RateChatResponse {}))
+    }
+}
+
+/// A visitor's page that follows a live chat; that it is there, and no more, is recorded.
+struct Page {
+    driver: Arc<Driver>,
+    chat: ChatId,
+}
+
+impl Page {
+    fn follow(driver: Arc<Driver>, chat: ChatId) -> Self {
+        let page = Self { driver, chat };
+        page.record(Command::VisitorSeen {
+            chat: page.chat.clone(),
+            node: page.driver.node_id(),
+        });
+        page
+    }
+
+    /// Not awaited: whoever hangs up waits for nothing. Where it cannot be recorded, the lease ends a chat whose page is
+    /// there after all, and the page is told so; or the node is found lost, and the lease begins then.
+    fn record(&self, command: Command) {
+        let (driver, chat) = (self.driver.clone(), self.chat.clone());
+        tokio::spawn(async move {
+            if let Err(e) = driver.write_own(command).await {
+                tracing::debug!(%chat, error = %e, "a visitor's page was not recorded");
+            }
+        });
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.record(Command::VisitorGone {
+            chat: self.chat.clone(),
+            node: self.driver.node_id(),
+        });
     }
 }
