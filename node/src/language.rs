@@ -87,13 +87,8 @@ mod tests {
                 language: tag.into(),
                 weight: 1_000,
             }],
-            resolved: Vec::new(),
-            region: None,
-            visitor: String::new(),
-            skills: Vec::new(),
-            priority: 0,
             weight: 1,
-            topic: String::new(),
+            ..NewChat::default()
         })
     }
 
@@ -103,6 +98,7 @@ mod tests {
         let workspace = ConfigChange::PutWorkspace(Workspace {
             name: "w".into(),
             fallbacks: vec![("ca".into(), vec!["es".into()])],
+            ..Workspace::default()
         });
         let plain = Command::Configure(vec![workspace]);
         let told = explained(&state, plain.clone());

@@ -64,6 +64,7 @@ fn world() -> Configuration {
                 id: format!("r{n}"),
                 zone: "Etc/UTC".into(),
                 schedule: "always".into(),
+                ..Default::default()
             })
             .collect(),
         queues: vec![Queue {

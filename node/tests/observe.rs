@@ -113,6 +113,7 @@ fn world() -> Configuration {
             id: "eu".into(),
             zone: "Europe/Berlin".into(),
             schedule: "always".into(),
+            ..Default::default()
         }],
         queues: vec![Queue {
             id: "q".into(),

@@ -160,6 +160,7 @@ async fn world(nodes: &[Process]) {
             id: "r1".into(),
             zone: "Etc/UTC".into(),
             schedule: "always".into(),
+            ..Default::default()
         }],
         queues: vec![Queue {
             id: "support".into(),

@@ -98,9 +98,24 @@ pub struct Start {
     /// From 0 (lowest) to 9 (urgent)
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=9))]
     priority: u32,
-    /// Capacity units it takes of an agent
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// Capacity units it takes of an agent; 0 as the workspace's loads say
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     weight: u32,
+    /// The visitor is very important; what that is worth, the queue says
+    #[arg(long)]
+    vip: bool,
+    /// Channel it comes by, such as sms; chat where it is left out
+    #[arg(long, value_name = "ID", default_value = "")]
+    channel: String,
+    /// Kind, such as sales
+    #[arg(long, value_name = "ID", default_value = "")]
+    kind: String,
+    /// Agent it belongs to; offered to them first
+    #[arg(long, value_name = "ID", default_value = "")]
+    owner: String,
+    /// Give it up when nobody watches it for so long, 5s to 10m; left out, the visitor may come back days later
+    #[arg(long, value_name = "DURATION", value_parser = lease, default_value = "0s")]
+    lease: u32,
     /// First message
     #[arg(long, default_value = "")]
     topic: String,
@@ -120,6 +135,7 @@ enum Phase {
     Active,
     WrapUp,
     Deferred,
+    Tracked,
     Closed,
 }
 
@@ -130,6 +146,7 @@ impl Phase {
             Phase::Offered => api::ChatPhase::Offered,
             Phase::Active => api::ChatPhase::Active,
             Phase::WrapUp => api::ChatPhase::WrapUp,
+            Phase::Tracked => api::ChatPhase::Tracked,
             Phase::Deferred => api::ChatPhase::Deferred,
             Phase::Closed => api::ChatPhase::Closed,
         };
@@ -298,6 +315,11 @@ async fn start(context: &Context, start: Start) -> Result<(), Failure> {
         priority: start.priority,
         weight: start.weight,
         topic: start.topic,
+        vip: start.vip,
+        channel: start.channel,
+        kind: start.kind,
+        owner_agent_id: start.owner,
+        lease_ms: start.lease,
     };
     let call = context.cluster.call(request, async |channel, request| {
         VisitorServiceClient::new(channel).start_chat(request).await
@@ -310,6 +332,12 @@ async fn start(context: &Context, start: Start) -> Result<(), Failure> {
     print(context, Some(chat))?;
     hint(context, &chat_id);
     Ok(())
+}
+
+/// A duration in ms that fits.
+fn lease(text: &str) -> Result<u32, String> {
+    let millis = crate::time::parse_millis(text).map_err(|e| e.to_string())?;
+    u32::try_from(millis).map_err(|_| format!("{text} is too long; give 5s to 10m"))
 }
 
 fn hint(context: &Context, chat_id: &str) {

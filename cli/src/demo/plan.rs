@@ -165,6 +165,7 @@ impl Plan {
                     fallback_languages: s.fallback_languages,
                     skill_levels_off: s.skill_levels_off,
                     regions: s.regions.iter().map(ToString::to_string).collect(),
+                    ..Default::default()
                 })
                 .collect(),
             offer_timeout_ms: human(&q.offer_timeout).max(OFFER_TIMEOUT_MS_MIN as u32),
@@ -173,11 +174,17 @@ impl Plan {
             waiting_max: q.waiting_max,
             ageing_ms: human(&q.ageing),
             answer_target_ms: human(&q.answer_target),
-            overflow: q.overflow.as_ref().map(|o| api::Overflow {
-                after_ms: human(&o.after),
-                queue: o.queue.clone(),
-            }),
+            overflow: q
+                .overflow
+                .iter()
+                .map(|o| api::Overflow {
+                    after_ms: human(&o.after),
+                    queue: o.queue.clone(),
+                    ..Default::default()
+                })
+                .collect(),
             sticky_ms: human(&q.sticky),
+            ..Default::default()
         };
         let agent = |a: &meridian_traffic::organisation::Agent| api::Agent {
             id: a.id.clone(),
@@ -202,11 +209,13 @@ impl Plan {
                 .collect(),
             queues: a.queues.clone(),
             capacity: a.capacity,
+            ..Default::default()
         };
         api::Configuration {
             workspace: Some(api::Workspace {
                 name: o.workspace.name.clone(),
                 fallbacks: o.workspace.fallbacks.iter().map(fallback).collect(),
+                ..Default::default()
             }),
             regions: o
                 .regions
@@ -215,6 +224,7 @@ impl Plan {
                     id: r.id.to_string(),
                     zone: r.zone.clone(),
                     schedule: r.schedule.clone(),
+                    ..Default::default()
                 })
                 .collect(),
             schedules: o

@@ -107,6 +107,7 @@ impl Visitor {
             priority: arrival.priority,
             weight: arrival.weight,
             topic: arrival.topic.clone(),
+            ..Default::default()
         };
         let started = call(&self.ways, &mut self.evening, async |way| {
             VisitorServiceClient::new(way)

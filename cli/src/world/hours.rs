@@ -26,7 +26,17 @@ pub fn schedule(
 ) -> Option<(String, Schedule)> {
     let object = reader.object(
         field,
-        &["id", "zone", "week", "holidays", "exceptions", "spans"],
+        &[
+            "id",
+            "zone",
+            "week",
+            "holidays",
+            "exceptions",
+            "spans",
+            "last_offer",
+            "handover",
+            "handover_to_line",
+        ],
     )?;
     let id = reader.id(&object.field("id")).unwrap_or_default();
     let zone = zone(reader, &object.field("zone"));
@@ -51,6 +61,9 @@ pub fn schedule(
             holidays,
             exceptions,
             spans,
+            last_offer_ms: reader.millis(&object.field("last_offer"), 0, 86_400_000),
+            handover_ms: reader.millis(&object.field("handover"), 0, 86_400_000),
+            handover_to_line: reader.flag(&object.field("handover_to_line")),
         },
     ))
 }
@@ -80,7 +93,8 @@ fn utc_spans(reader: &mut Reader, list: &Field<'_>) -> Vec<UtcSpan> {
     spans
 }
 
-fn instant(reader: &mut Reader, field: &Field<'_>) -> Option<i64> {
+/// An instant, in ms since 1970.
+pub(super) fn instant(reader: &mut Reader, field: &Field<'_>) -> Option<i64> {
     let text = reader.text(field, "an instant such as 2026-12-25T09:00:00Z")?;
     let parsed = text.parse::<Timestamp>();
     if parsed.is_err() {

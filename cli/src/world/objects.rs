@@ -1,9 +1,12 @@
 //! Workspace, regions, queues and agents, from the file to the API's messages.
 
+mod agent;
+mod queue;
+
 use meridian_proto::livechat::v1::{
-    Agent, Configuration, LanguageFallback, LanguageLevel, LanguageReach, Overflow, Queue, Region,
-    RelaxationStep, SkillLevel, SpokenLanguage, Workspace,
+    ChatOrder, Configuration, LanguageFallback, LanguageLevel, Load, Region, SkillLevel, Workspace,
 };
+pub use queue::{REACHES, STRATEGIES};
 
 use super::hours;
 use super::reader::{Field, Reader, Seen};
@@ -41,8 +44,20 @@ pub fn configuration(reader: &mut Reader, refs: &mut References, root: &Node) ->
             &file.field("schedules"),
             hours::schedule,
         ),
-        queues: each(reader, refs, Kind::Queue, &file.field("queues"), queue),
-        agents: each(reader, refs, Kind::Agent, &file.field("agents"), agent),
+        queues: each(
+            reader,
+            refs,
+            Kind::Queue,
+            &file.field("queues"),
+            queue::queue,
+        ),
+        agents: each(
+            reader,
+            refs,
+            Kind::Agent,
+            &file.field("agents"),
+            agent::agent,
+        ),
     }
 }
 
@@ -81,7 +96,15 @@ fn each<T>(
 }
 
 fn workspace(reader: &mut Reader, field: &Field<'_>) -> Option<Workspace> {
-    let object = reader.object(field, &["name", "fallbacks"])?;
+    let known = [
+        "name",
+        "fallbacks",
+        "order",
+        "loads",
+        "break_after",
+        "break",
+    ];
+    let object = reader.object(field, &known)?;
     let name = reader.name(&object.field("name"), 128);
     let mut seen = Seen::default();
     let mut fallbacks = Vec::new();
@@ -93,7 +116,65 @@ fn workspace(reader: &mut Reader, field: &Field<'_>) -> Option<Workspace> {
         let accept = languages(reader, &object.field("accept"), 1, 8);
         fallbacks.push(LanguageFallback { language, accept });
     }
-    Some(Workspace { name, fallbacks })
+    Some(Workspace {
+        name,
+        fallbacks,
+        order: word(reader, &object.field("order"), &ORDERS, ChatOrder::Arrival) as i32,
+        loads: loads(reader, &object.field("loads")),
+        break_after_ms: reader.millis(&object.field("break_after"), 0, DAY_MS),
+        break_ms: reader.millis(&object.field("break"), 0, DAY_MS),
+    })
+}
+
+/// What orders the chats that wait.
+pub const ORDERS: [(&str, ChatOrder); 2] = [
+    ("arrival", ChatOrder::Arrival),
+    ("deadline", ChatOrder::Deadline),
+];
+
+/// One of several words; the usual one where it is left out.
+fn word<T: Copy>(reader: &mut Reader, field: &Field<'_>, words: &[(&str, T)], usual: T) -> T {
+    if field.node.is_none() {
+        return usual;
+    }
+    let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+    let rule = match names.split_last() {
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        None => String::new(),
+    };
+    let Some(text) = reader.text(field, &rule) else {
+        return usual;
+    };
+    match words.iter().find(|(word, _)| *word == text) {
+        Some((_, value)) => *value,
+        None => {
+            reader.complain(field, format!("'{text}' is not one; give {rule}"));
+            usual
+        }
+    }
+}
+
+fn loads(reader: &mut Reader, list: &Field<'_>) -> Vec<Load> {
+    let mut seen = Seen::default();
+    let mut loads = Vec::new();
+    for field in reader.list(list, 0, 256) {
+        let known = ["channel", "kind", "weight", "interrupting"];
+        let Some(object) = reader.object(&field, &known) else {
+            continue;
+        };
+        let channel = reader.id(&object.field("channel")).unwrap_or_default();
+        let kind = reader
+            .id_if_given(&object.field("kind"))
+            .unwrap_or_default();
+        reader.once(&mut seen, &field, &format!("{channel}/{kind}"));
+        loads.push(Load {
+            channel,
+            kind,
+            weight: reader.whole(&object.field("weight"), 1, 100, None),
+            interrupting: reader.flag(&object.field("interrupting")),
+        });
+    }
+    loads
 }
 
 fn language_once(reader: &mut Reader, seen: &mut Seen, field: &Field<'_>) -> String {
@@ -160,11 +241,19 @@ fn region(
     refs: &mut References,
     field: &Field<'_>,
 ) -> Option<(String, Region)> {
-    let object = reader.object(field, &["id", "zone", "schedule"])?;
+    let object = reader.object(field, &["id", "zone", "schedule", "neighbours"])?;
     let id = reader.id(&object.field("id")).unwrap_or_default();
     let zone = hours::zone(reader, &object.field("zone"));
     let schedule = reference(reader, refs, Kind::Schedule, &object.field("schedule"));
-    Some((id.clone(), Region { id, zone, schedule }))
+    let near = object.field("neighbours");
+    let neighbours = ids(reader, refs, Kind::Region, &near, (0, 63));
+    let region = Region {
+        id: id.clone(),
+        zone,
+        schedule,
+        neighbours,
+    };
+    Some((id, region))
 }
 
 fn level(reader: &mut Reader, field: &Field<'_>) -> i32 {
@@ -180,168 +269,6 @@ fn level(reader: &mut Reader, field: &Field<'_>) -> i32 {
             0
         }
     }
-}
-
-/// Reaches of a language, the shortest first.
-pub const REACHES: [(&str, LanguageReach); 4] = [
-    ("exact", LanguageReach::Exact),
-    ("near", LanguageReach::Near),
-    ("far", LanguageReach::Far),
-    ("script", LanguageReach::Script),
-];
-
-/// How far a language may be; `near` where it is left out.
-fn reach(reader: &mut Reader, field: &Field<'_>) -> i32 {
-    if field.node.is_none() {
-        return LanguageReach::Near as i32;
-    }
-    let rule = "exact, near, far or script";
-    let Some(text) = reader.text(field, rule) else {
-        return 0;
-    };
-    match REACHES.iter().find(|(word, _)| *word == text) {
-        Some((_, reach)) => *reach as i32,
-        None => {
-            reader.complain(field, format!("'{text}' is not a reach; give {rule}"));
-            0
-        }
-    }
-}
-
-fn queue(reader: &mut Reader, refs: &mut References, field: &Field<'_>) -> Option<(String, Queue)> {
-    let known = [
-        "id",
-        "schedule",
-        "steps",
-        "offer_timeout",
-        "wrap_up",
-        "wait_max",
-        "waiting_max",
-        "ageing",
-        "answer_target",
-        "overflow",
-        "sticky",
-    ];
-    let object = reader.object(field, &known)?;
-    let id = reader.id(&object.field("id")).unwrap_or_default();
-    let schedule = reference_if_given(reader, refs, Kind::Schedule, &object.field("schedule"));
-    let steps = steps(reader, refs, &object.field("steps"));
-    let queue = Queue {
-        id: id.clone(),
-        schedule,
-        steps,
-        offer_timeout_ms: reader.millis(&object.field("offer_timeout"), 1_000, 3_600_000),
-        wrap_up_ms: reader.millis(&object.field("wrap_up"), 0, 3_600_000),
-        wait_ms_max: reader.millis(&object.field("wait_max"), 1_000, DAY_MS),
-        waiting_max: reader.whole(&object.field("waiting_max"), 1, 1_000_000, Some(0)),
-        ageing_ms: reader.millis(&object.field("ageing"), 0, DAY_MS),
-        answer_target_ms: reader.millis(&object.field("answer_target"), 1, DAY_MS),
-        overflow: overflow(reader, refs, &id, &object.field("overflow")),
-        sticky_ms: reader.millis(&object.field("sticky"), 0, DAY_MS),
-    };
-    Some((id, queue))
-}
-
-fn overflow(
-    reader: &mut Reader,
-    refs: &mut References,
-    from: &str,
-    field: &Field<'_>,
-) -> Option<Overflow> {
-    let object = reader.object(field, &["after", "queue"])?;
-    let after_ms = reader.millis(&object.field("after"), 0, DAY_MS);
-    let to = object.field("queue");
-    let queue = reference(reader, refs, Kind::Queue, &to);
-    if !queue.is_empty() && !from.is_empty() {
-        refs.overflow(from, &queue, &to);
-    }
-    Some(Overflow { after_ms, queue })
-}
-
-fn steps(reader: &mut Reader, refs: &mut References, list: &Field<'_>) -> Vec<RelaxationStep> {
-    let known = [
-        "after",
-        "language_level",
-        "language_reach",
-        "language_weight",
-        "fallback_languages",
-        "skill_levels_off",
-        "regions",
-    ];
-    let mut steps: Vec<RelaxationStep> = Vec::new();
-    for field in reader.list(list, 0, usize::MAX) {
-        let Some(object) = reader.object(&field, &known) else {
-            continue;
-        };
-        let after = object.field("after");
-        let after_ms = reader.millis(&after, 0, DAY_MS);
-        match steps.last() {
-            None if after_ms != 0 => {
-                reader.complain(&after, "the first step must hold from the start; give 0s");
-            }
-            Some(last) if after_ms <= last.after_ms => {
-                let last = crate::time::format_millis(last.after_ms.into());
-                reader.complain(&after, format!("steps must rise; give more than {last}"));
-            }
-            _ => {}
-        }
-        steps.push(RelaxationStep {
-            after_ms,
-            language_level: level(reader, &object.field("language_level")),
-            language_reach: reach(reader, &object.field("language_reach")),
-            language_weight: reader.whole(&object.field("language_weight"), 0, 100, Some(0)),
-            fallback_languages: reader.flag(&object.field("fallback_languages")),
-            skill_levels_off: reader.whole(&object.field("skill_levels_off"), 0, 10, Some(0)),
-            regions: ids(
-                reader,
-                refs,
-                Kind::Region,
-                &object.field("regions"),
-                (0, usize::MAX),
-            ),
-        });
-    }
-    steps
-}
-
-fn agent(reader: &mut Reader, refs: &mut References, field: &Field<'_>) -> Option<(String, Agent)> {
-    let known = [
-        "id",
-        "name",
-        "region",
-        "schedule",
-        "languages",
-        "skills",
-        "queues",
-        "capacity",
-    ];
-    let object = reader.object(field, &known)?;
-    let id = reader.id(&object.field("id")).unwrap_or_default();
-    let agent = Agent {
-        id: id.clone(),
-        name: reader.name(&object.field("name"), 128),
-        region: reference(reader, refs, Kind::Region, &object.field("region")),
-        schedule: reference_if_given(reader, refs, Kind::Schedule, &object.field("schedule")),
-        languages: spoken(reader, &object.field("languages")),
-        skills: skills(reader, &object.field("skills")),
-        queues: ids(reader, refs, Kind::Queue, &object.field("queues"), (1, 64)),
-        capacity: reader.whole(&object.field("capacity"), 1, 1_000, None),
-    };
-    Some((id, agent))
-}
-
-fn spoken(reader: &mut Reader, list: &Field<'_>) -> Vec<SpokenLanguage> {
-    let mut seen = Seen::default();
-    let mut found = Vec::new();
-    for field in reader.list(list, 1, 32) {
-        let Some(object) = reader.object(&field, &["language", "level"]) else {
-            continue;
-        };
-        let language = language_once(reader, &mut seen, &object.field("language"));
-        let level = level(reader, &object.field("level"));
-        found.push(SpokenLanguage { language, level });
-    }
-    found
 }
 
 fn skills(reader: &mut Reader, list: &Field<'_>) -> Vec<SkillLevel> {

@@ -61,7 +61,7 @@ impl Dangling {
 pub struct References {
     defined: BTreeSet<(Kind, String)>,
     used: Vec<Dangling>,
-    overflows: BTreeMap<String, (String, Dangling)>,
+    overflows: BTreeMap<String, Vec<(String, Dangling)>>,
 }
 
 impl References {
@@ -77,10 +77,8 @@ impl References {
 
     /// Queue `from` overflows to queue `to`.
     pub fn overflow(&mut self, from: &str, to: &str, field: &Field<'_>) {
-        self.overflows.insert(
-            from.to_owned(),
-            (to.to_owned(), used(Kind::Queue, to, field)),
-        );
+        let overflows = self.overflows.entry(from.to_owned()).or_default();
+        overflows.push((to.to_owned(), used(Kind::Queue, to, field)));
     }
 
     /// Ids the file uses but does not define.
@@ -91,27 +89,44 @@ impl References {
 
     /// Complains once about every circle of overflows, at its first queue by id.
     pub fn refuse_cycles(&self, reader: &mut Reader) {
-        let mut done = BTreeSet::new();
+        let (mut done, mut clear) = (BTreeSet::new(), BTreeSet::new());
         for start in self.overflows.keys() {
-            let mut path = vec![start.as_str()];
-            while let Some((next, edge)) = path.last().and_then(|q| self.overflows.get(*q)) {
-                if let Some(begin) = path.iter().position(|q| q == next) {
-                    let circle = &path[begin..];
-                    if circle.iter().all(|q| done.insert((*q).to_owned())) {
-                        let shown = [circle, &[next.as_str()]].concat().join(" -> ");
-                        reader.problems.push(Problem {
-                            at: Some(edge.at),
-                            field: edge.field.clone(),
-                            description: format!(
-                                "overflow goes in a circle: {shown}; let one of these queues keep its chats"
-                            ),
-                        });
-                    }
-                    break;
-                }
+            self.follow(&mut vec![start], &mut done, &mut clear, reader);
+        }
+    }
+
+    /// Follows every way on from the end of a path; `done` = queues of circles complained about, `clear` = queues from
+    /// which all was followed.
+    fn follow<'a>(
+        &'a self,
+        path: &mut Vec<&'a str>,
+        done: &mut BTreeSet<String>,
+        clear: &mut BTreeSet<&'a str>,
+        reader: &mut Reader,
+    ) {
+        let Some(at) = path.last().copied().filter(|at| !clear.contains(at)) else {
+            return;
+        };
+        for (next, edge) in self.overflows.get(at).into_iter().flatten() {
+            let Some(begin) = path.iter().position(|q| q == next) else {
                 path.push(next);
+                self.follow(path, done, clear, reader);
+                path.pop();
+                continue;
+            };
+            let circle = &path[begin..];
+            if circle.iter().all(|q| done.insert((*q).to_owned())) {
+                let shown = [circle, &[next.as_str()]].concat().join(" -> ");
+                reader.problems.push(Problem {
+                    at: Some(edge.at),
+                    field: edge.field.clone(),
+                    description: format!(
+                        "overflow goes in a circle: {shown}; let one of these queues keep its chats"
+                    ),
+                });
             }
         }
+        clear.insert(at);
     }
 }
 

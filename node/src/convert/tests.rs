@@ -165,6 +165,9 @@ fn spans_that_leave_the_numbers_are_refused_before_they_are_proposed() {
         horizon: i64::MAX,
         zone_data: String::new(),
         source: Vec::new(),
+        last_offer_ms: 0,
+        handover_ms: 0,
+        handover_to_line: false,
     })]);
     let bytes = command::encode(0, "r", "a", "", &wild);
     assert_eq!(

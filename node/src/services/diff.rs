@@ -334,26 +334,45 @@ fn schedule(s: &Schedule) -> Fields {
     ]
 }
 
+/// What a step asks beside the rest, as far as it does.
+fn preferences(s: &RelaxationStep) -> String {
+    let mut told = String::new();
+    let mut list = |name: &str, items: &[String]| {
+        if !items.is_empty() {
+            told += &format!(", {name}: [{}]", items.join(", "));
+        }
+    };
+    let skill = |s: &SkillLevel| format!("{} {}", s.skill, s.level);
+    let skills: Vec<String> = s.prefer_skills.iter().map(skill).collect();
+    list("skills_off", &s.skills_off);
+    list("prefer_regions", &s.prefer_regions);
+    list("prefer_skills", &skills);
+    if let Some(near) = s.near {
+        told += &format!(", near: {near}");
+    }
+    if !matches!(s.rank_max, 0 | 9) {
+        told += &format!(", rank_max: {}", s.rank_max);
+    }
+    if s.skip_if_nobody {
+        told += ", skip_if_nobody: true";
+    }
+    told
+}
+
 fn queue(q: &Queue) -> Fields {
     let step = |(i, s): (usize, &RelaxationStep)| {
-        let near = s.near.map_or(String::new(), |n| format!(", near: {n}"));
-        let wanted = |s: &SkillLevel| format!("{} {}", s.skill, s.level);
-        let wanted: Vec<_> = s.prefer_skills.iter().map(wanted).collect();
-        let rest = format!(
-            "{{after: {}, language_level: {}, language_reach: {}, language_weight: {}, fallback_languages: {}, skill_levels_off: {}, skills_off: [{}], regions: [{}]{near}, prefer_regions: [{}], prefer_skills: [{}], rank_max: {}, skip_if_nobody: {}}}",
+        let mut rest = format!(
+            "{{after: {}, language_level: {}, language_reach: {}, language_weight: {}, fallback_languages: {}, skill_levels_off: {}, regions: [{}]",
             span(s.after_ms),
             level(s.language_level),
             reach(s.language_reach),
             s.language_weight,
             s.fallback_languages,
             s.skill_levels_off,
-            s.skills_off.join(", "),
-            s.regions.join(", "),
-            s.prefer_regions.join(", "),
-            wanted.join(", "),
-            if s.rank_max == 0 { 9 } else { s.rank_max },
-            s.skip_if_nobody,
+            s.regions.join(", ")
         );
+        rest += &preferences(s);
+        rest.push('}');
         (i.to_string(), rest)
     };
     let overflow = |(i, o): (usize, &Overflow)| {
@@ -486,12 +505,13 @@ mod tests {
             }],
             ..Default::default()
         };
-        let now = queue(20_000, LanguageLevel::Working, None);
+        let now = queue(20_000, LanguageLevel::Working, vec![]);
         let overflow = Overflow {
             after_ms: 60_000,
             queue: "other".into(),
+            ..Default::default()
         };
-        let put = queue(30_500, LanguageLevel::Translated, Some(overflow));
+        let put = queue(30_500, LanguageLevel::Translated, vec![overflow]);
         assert_eq!(
             changes(&now, &put, &BTreeMap::new())[0].fields,
             [
@@ -556,6 +576,7 @@ mod tests {
                     language: "nb".into(),
                     accept,
                 }],
+                ..Default::default()
             }),
             ..Default::default()
         };

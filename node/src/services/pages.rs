@@ -235,6 +235,9 @@ mod tests {
                 horizon: 1,
                 zone_data: String::new(),
                 source: source.encode_to_vec(),
+                last_offer_ms: 0,
+                handover_ms: 0,
+                handover_to_line: false,
             })
         };
         let region = |id: &str| {
@@ -242,12 +245,13 @@ mod tests {
                 id: id.into(),
                 zone: "Etc/UTC".into(),
                 schedule: "s1".into(),
+                neighbours: Vec::new(),
             })
         };
         State::restore([
             Entity::Workspace(Workspace {
                 name: "w".into(),
-                fallbacks: Vec::new(),
+                ..Workspace::default()
             }),
             region("r1"),
             region("r2"),

@@ -228,6 +228,7 @@ mod tests {
                 id: "eu".into(),
                 zone: "Europe/Berlin".into(),
                 schedule: "day".into(),
+                ..Default::default()
             }],
             queues: vec![Queue {
                 id: "q".into(),

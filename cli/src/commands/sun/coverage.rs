@@ -50,6 +50,9 @@ pub(super) fn resolve(
             horizon: first + Millis::from(HORIZON_DAYS_MAX) * DAY_MS,
             zone_data: zone_data().to_owned(),
             source: Vec::new(),
+            last_offer_ms: given.last_offer_ms,
+            handover_ms: 0,
+            handover_to_line: false,
         };
         Ok((given.id.clone(), resolved))
     };
@@ -84,6 +87,7 @@ pub(super) fn sun_order(
             id: RegionId(r.id.clone()),
             zone: r.zone.clone(),
             schedule: ScheduleId(r.schedule.clone()),
+            neighbours: Vec::new(),
         })
     }));
     let mut core = State::default();
