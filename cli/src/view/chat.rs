@@ -378,6 +378,7 @@ mod tests {
             candidates: Vec::new(),
         };
         let story = Explanation::from(api::ExplainChatResponse {
+            waits: None,
             chat: Some(chat()),
             events: vec![event],
             candidates: vec![candidate],

@@ -56,7 +56,7 @@ fn a_good_file_is_read_whole() {
         api::LanguageLevel::Translated as i32
     );
     assert_eq!((queue.ageing_ms, queue.sticky_ms), (60_000, 86_400_000));
-    assert_eq!(queue.overflow.as_ref().unwrap().after_ms, 60_000);
+    assert_eq!(queue.overflow[0].after_ms, 60_000);
     assert_eq!(
         c.queues[1],
         api::Queue {

@@ -37,6 +37,10 @@ fn absent<T>() -> Answer<T> {
 
 #[tonic::async_trait]
 impl AdminService for Play {
+    async fn close_now(&self, _: Request<CloseNowRequest>) -> Answer<CloseNowResponse> {
+        absent()
+    }
+
     async fn apply(&self, request: Request<ApplyRequest>) -> Answer<ApplyResponse> {
         self.hear()?;
         let mut script = self.script();
@@ -130,6 +134,25 @@ impl SupervisorService for Play {
     type WatchAgentsStream = Flow<AgentState>;
     type WatchQueuesStream = Flow<QueueState>;
 
+    async fn supervise_chat(
+        &self,
+        _: Request<SuperviseChatRequest>,
+    ) -> Answer<SuperviseChatResponse> {
+        absent()
+    }
+
+    async fn move_chat(&self, _: Request<MoveChatRequest>) -> Answer<MoveChatResponse> {
+        absent()
+    }
+
+    async fn close_tracked(&self, _: Request<CloseTrackedRequest>) -> Answer<CloseTrackedResponse> {
+        absent()
+    }
+
+    async fn what_if(&self, _: Request<WhatIfRequest>) -> Answer<WhatIfResponse> {
+        absent()
+    }
+
     /// Pages of at most 100, whatever is asked for, so that a list of some hundred has several.
     async fn list_agents(&self, request: Request<ListAgentsRequest>) -> Answer<ListAgentsResponse> {
         self.hear()?;
@@ -195,6 +218,14 @@ impl SupervisorService for Play {
 #[tonic::async_trait]
 impl VisitorService for Play {
     type WatchChatStream = Flow<Chat>;
+
+    async fn get_outlook(&self, _: Request<GetOutlookRequest>) -> Answer<GetOutlookResponse> {
+        absent()
+    }
+
+    async fn leave_message(&self, _: Request<LeaveMessageRequest>) -> Answer<LeaveMessageResponse> {
+        absent()
+    }
 
     async fn start_chat(&self, request: Request<StartChatRequest>) -> Answer<StartChatResponse> {
         self.hear()?;

@@ -50,7 +50,7 @@ pub fn encode(entity: &Entity) -> Vec<u8> {
         Entity::Schedule(s) => Out::Schedule(model::schedule(s)),
         Entity::Queue(q) => Out::Queue(model::queue(q)),
         Entity::Agent(a) => Out::Agent(model::agent_state(a)),
-        Entity::Chat(c) => Out::Chat(chat::chat(c)),
+        Entity::Chat(c) => Out::Chat(Box::new(chat::chat(c))),
         Entity::Stats(queue, stats) => Out::Stats(chat::stats(queue, stats)),
         Entity::Closure(what, c) => Out::Closure(chat::closure(what, c)),
         Entity::Language(r) => Out::Language(model::resolved(r)),
@@ -105,7 +105,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
         In::Schedule(s) => Entity::Schedule(model::read_schedule(s)?),
         In::Queue(q) => Entity::Queue(model::read_queue(q)?),
         In::Agent(a) => Entity::Agent(model::read_agent_state(a)?),
-        In::Chat(c) => Entity::Chat(Box::new(chat::read_chat(c)?)),
+        In::Chat(c) => Entity::Chat(Box::new(chat::read_chat(*c)?)),
         In::Stats(s) => {
             let (queue, stats) = chat::read_stats(s);
             Entity::Stats(queue, stats)
