@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent_work, agents, apply, chats, cluster, completion, config, hours, queues, sun,
+    agent_work, agents, apply, chat_acts, chats, cluster, completion, config, hours, queues, sun,
 };
 use crate::failure::exit;
 use crate::output::{Format, When};
@@ -99,6 +99,9 @@ pub enum Command {
     Agent(agent_work::AgentCommand),
     /// Queues and what waits in them
     Queues(queues::QueuesCommand),
+    /// Close a queue or a region at once, whatever its hours say, or open it again
+    #[command(subcommand)]
+    Closures(chat_acts::ClosuresCommand),
     /// Chats: find, explain, watch, and try them by hand
     #[command(subcommand)]
     Chats(chats::ChatsCommand),

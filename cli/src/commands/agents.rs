@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use meridian_proto::livechat::v1 as api;
 use meridian_proto::livechat::v1::supervisor_service_client::SupervisorServiceClient;
 
-use super::{Context, live, pages};
+use super::{Context, agent_asks, live, pages};
 use crate::args::Read;
 use crate::client::MESSAGE_BYTES_MAX;
 use crate::failure::Failure;
@@ -24,6 +24,10 @@ pub struct AgentsCommand {
 enum Verb {
     /// List agents by id; the same as no word at all
     List(List),
+    /// Tell what would happen if an agent signed on now
+    WhatIf(agent_asks::WhatIf),
+    /// Show how evenly chats were given out
+    Fairness(agent_asks::Fairness),
 }
 
 #[derive(Debug, Args)]
@@ -73,6 +77,8 @@ impl Presence {
 pub async fn run(context: &Context, command: AgentsCommand) -> Result<(), Failure> {
     let list = match command.verb {
         Some(Verb::List(list)) => list,
+        Some(Verb::WhatIf(ask)) => return agent_asks::what_if(context, ask).await,
+        Some(Verb::Fairness(ask)) => return agent_asks::fairness(context, ask).await,
         None => command.list,
     };
     if list.watch {

@@ -6,7 +6,7 @@ use meridian_proto::livechat::v1::supervisor_service_client::SupervisorServiceCl
 use meridian_proto::livechat::v1::visitor_service_client::VisitorServiceClient;
 use tonic::transport::Channel;
 
-use super::{Context, live, pages, request_id};
+use super::{Context, chat_acts, live, pages, request_id};
 use crate::args::Read;
 use crate::client::MESSAGE_BYTES_MAX;
 use crate::failure::{Failure, ServerError};
@@ -29,6 +29,16 @@ pub enum ChatsCommand {
     },
     /// Start a chat as a visitor
     Start(Start),
+    /// Tell how a chat would fare now, without starting one
+    Outlook(chat_acts::Ask),
+    /// Leave a message as a visitor, or ask to be called back
+    Message(chat_acts::Message),
+    /// Take part in a chat as a supervisor, in another way, or no more
+    Supervise(chat_acts::Supervise),
+    /// Send a chat elsewhere as a supervisor, whoever has it
+    Move(chat_acts::Move),
+    /// Close a chat that went on by e-mail or phone
+    CloseTracked(chat_acts::CloseTracked),
     /// Leave a chat as its visitor
     Leave {
         /// The chat
@@ -154,7 +164,7 @@ impl Phase {
     }
 }
 
-fn parse_skill(text: &str) -> Result<api::SkillLevel, String> {
+pub(super) fn parse_skill(text: &str) -> Result<api::SkillLevel, String> {
     let parts = text.rsplit_once(':').filter(|(skill, _)| !skill.is_empty());
     let level = parts.and_then(|(skill, level)| Some((skill, level.parse::<u32>().ok()?)));
     match level {
@@ -178,6 +188,11 @@ pub async fn run(context: &Context, command: ChatsCommand) -> Result<(), Failure
         ChatsCommand::Watch { chat_id } => watch(context, chat_id).await,
         ChatsCommand::Start(start_args) => start(context, start_args).await,
         ChatsCommand::Leave { chat_id } => leave(context, chat_id).await,
+        ChatsCommand::Outlook(ask) => chat_acts::outlook(context, ask).await,
+        ChatsCommand::Message(message) => chat_acts::message(context, message).await,
+        ChatsCommand::Supervise(ask) => chat_acts::supervise(context, ask).await,
+        ChatsCommand::Move(ask) => chat_acts::move_chat(context, ask).await,
+        ChatsCommand::CloseTracked(ask) => chat_acts::close_tracked(context, ask).await,
         ChatsCommand::Rate {
             chat_id,
             stars,
@@ -210,7 +225,7 @@ async fn show_list(context: &Context, list: List) -> Result<(), Failure> {
     context.output.list(&rows)
 }
 
-fn print(context: &Context, chat: Option<api::Chat>) -> Result<(), Failure> {
+pub(super) fn print(context: &Context, chat: Option<api::Chat>) -> Result<(), Failure> {
     let chat = chat.unwrap_or_default();
     if context.output.quiet && context.output.format == Format::Table {
         return context.output.text(&chat.chat_id);
@@ -296,31 +311,38 @@ async fn watch_on(context: &Context, chat_id: String) -> Result<(), Failure> {
     }
 }
 
+impl Start {
+    /// As the API wants it.
+    pub(super) fn request(&self) -> api::StartChatRequest {
+        // A weight makes it a weighted list, as browsers send it.
+        let weighted = self.languages.iter().any(|l| l.contains(';'));
+        let (languages, accept_language) = if weighted {
+            (Vec::new(), self.languages.join(", "))
+        } else {
+            (self.languages.clone(), String::new())
+        };
+        api::StartChatRequest {
+            request_id: self.request_id.clone().unwrap_or_else(request_id),
+            queue_id: self.queue.clone(),
+            languages,
+            accept_language,
+            region_id: self.region.clone(),
+            visitor_id: self.visitor.clone(),
+            skills: self.skills.clone(),
+            priority: self.priority,
+            weight: self.weight,
+            topic: self.topic.clone(),
+            vip: self.vip,
+            channel: self.channel.clone(),
+            kind: self.kind.clone(),
+            owner_agent_id: self.owner.clone(),
+            lease_ms: self.lease,
+        }
+    }
+}
+
 async fn start(context: &Context, start: Start) -> Result<(), Failure> {
-    // A weight makes it a weighted list, as browsers send it.
-    let weighted = start.languages.iter().any(|l| l.contains(';'));
-    let (languages, accept_language) = if weighted {
-        (Vec::new(), start.languages.join(", "))
-    } else {
-        (start.languages, String::new())
-    };
-    let request = api::StartChatRequest {
-        request_id: start.request_id.unwrap_or_else(request_id),
-        queue_id: start.queue,
-        languages,
-        accept_language,
-        region_id: start.region,
-        visitor_id: start.visitor,
-        skills: start.skills,
-        priority: start.priority,
-        weight: start.weight,
-        topic: start.topic,
-        vip: start.vip,
-        channel: start.channel,
-        kind: start.kind,
-        owner_agent_id: start.owner,
-        lease_ms: start.lease,
-    };
+    let request = start.request();
     let call = context.cluster.call(request, async |channel, request| {
         VisitorServiceClient::new(channel).start_chat(request).await
     });

@@ -1,8 +1,10 @@
 //! One module a command. Each takes its arguments and a [`Context`], and nothing global.
 
+mod agent_asks;
 pub mod agent_work;
 pub mod agents;
 pub mod apply;
+pub mod chat_acts;
 pub mod chats;
 pub mod cluster;
 pub mod completion;
@@ -60,6 +62,7 @@ pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Agent(command) => agent_work::run(&context, command).await,
         Command::Queues(command) => queues::run(&context, command).await,
         Command::Chats(command) => chats::run(&context, command).await,
+        Command::Closures(command) => chat_acts::closures(&context, command).await,
         Command::Apply(command) => apply::run(&context, command).await,
         Command::Sun(command) => sun::run(&context, &command).await,
         Command::Config(command) => config::run(&context, command).await,

@@ -3,7 +3,7 @@
 use meridian_proto::livechat::v1 as api;
 use serde::Serialize;
 
-use super::{closed_word, given, phase_word, shown};
+use super::{Wait, closed_word, given, phase_word, purpose_word, shown, watch_word};
 use crate::output::{Clock, Field, Paint, Tabular, Tone, printable, render_table};
 use crate::time::rfc3339;
 
@@ -21,15 +21,125 @@ pub struct Chat {
     due_at: Option<String>,
     close_reason: Option<String>,
     log_index: u64,
+    #[serde(flatten)]
+    more: More,
     #[serde(skip)]
     arrived_ms: i64,
     #[serde(skip)]
     due_ms: i64,
 }
 
-impl From<api::Chat> for Chat {
-    fn from(c: api::Chat) -> Self {
+/// What few chats have; left out where they do not.
+#[derive(Clone, Debug, Default, Serialize)]
+struct More {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    vip: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    offered_to: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via_queue_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_agent_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_wait: Option<Wait>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assist_of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purpose: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    companions: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    watchers: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_ends_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call_back_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracked: Option<String>,
+}
+
+impl More {
+    fn of(c: &mut api::Chat) -> Self {
+        let take = |text: &mut String| given(std::mem::take(text));
+        // One offered to is told as the agent.
+        let offered_to = std::mem::take(&mut c.offered_to);
+        let companion = |p: &api::Companion| {
+            let who = if p.agent_id.is_empty() {
+                "nobody yet"
+            } else {
+                &p.agent_id
+            };
+            format!("{who} ({}, {})", purpose_word(p.purpose), p.assist_chat_id)
+        };
+        let watcher = |w: &api::Watcher| format!("{} ({})", w.who, watch_word(w.mode));
         Self {
+            vip: c.vip,
+            channel: take(&mut c.channel).filter(|c| c != "chat"),
+            kind: take(&mut c.kind),
+            offered_to: if offered_to.len() > 1 {
+                offered_to
+            } else {
+                Vec::new()
+            },
+            via_queue_id: take(&mut c.via_queue_id).filter(|via| *via != c.queue_id),
+            owner_agent_id: take(&mut c.owner_agent_id),
+            expected_wait: c.expected_wait.map(Wait::from),
+            purpose: (c.purpose != 0).then(|| purpose_word(c.purpose)),
+            assist_of: take(&mut c.assist_of),
+            companions: c.companions.iter().map(companion).collect(),
+            watchers: c.watchers.iter().map(watcher).collect(),
+            lease_ends_at: rfc3339(c.lease_ends_ms),
+            message: take(&mut c.message),
+            contact: take(&mut c.contact),
+            call_back_at: rfc3339(c.call_back_ms),
+            tracked: take(&mut c.tracked_channel)
+                .map(|channel| format!("{channel} {}", c.tracked_reference)),
+        }
+    }
+
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        let one = [
+            ("vip", self.vip.then(|| "yes".to_owned())),
+            ("channel", self.channel.clone()),
+            ("kind", self.kind.clone()),
+            ("offered to", joined(&self.offered_to)),
+            ("via", self.via_queue_id.clone()),
+            ("owner", self.owner_agent_id.clone()),
+            ("wait", self.expected_wait.map(|w| w.words())),
+            ("assists", self.assist_of.clone()),
+            ("purpose", self.purpose.clone()),
+            ("with", joined(&self.companions)),
+            ("watched by", joined(&self.watchers)),
+            ("given up", self.lease_ends_at.clone()),
+            ("message", self.message.clone()),
+            ("contact", self.contact.clone()),
+            ("call back", self.call_back_at.clone()),
+            ("tracked", self.tracked.clone()),
+        ];
+        let some = one
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        some.collect()
+    }
+}
+
+fn joined(words: &[String]) -> Option<String> {
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+impl From<api::Chat> for Chat {
+    fn from(mut c: api::Chat) -> Self {
+        let more = More::of(&mut c);
+        Self {
+            more,
             chat_id: c.chat_id,
             queue_id: c.queue_id,
             phase: phase_word(c.phase),
@@ -96,7 +206,7 @@ impl Chat {
     fn tone(&self) -> Tone {
         match self.phase.as_str() {
             "active" | "wrap_up" => Tone::Good,
-            "waiting" | "deferred" => Tone::Warn,
+            "waiting" | "deferred" | "tracked" => Tone::Warn,
             _ => Tone::Plain,
         }
     }
@@ -117,6 +227,7 @@ impl Chat {
         if self.due_ms != 0 {
             lines.push(("due", at(self.due_ms)));
         }
+        lines.extend(self.more.lines());
         lines.push(("log index", self.log_index.to_string()));
         let line = |(name, value): (&str, String)| {
             format!(

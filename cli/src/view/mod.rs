@@ -3,11 +3,13 @@
 mod changes;
 mod chat;
 mod cluster;
+mod outlook;
 mod state;
 
 pub use changes::{Change, Changes};
 pub use chat::{Chat, Explanation, Moment, OfferView, Weighed};
 pub use cluster::{Answered, Member, NodeStatus, Status};
+pub use outlook::{Outlook, Wait, millis_of};
 pub use state::{Agent, Queue};
 
 use meridian_proto::livechat::v1 as api;
@@ -27,6 +29,9 @@ macro_rules! words {
 words!(presence_word, api::Presence, "PRESENCE_");
 words!(phase_word, api::ChatPhase, "CHAT_PHASE_");
 words!(closed_word, api::CloseReason, "CLOSE_REASON_");
+words!(chance_word, api::Chance, "CHANCE_");
+words!(purpose_word, api::Purpose, "PURPOSE_");
+words!(watch_word, api::WatchMode, "WATCH_MODE_");
 words!(change_word, api::ChangeKind, "CHANGE_KIND_");
 
 /// Text that may be absent: empty becomes `None`.

@@ -3,7 +3,7 @@
 use meridian_proto::livechat::v1 as api;
 use serde::Serialize;
 
-use super::presence_word;
+use super::{Wait, given, presence_word, shown};
 use crate::output::{Clock, Field, Tabular, Tone};
 use crate::time::rfc3339;
 
@@ -22,6 +22,16 @@ pub struct Agent {
     node_id: Option<u64>,
     shift_edge_at: Option<String>,
     log_index: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    team: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    bot: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    break_due_at: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    break_due: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     removed: bool,
     #[serde(skip)]
@@ -43,6 +53,11 @@ impl From<api::AgentState> for Agent {
             node_id: (a.node_id != 0).then_some(a.node_id),
             shift_edge_at: rfc3339(a.shift_edge_ms),
             log_index: a.log_index,
+            team: given(a.team),
+            extra: (a.extra != 0).then_some(a.extra),
+            bot: a.bot,
+            break_due_at: rfc3339(a.break_due_ms),
+            break_due: a.break_due,
             removed: a.removed,
             shift_edge_ms: a.shift_edge_ms,
         }
@@ -81,7 +96,10 @@ impl Tabular for Agent {
             Field::from(&self.agent_id),
             Field::from(&self.name),
             Field::from(&self.region_id),
-            Field(self.presence.clone(), tone),
+            match self.break_due {
+                true => Field(format!("{}, break due", self.presence), Tone::Warn),
+                false => Field(self.presence.clone(), tone),
+            },
             Field::from(match (self.on_shift, self.overtime) {
                 (true, _) => "on",
                 (false, true) => "overtime",
@@ -106,6 +124,21 @@ pub struct Queue {
     deferred: u32,
     oldest_arrival_at: Option<String>,
     agents_ready: u32,
+    agents_at_work: u32,
+    tracked: u32,
+    /// Of the last half hour, in percent.
+    service_level: Option<u32>,
+    service_level_target: Option<u32>,
+    accepted: u32,
+    answered: u32,
+    answered_in_target: u32,
+    abandoned: u32,
+    wait_mean_ms: u32,
+    handle_mean_ms: u32,
+    wait_error_ms: Option<u32>,
+    expected_wait: Option<Wait>,
+    closed_until: Option<String>,
+    closed_why: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     removed: bool,
     #[serde(skip)]
@@ -126,6 +159,20 @@ impl From<api::QueueState> for Queue {
             deferred: q.deferred,
             oldest_arrival_at: rfc3339(q.oldest_arrival_ms),
             agents_ready: q.agents_ready,
+            agents_at_work: q.agents_at_work,
+            tracked: q.tracked,
+            service_level: q.service_level,
+            service_level_target: (q.service_level_target != 0).then_some(q.service_level_target),
+            accepted: q.accepted,
+            answered: q.answered,
+            answered_in_target: q.answered_in_target,
+            abandoned: q.abandoned,
+            wait_mean_ms: q.wait_ms,
+            handle_mean_ms: q.handle_ms,
+            wait_error_ms: q.wait_error_ms,
+            expected_wait: q.expected_wait.map(Wait::from),
+            closed_until: rfc3339(q.closed_until_ms),
+            closed_why: given(q.closed_why),
             removed: q.removed,
             next_opening_ms: q.next_opening_ms,
             oldest_arrival_ms: q.oldest_arrival_ms,
@@ -142,6 +189,8 @@ impl Tabular for Queue {
         "active",
         "deferred",
         "oldest",
+        "level",
+        "wait",
         "agents ready",
     ];
 
@@ -154,7 +203,17 @@ impl Tabular for Queue {
     }
 
     fn row(&self, clock: &Clock) -> Vec<Field> {
+        let level = match (self.service_level, self.service_level_target) {
+            (Some(level), target) => {
+                let below = target.is_some_and(|target| level < target);
+                let tone = if below { Tone::Bad } else { Tone::Plain };
+                Field(format!("{level}%"), tone)
+            }
+            (None, _) => Field::from("-"),
+        };
+        let wait = self.expected_wait.map(|w| w.brief());
         let state = match (self.open, self.next_opening_ms) {
+            _ if self.closed_until.is_some() => Field("closed at once".to_owned(), Tone::Bad),
             (true, _) => Field("open".to_owned(), Tone::Good),
             (false, 0) => Field("closed".to_owned(), Tone::Warn),
             (false, at) => Field(format!("opens {}", clock.relative(at)), Tone::Warn),
@@ -171,6 +230,8 @@ impl Tabular for Queue {
             Field::from(self.active),
             Field::from(self.deferred),
             Field::from(clock.relative(self.oldest_arrival_ms)),
+            level,
+            Field::from(shown(wait.as_deref())),
             Field(self.agents_ready.to_string(), ready),
         ]
     }
@@ -251,7 +312,18 @@ mod tests {
         let row = texts(queue.row(&clock()));
         assert_eq!(
             row,
-            ["sales", "opens in 1h", "2", "0", "0", "0", "2m40s ago", "0"]
+            [
+                "sales",
+                "opens in 1h",
+                "2",
+                "0",
+                "0",
+                "0",
+                "2m40s ago",
+                "-",
+                "-",
+                "0"
+            ]
         );
         let json = serde_json::to_value(&queue).unwrap();
         assert_eq!(json["open"], false);

@@ -119,7 +119,12 @@ fn workspace(reader: &mut Reader, field: &Field<'_>) -> Option<Workspace> {
     Some(Workspace {
         name,
         fallbacks,
-        order: word(reader, &object.field("order"), &ORDERS, ChatOrder::Arrival) as i32,
+        order: word(
+            reader,
+            &object.field("order"),
+            &ORDERS,
+            ChatOrder::Unspecified,
+        ) as i32,
         loads: loads(reader, &object.field("loads")),
         break_after_ms: reader.millis(&object.field("break_after"), 0, DAY_MS),
         break_ms: reader.millis(&object.field("break"), 0, DAY_MS),

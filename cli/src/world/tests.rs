@@ -80,6 +80,74 @@ fn what_is_shown_reads_back_the_same() {
     );
 }
 
+/// All that a policy can say.
+const POLICY: &str = include_str!("../../testdata/policy.yaml");
+
+#[test]
+fn a_policy_is_read_whole_and_shown_the_same() {
+    let file = File::read("policy.yaml", POLICY).unwrap();
+    let (queue, agent) = (&file.configuration.queues[0], &file.configuration.agents[0]);
+    assert_eq!((queue.service_level, queue.refusal_ms), (80, Some(0)));
+    assert_eq!(queue.strategy, api::Strategy::RoundRobin as i32);
+    assert_eq!(queue.overflow[1].service_level_below, 70);
+    assert_eq!(queue.steps[0].near, Some(0));
+    assert_eq!(agent.queues, ["sales", "support"]);
+    assert_eq!(agent.served.len(), 1, "only what is not usual");
+    let shown = crate::output::yaml(&World::from(file.configuration.clone())).unwrap();
+    let again = File::read("shown.yaml", &shown).unwrap_or_else(|e| panic!("{e:?}\n{shown}"));
+    assert_eq!(again.configuration, file.configuration, "{shown}");
+}
+
+#[test]
+fn a_policy_that_cannot_be_is_told_why() {
+    let told = |from: &str, to: &str| {
+        assert!(POLICY.contains(from), "'{from}' is not in the file");
+        complaints(&POLICY.replacen(from, to, 1)).join("\n")
+    };
+    let cases = [
+        (
+            "service_level: 80%",
+            "service_level: 101%",
+            "'101%' is not a percentage; give 0% to 100%",
+        ),
+        (
+            "strategy: round_robin",
+            "strategy: robin",
+            "'robin' is not one; give least_occupied, longest_idle, round_robin, weighted or most_skilled",
+        ),
+        (
+            "offer_to: 3",
+            "offer_to: 3\n    auto_accept: true",
+            "cannot stand beside offer_to above 1; leave one out",
+        ),
+        (
+            "near: 0",
+            "near: 0, regions: [eu]",
+            "cannot stand beside regions; give one of the two",
+        ),
+        (
+            "neighbours: [us]",
+            "neighbours: [mars]",
+            "'mars' is not a region of this file; add the region or correct the id",
+        ),
+        ("rank: 2", "rank: 10", "10 is out of bounds; give 1 to 9"),
+        (
+            "order: deadline",
+            "order: luck",
+            "'luck' is not one; give arrival or deadline",
+        ),
+        (
+            "until: 2026-12-01T09:00:00Z",
+            "until: soon",
+            "'soon' is not an instant",
+        ),
+    ];
+    for (from, to, complaint) in cases {
+        let said = told(from, to);
+        assert!(said.contains(complaint), "{to}: {said}");
+    }
+}
+
 #[test]
 fn an_empty_file_holds_nothing() {
     assert_eq!(
@@ -181,7 +249,7 @@ fn words_are_checked() {
     expect(
         "capacity: 3",
         "capacity: 3\n    kapacity: «4",
-        "agents[0].kapacity: is not a field; the fields are id, name, region, schedule, languages, skills, queues, capacity",
+        "agents[0].kapacity: is not a field; the fields are id, name, region, schedule, languages, skills, queues, capacity, extra, ramp_up, team, share, bot",
     );
     expect(
         "workspace:",

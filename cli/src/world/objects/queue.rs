@@ -94,9 +94,9 @@ pub(super) fn queue(
     Some((id, queue))
 }
 
-/// The least occupied where nothing is said.
+/// As the server has it where nothing is said.
 fn strategy(reader: &mut Reader, field: &Field<'_>) -> i32 {
-    word(reader, field, &STRATEGIES, Strategy::LeastOccupied) as i32
+    word(reader, field, &STRATEGIES, Strategy::Unspecified) as i32
 }
 
 /// `80%`, or a plain number; 0 where it is left out.
