@@ -29,6 +29,24 @@ fn play(script: &str) -> String {
     out
 }
 
+/// The table that says which script proves which capability names scripts that are there.
+#[test]
+fn the_documented_scripts_exist() {
+    let documents = include_str!("../../../docs/policy.md");
+    let (_, table) = documents
+        .split_once("| capability | script |")
+        .expect("the table");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let rows = table.lines().filter_map(|row| row.rsplit_once(" | "));
+    let names = rows.flat_map(|(_, scripts)| scripts.split('`').skip(1).step_by(2));
+    let scripts: Vec<_> = names.filter(|name| !name.contains('/')).collect();
+    assert!(scripts.len() > 30, "{scripts:?}");
+    for name in scripts {
+        let path = folder.join(format!("{name}.txt"));
+        assert!(path.exists(), "docs/policy.md names '{name}'");
+    }
+}
+
 #[test]
 #[allow(clippy::disallowed_methods)] // Scripts are files; the core itself reads none.
 fn scripts_play_as_written() {
