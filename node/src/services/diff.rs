@@ -375,7 +375,7 @@ fn queue(q: &Queue) -> Fields {
         rest.push('}');
         (i.to_string(), rest)
     };
-    let overflow = |(i, o): (usize, &Overflow)| {
+    let overflow = |o: &Overflow| {
         let mut told = format!("{{after: {}, queue: {}", span(o.after_ms), o.queue);
         if o.waiting_min > 0 {
             told += &format!(", waiting_min: {}", o.waiting_min);
@@ -386,7 +386,7 @@ fn queue(q: &Queue) -> Fields {
         if o.service_level_below > 0 {
             told += &format!(", service_level_below: {}%", o.service_level_below);
         }
-        (i.to_string(), told + "}")
+        (told + "}", String::new())
     };
     vec![
         ("schedule", text(&q.schedule)),
@@ -402,7 +402,7 @@ fn queue(q: &Queue) -> Fields {
         ("answer_target", duration(q.answer_target_ms)),
         (
             "overflow",
-            Value::Many(q.overflow.iter().enumerate().map(overflow).collect()),
+            Value::Many(q.overflow.iter().map(overflow).collect()),
         ),
         ("sticky", duration(q.sticky_ms)),
         ("hold_agent", duration(q.hold_agent_ms)),
@@ -520,7 +520,7 @@ mod tests {
                  language_level: translated, language_reach: near, language_weight: 0, \
                  fallback_languages: false, skill_levels_off: 0, regions: []}",
                 "offer_timeout: 20s -> 30s500ms",
-                "overflow: none -> {after: 1m, queue: other}",
+                "overflow: + {after: 1m, queue: other}",
             ]
         );
     }
