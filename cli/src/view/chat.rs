@@ -372,7 +372,37 @@ pub struct Explanation {
     chat: Chat,
     events: Vec<Moment>,
     candidates: Vec<Weighed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits: Option<Waits>,
     log_index: u64,
+}
+
+/// Why nobody takes it.
+#[derive(Clone, Debug, Serialize)]
+struct Waits {
+    summary: String,
+    /// Agents that each rule refused first, most first.
+    rules: Vec<(String, u32)>,
+    next_step_at: Option<String>,
+    next_shift_at: Option<String>,
+    #[serde(skip)]
+    next: Vec<(&'static str, i64)>,
+}
+
+impl From<api::WaitReasons> for Waits {
+    fn from(w: api::WaitReasons) -> Self {
+        let next = [
+            ("next step", w.next_step_ms),
+            ("next shift", w.next_shift_ms),
+        ];
+        Self {
+            summary: w.summary,
+            rules: w.rules.into_iter().map(|r| (r.rule, r.agents)).collect(),
+            next_step_at: rfc3339(w.next_step_ms),
+            next_shift_at: rfc3339(w.next_shift_ms),
+            next: next.into_iter().filter(|(_, at)| *at != 0).collect(),
+        }
+    }
 }
 
 impl From<api::ExplainChatResponse> for Explanation {
@@ -390,6 +420,7 @@ impl From<api::ExplainChatResponse> for Explanation {
             chat: e.chat.unwrap_or_default().into(),
             events: e.events.into_iter().map(moment).collect(),
             candidates: e.candidates.into_iter().map(Weighed::from).collect(),
+            waits: e.waits.map(Waits::from),
             log_index: e.log_index,
         }
     }
@@ -409,6 +440,14 @@ impl Explanation {
             text.push_str(&format!("{line}  {index}\n"));
             if !event.candidates.is_empty() {
                 text.push_str(&indent(&candidates(&event.candidates, paint)));
+            }
+        }
+        if let Some(waits) = &self.waits {
+            text.push_str(&format!("\n{}\n", paint.bold("Why it waits")));
+            text.push_str(&format!("    {}\n", printable(&waits.summary)));
+            for (what, at) in &waits.next {
+                let (local, relative) = (clock.local(*at), clock.relative(*at));
+                text.push_str(&format!("    {what} {local}  ({relative})\n"));
             }
         }
         if !self.candidates.is_empty() {
@@ -489,7 +528,11 @@ mod tests {
             candidates: Vec::new(),
         };
         let story = Explanation::from(api::ExplainChatResponse {
-            waits: None,
+            waits: Some(api::WaitReasons {
+                summary: "of the agents in reach it is kept from 1 by shift".to_owned(),
+                next_step_ms: 1_060_000,
+                ..Default::default()
+            }),
             chat: Some(chat()),
             events: vec![event],
             candidates: vec![candidate],
@@ -514,6 +557,10 @@ log index  7
 
 What happened
 1970-01-01T00:14:01+00:00  declined, ana, busy  (log index 5)
+
+Why it waits
+    of the agents in reach it is kept from 1 by shift
+    next step 1970-01-01T00:17:40+00:00  (in 1m)
 
 Who could take it now, best first
     AGENT  ELIGIBLE  RULE      REASON
