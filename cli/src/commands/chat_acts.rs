@@ -24,8 +24,8 @@ pub struct Message {
     #[arg(long)]
     contact: String,
     /// When to call back, such as 2026-12-01T09:00:00Z; as soon as possible where it is left out
-    #[arg(long, value_name = "TIME", value_parser = millis_of, default_value_t = 0)]
-    call_back_at: i64,
+    #[arg(long, value_name = "TIME", value_parser = millis_of)]
+    call_back_at: Option<i64>,
 }
 
 /// How a supervisor takes part.
@@ -155,7 +155,7 @@ pub(super) async fn message(context: &Context, message: Message) -> Result<(), F
         chat_id: message.chat_id,
         text: message.text,
         contact: message.contact,
-        call_back_at_ms: message.call_back_at,
+        call_back_at_ms: message.call_back_at.unwrap_or(0),
     };
     let call = context.cluster.call(request, async |channel, request| {
         VisitorServiceClient::new(channel)
