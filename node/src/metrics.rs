@@ -92,7 +92,7 @@ pub fn start(
         // Sends what is left, and waits for it.
         let ended = tokio::task::spawn_blocking(move || provider.shutdown()).await;
         if let Ok(Err(e)) = ended {
-            tracing::debug!(error = %e, "the last figures were not sent");
+            tracing::warn!(error = %e, "the last figures were not sent");
         }
     })
 }

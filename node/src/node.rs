@@ -35,6 +35,8 @@ const STREAMS_MAX: u32 = 10_000;
 const SILENCE_FLOOR: Duration = Duration::from_secs(3);
 /// How long a node that stops waits for its agents' sessions and its writes to be brought to an end.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// How long it then waits for its last figures to be taken; the exporter itself gives up after five seconds.
+const FIGURES_WITHIN: Duration = Duration::from_secs(6);
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +73,7 @@ pub struct Node {
     /// Where metrics are served.
     pub metrics_listen: Option<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
+    figures: JoinHandle<()>,
 }
 
 /// Reaches peers through the environment's network, where the settings or the membership say.
@@ -152,7 +155,7 @@ impl Node {
         )));
         let metrics_listen = scrapes.as_ref().and_then(|l| l.local_addr().ok());
         let measured = metrics::start(&driver, settings, scrapes).map_err(NodeError::Metrics)?;
-        tasks.push(tokio::spawn(measured));
+        let figures = tokio::spawn(measured);
         tasks.push(tokio::spawn(timers::ticks(driver.clone())));
         // Two elections' worth of silence: a leader that merely hears late does not empty a region.
         let silence = (timing.election_max() * 2).max(SILENCE_FLOOR);
@@ -173,6 +176,7 @@ impl Node {
             peer_listen: peer_address,
             metrics_listen,
             tasks,
+            figures,
         })
     }
 
@@ -192,7 +196,8 @@ impl Node {
     }
 
     /// Stops in order: no new agents are let in, leadership is handed on, agents are sent to other nodes and
-    /// their sessions recorded as lost, writes in hand are finished, then Raft and the servers stop.
+    /// their sessions recorded as lost, writes in hand are finished, then Raft and the servers stop and the last figures are
+    /// sent.
     pub async fn stop(self) {
         self.driver.cut_off();
         if self.group.status().role == Role::Leader
@@ -215,6 +220,14 @@ impl Node {
             // A stream of a client that does not read may keep its server for long; it is cut.
             task.abort();
             let _ = task.await;
+        }
+        let mut figures = self.figures;
+        if tokio::time::timeout(FIGURES_WITHIN, &mut figures)
+            .await
+            .is_err()
+        {
+            tracing::warn!("a reader of metrics is slow and was cut off");
+            figures.abort();
         }
     }
 }
