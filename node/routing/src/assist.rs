@@ -57,8 +57,7 @@ impl State {
         ask: &Ask<'_>,
     ) -> Result<Answer, Reject> {
         let id = ask.chat;
-        let active = |p: &Phase| matches!(p, Phase::Active { .. });
-        self.owned(agent, epoch, id, active, "active")?;
+        self.active_with(agent, epoch, id)?;
         self.not_assist(id)?;
         if self.assists_of(id).count() >= ASSISTS_MAX {
             return Err(Reject::Full {
@@ -320,18 +319,10 @@ impl State {
         }
         self.part_all(chat, "the chat went back to the line");
         let event = self.event(What::ShiftOver, Some(&agent), "nobody took over in time");
-        let (now, kept) = (self.meta.now, self.kept_from(&self.chats[chat]));
-        let queue = self.chats[chat].queue.clone();
-        let place = self.queues.get(&queue).and_then(|q| self.open_queue(q));
-        let place = place.map(|q| q.id.clone());
-        self.edit_chat(chat, |c| {
-            c.phase = Phase::Waiting;
-            c.since = now;
-            c.refusals = vec![(agent.clone(), now + kept)];
-            c.tell(event);
-        });
+        let until = self.meta.now + self.kept_from(&self.chats[chat]);
+        self.wait_again(chat, event, |c| c.refusals = vec![(agent.clone(), until)]);
         self.let_go(Some(&agent));
-        self.line_up(chat, place);
+        self.line_up(chat, self.open_place(&self.chats[chat].queue));
     }
 }
 

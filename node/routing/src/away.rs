@@ -121,8 +121,7 @@ impl State {
         id: &ChatId,
         track: &Tracking,
     ) -> Result<Answer, Reject> {
-        let active = |p: &Phase| matches!(p, Phase::Active { .. });
-        self.owned(agent, epoch, id, active, "active")?;
+        self.active_with(agent, epoch, id)?;
         self.not_assist(id)?;
         self.part_all(id, "the chat goes on elsewhere");
         let due = self.meta.now + Millis::from(track.due_ms);
@@ -168,15 +167,7 @@ impl State {
     /// What was tracked was not closed in time: somebody must look at it.
     pub(crate) fn overdue(&mut self, id: &ChatId) {
         let event = self.event(What::Overdue, None, "not closed in time where it went on");
-        let now = self.meta.now;
-        self.edit_chat(id, |c| {
-            c.phase = Phase::Waiting;
-            c.since = now;
-            c.refusals.clear();
-            c.tell(event);
-        });
-        let queue = self.queues.get(&self.chats[id].queue);
-        let place = queue.and_then(|q| self.open_queue(q)).map(|q| q.id.clone());
-        self.line_up(id, place);
+        self.wait_again(id, event, |c| c.refusals.clear());
+        self.line_up(id, self.open_place(&self.chats[id].queue));
     }
 }

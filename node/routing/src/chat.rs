@@ -4,6 +4,7 @@ use crate::command::NewChat;
 use crate::effect::{Answer, Reject};
 use crate::explain::What;
 use crate::ids::*;
+use crate::index::{Deadline, move_deadline};
 use crate::limits::*;
 use crate::model::*;
 use crate::state::{Chat, Key, LastAgent, State};
@@ -199,24 +200,13 @@ impl State {
     }
 
     pub(crate) fn remember_agent(&mut self, visitor: String, last: Option<LastAgent>) {
-        use crate::index::Deadline;
+        let after = last.as_ref().map(|l| l.until);
         let old = match last {
-            Some(last) => {
-                self.index
-                    .deadlines
-                    .insert((last.until, Deadline::Visitor(visitor.clone())));
-                let until = last.until;
-                self.visitors
-                    .insert(visitor.clone(), last)
-                    .filter(|old| old.until != until)
-            }
+            Some(last) => self.visitors.insert(visitor.clone(), last),
             None => self.visitors.remove(&visitor),
         };
-        if let Some(old) = old {
-            self.index
-                .deadlines
-                .remove(&(old.until, Deadline::Visitor(visitor.clone())));
-        }
+        let (due, before) = (&mut self.index.deadlines, old.map(|l| l.until));
+        move_deadline(due, before, after, || Deadline::Visitor(visitor.clone()));
         self.work.dirty.insert(Key::Visitor(visitor));
     }
 
@@ -232,9 +222,10 @@ impl State {
         self.edit_chat(id, |c| c.tell(event));
         self.meta.totals.answered += 1;
         self.close(id, Closed::Answered);
-        self.let_go(agent.as_ref());
+        let now = self.meta.now;
         if let Some(agent) = agent {
             self.edit_agent(&agent, |a| {
+                a.idle_since = now;
                 a.tally.handled += 1;
                 a.tally.handle_ms += took.unsigned_abs();
             });
@@ -284,7 +275,7 @@ impl State {
     }
 
     /// Checks that the agent's current session owns the chat.
-    pub(crate) fn owned(
+    fn owned(
         &self,
         agent: &AgentId,
         epoch: Epoch,
@@ -302,19 +293,24 @@ impl State {
         )))
     }
 
+    /// Checks that the agent's current session is talking to the chat's visitor.
+    pub(crate) fn active_with(
+        &self,
+        agent: &AgentId,
+        epoch: Epoch,
+        id: &ChatId,
+    ) -> Result<(), Reject> {
+        let active = |p: &Phase| matches!(p, Phase::Active { .. });
+        self.owned(agent, epoch, id, active, "active")
+    }
+
     pub(crate) fn end_chat(
         &mut self,
         agent: &AgentId,
         epoch: Epoch,
         id: &ChatId,
     ) -> Result<Answer, Reject> {
-        self.owned(
-            agent,
-            epoch,
-            id,
-            |p| matches!(p, Phase::Active { .. }),
-            "active",
-        )?;
+        self.active_with(agent, epoch, id)?;
         if let Some((chat, _)) = self.chats[id].assist.clone() {
             self.part(id, "");
             return Ok(self.answer(&chat));
@@ -329,13 +325,8 @@ impl State {
         epoch: Epoch,
         id: &ChatId,
     ) -> Result<Answer, Reject> {
-        self.owned(
-            agent,
-            epoch,
-            id,
-            |p| matches!(p, Phase::WrapUp { .. }),
-            "in wrap-up",
-        )?;
+        let wraps_up = |p: &Phase| matches!(p, Phase::WrapUp { .. });
+        self.owned(agent, epoch, id, wraps_up, "in wrap-up")?;
         self.wrapped_up(id);
         Ok(self.answer(id))
     }

@@ -4,7 +4,7 @@
 use crate::chat::unknown;
 use crate::effect::{Answer, Reject};
 use crate::ids::*;
-use crate::index::Deadline;
+use crate::index::{Deadline, move_deadline};
 use crate::limits::TIME_MAX;
 use crate::state::{Key, State};
 
@@ -95,8 +95,8 @@ impl State {
                 by: by.to_owned(),
             };
             self.closures.insert(what.clone(), closure);
-            let deadline = (until, Deadline::Reopen(what.clone()));
-            self.index.deadlines.insert(deadline);
+            let due = &mut self.index.deadlines;
+            move_deadline(due, None, Some(until), || Deadline::Reopen(what.clone()));
         }
         self.work.dirty.insert(Key::Closure(what.clone()));
         self.work.configured = true;
@@ -107,15 +107,14 @@ impl State {
     /// A closure ends by itself.
     pub(crate) fn reopen(&mut self, what: &Shut) {
         self.open_again(what);
-        self.work.dirty.insert(Key::Closure(what.clone()));
         self.work.configured = true;
         self.follow_closure(what);
     }
 
     pub(crate) fn open_again(&mut self, what: &Shut) {
         if let Some(closure) = self.closures.remove(what) {
-            let deadline = (closure.until, Deadline::Reopen(what.clone()));
-            self.index.deadlines.remove(&deadline);
+            let (due, before) = (&mut self.index.deadlines, Some(closure.until));
+            move_deadline(due, before, None, || Deadline::Reopen(what.clone()));
             self.work.dirty.insert(Key::Closure(what.clone()));
         }
     }
@@ -143,9 +142,7 @@ impl State {
                     .map(|(_, id)| id.clone())
                     .collect();
                 for chat in waiting {
-                    let place = self.queues.get(queue).and_then(|q| self.open_queue(q));
-                    let place = place.map(|q| q.id.clone());
-                    self.line_up(&chat, place);
+                    self.line_up(&chat, self.open_place(queue));
                 }
             }
             Shut::Queue(_) => self.bring_forward(),

@@ -7,7 +7,7 @@ use crate::ids::*;
 use crate::index::LineRows;
 use crate::limits::*;
 use crate::model::*;
-use crate::state::State;
+use crate::state::{Chat, State};
 
 /// Why a chat is put off whose queue is closed.
 const CLOSED_NOW: &str = "outside opening hours";
@@ -56,6 +56,24 @@ impl State {
             (Some(Some(s)), Some(at)) if s.contains(at) => Some(at),
             (Some(Some(s)), at) => s.next_start(at.unwrap_or(now)),
         }
+    }
+
+    /// The place where chats of a queue wait now, as by [`Self::open_queue`].
+    pub(crate) fn open_place(&self, queue: &QueueId) -> Option<QueueId> {
+        let open = self.queues.get(queue).and_then(|q| self.open_queue(q));
+        open.map(|q| q.id.clone())
+    }
+
+    /// A chat is to wait again: it keeps its place by its arrival, while steps and the longest wait count anew. Who had
+    /// it is told so by the caller, who then lets it line up.
+    pub(crate) fn wait_again(&mut self, id: &ChatId, event: Event, change: impl FnOnce(&mut Chat)) {
+        let now = self.meta.now;
+        self.edit_chat(id, |c| {
+            c.phase = Phase::Waiting;
+            c.since = now;
+            change(c);
+            c.tell(event);
+        });
     }
 
     /// Lets a chat wait in the queue found by [`Self::open_queue`], or puts it off where there is none.
@@ -209,20 +227,16 @@ impl State {
 
     /// A deferred chat comes back to the line with its arrival time; relaxation starts anew.
     pub(crate) fn return_to_line(&mut self, id: &ChatId) {
-        let queue = self.queues.get(&self.chats[id].queue);
-        let Some(place) = queue.and_then(|q| self.open_queue(q)).map(|q| q.id.clone()) else {
+        let Some(place) = self.open_place(&self.chats[id].queue) else {
             return self.defer(id, CLOSED_NOW);
         };
         let event = self.event(What::Returned, None, "");
         let now = self.meta.now;
-        self.edit_chat(id, |c| {
+        self.wait_again(id, event, |c| {
             // Whoever was sent away until now gets the time to come back.
             if let Page::Gone(until) = &mut c.page {
                 *until = now + Millis::from(c.lease_ms);
             }
-            c.phase = Phase::Waiting;
-            c.since = now;
-            c.tell(event);
         });
         self.line_up(id, Some(place));
     }

@@ -79,6 +79,17 @@ pub(crate) enum Only {
     Anyone,
 }
 
+impl std::fmt::Display for Only {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Agent(agent) => write!(f, "agent '{agent}'"),
+            Self::Team(team) => write!(f, "team '{team}'"),
+            Self::Region(region) => write!(f, "region '{region}'"),
+            Self::Anyone => f.write_str("anyone"),
+        }
+    }
+}
+
 /// A queue whose agents may take a line's chats.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reach {

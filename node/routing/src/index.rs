@@ -331,25 +331,11 @@ impl State {
             }
             row.ready = ready;
         }
-        if row.grace != grace {
-            if let Some(at) = row.grace {
-                index.deadlines.remove(&(at, Deadline::Grace(id.clone())));
-            }
-            if let Some(at) = grace {
-                index.deadlines.insert((at, Deadline::Grace(id.clone())));
-            }
-            row.grace = grace;
-        }
-        if row.rest != rest {
-            let deadline = |at| (at, Deadline::Break(id.clone()));
-            if let Some(at) = row.rest {
-                index.deadlines.remove(&deadline(at));
-            }
-            if let Some(at) = rest {
-                index.deadlines.insert(deadline(at));
-            }
-            row.rest = rest;
-        }
+        let due = &mut index.deadlines;
+        let before = std::mem::replace(&mut row.grace, grace);
+        move_deadline(due, before, grace, || Deadline::Grace(id.clone()));
+        let before = std::mem::replace(&mut row.rest, rest);
+        move_deadline(due, before, rest, || Deadline::Break(id.clone()));
         if row.node != node {
             let before = std::mem::replace(&mut row.node, node);
             index.leave_node(before, id);
@@ -593,6 +579,24 @@ impl State {
 fn assist_number(id: &ChatId) -> u32 {
     let number = id.0.rsplit_once('~').and_then(|(_, n)| n.parse().ok());
     number.unwrap_or(0)
+}
+
+/// What falls due at another time than it was known for, or no more.
+pub(crate) fn move_deadline(
+    deadlines: &mut BTreeSet<(Millis, Deadline)>,
+    before: Option<Millis>,
+    after: Option<Millis>,
+    what: impl Fn() -> Deadline,
+) {
+    if before == after {
+        return;
+    }
+    if let Some(at) = before {
+        deadlines.remove(&(at, what()));
+    }
+    if let Some(at) = after {
+        deadlines.insert((at, what()));
+    }
 }
 
 impl Deadline {

@@ -327,10 +327,8 @@ impl State {
             told.push(format!("step {step} of {steps}, in reach of {reach}"));
         }
         match &at.ways[way].only {
-            Only::Agent(agent) => told.push(format!("held for agent '{agent}'")),
-            Only::Team(team) => told.push(format!("held for team '{team}'")),
-            Only::Region(region) => told.push(format!("held for region '{region}'")),
             Only::Anyone => {}
+            only => told.push(format!("held for {only}")),
         }
         let hops = at
             .reach

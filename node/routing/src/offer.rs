@@ -264,8 +264,7 @@ impl State {
         let event = self.event(What::Accepted, Some(agent), detail);
         let now = self.meta.now;
         if self.chats[chat].answered == 0 && self.chats[chat].assist.is_none() {
-            let answered = self.chats[chat].clone();
-            self.count_answered(&answered);
+            self.count_answered(chat);
         }
         self.edit_chat(chat, |c| {
             c.phase = Phase::Active {

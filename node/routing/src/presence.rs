@@ -138,14 +138,7 @@ impl State {
                 _ => {
                     self.part_all(&chat, detail);
                     let event = self.event(What::AgentLost, Some(id), detail);
-                    let now = self.meta.now;
-                    self.edit_chat(&chat, |c| {
-                        c.phase = Phase::Waiting;
-                        // Its place is kept by `arrived`; how long it may wait counts anew, or a long talk
-                        // that broke off would be put off at once.
-                        c.since = now;
-                        c.tell(event);
-                    });
+                    self.wait_again(&chat, event, |_| {});
                 }
             }
         }

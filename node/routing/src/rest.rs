@@ -7,10 +7,14 @@ use crate::state::{AgentState, State};
 impl State {
     /// When an agent is to be reminded of a break; `None` = no rule, not at work, or reminded already.
     pub(crate) fn rest_due(&self, agent: &AgentState) -> Option<Millis> {
-        let after = self.workspace.break_after_ms;
-        let works = agent.working_since != 0 && agent.stopped_at == 0;
-        let due = after > 0 && works && !agent.break_due && !agent.config.bot;
-        due.then(|| agent.working_since + Millis::from(after))
+        self.break_due(agent).filter(|_| !agent.break_due)
+    }
+
+    /// When a break is due for an agent by the workspace's rule; `None` = no rule, or not at work.
+    pub fn break_due(&self, agent: &AgentState) -> Option<Millis> {
+        let after = Millis::from(self.workspace.break_after_ms);
+        let works = agent.working_since != 0 && agent.stopped_at == 0 && !agent.config.bot;
+        (after > 0 && works).then(|| agent.working_since + after)
     }
 
     /// Reminds an agent.

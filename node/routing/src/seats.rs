@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::fit::{Bench, Entry, Only};
 use crate::ids::*;
-use crate::index::{AgentRow, BenchId, BenchRows, Deadline, LineId, Row};
+use crate::index::{AgentRow, BenchId, BenchRows, Deadline, LineId, Row, move_deadline};
 use crate::ready::Ready;
 use crate::state::State;
 
@@ -16,14 +16,9 @@ impl State {
         self.go_to_work(id, false);
         let old = self.index.agents.remove(id);
         if let Some(row) = &old {
-            if let Some(at) = row.rest {
-                let deadline = (at, Deadline::Break(id.clone()));
-                self.index.deadlines.remove(&deadline);
-            }
-            if let Some(at) = row.ramp {
-                let deadline = (at, Deadline::Ramp(id.clone()));
-                self.index.deadlines.remove(&deadline);
-            }
+            let due = &mut self.index.deadlines;
+            move_deadline(due, row.rest, None, || Deadline::Break(id.clone()));
+            move_deadline(due, row.ramp, None, || Deadline::Ramp(id.clone()));
             let bench = &mut self.index.benches[row.bench];
             bench.members.remove(id);
             if let Some(ready) = &row.ready {
@@ -47,11 +42,8 @@ impl State {
         let Some(agent) = self.agents.get(id) else {
             // Gone for good: nothing of the session is left either.
             if let Some(row) = old {
-                if let Some(at) = row.grace {
-                    self.index
-                        .deadlines
-                        .remove(&(at, Deadline::Grace(id.clone())));
-                }
+                let due = &mut self.index.deadlines;
+                move_deadline(due, row.grace, None, || Deadline::Grace(id.clone()));
                 self.index.leave_node(row.node, id);
             }
             return;
@@ -59,10 +51,8 @@ impl State {
         let schedule = agent.config.schedule.clone();
         let ramp = agent.config.ramp_end(self.meta.now);
         let bench = self.bench(Bench::of(&agent.config, self.meta.now));
-        if let Some(at) = ramp {
-            let deadline = (at, Deadline::Ramp(id.clone()));
-            self.index.deadlines.insert(deadline);
-        }
+        let due = &mut self.index.deadlines;
+        move_deadline(due, None, ramp, || Deadline::Ramp(id.clone()));
         let rows = &mut self.index.benches[bench];
         rows.members.insert(id.clone());
         *rows.schedules.entry(schedule.clone()).or_default() += 1;
@@ -155,13 +145,9 @@ impl State {
     /// edge that was known.
     pub(crate) fn reschedule(&mut self, id: &ScheduleId, before: Option<Millis>) {
         let now = self.meta.now;
-        let deadline = |at| (at, Deadline::Shift(id.clone()));
-        if let Some(edge) = before {
-            self.index.deadlines.remove(&deadline(edge));
-        }
-        if let Some(edge) = self.schedules.get(id).and_then(|s| s.next_change(now)) {
-            self.index.deadlines.insert(deadline(edge));
-        }
+        let after = self.schedules.get(id).and_then(|s| s.next_change(now));
+        let due = &mut self.index.deadlines;
+        move_deadline(due, before, after, || Deadline::Shift(id.clone()));
         for agent in self.index.by_schedule.get(id).cloned().unwrap_or_default() {
             self.refresh_agent(&agent);
             self.work.touched.insert(agent);

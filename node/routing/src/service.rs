@@ -2,10 +2,10 @@
 //! [`SERVICE_MINUTES`]; the service level and the expected wait follow from it.
 
 use crate::ids::*;
-use crate::index::Deadline;
+use crate::index::{Deadline, move_deadline};
 use crate::limits::SERVICE_MINUTES;
 use crate::model::*;
-use crate::state::{Chat, Key, State};
+use crate::state::{Key, State};
 
 /// What became of a queue's chats of late; only minutes in which something did, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl State {
         }
         self.work.dirty.insert(Key::Stats(queue.clone()));
         self.refresh_slide(queue);
-        self.service_changed(queue);
+        self.look_again(queue);
     }
 
     /// Keeps the time at which a queue's service is looked at again, where something hangs on it.
@@ -125,16 +125,8 @@ impl State {
             Some(at) => self.index.slides.insert(queue.clone(), at),
             None => self.index.slides.remove(queue),
         };
-        if before == next {
-            return;
-        }
-        let deadline = |at| (at, Deadline::Slide(queue.clone()));
-        if let Some(at) = before {
-            self.index.deadlines.remove(&deadline(at));
-        }
-        if let Some(at) = next {
-            self.index.deadlines.insert(deadline(at));
-        }
+        let due = &mut self.index.deadlines;
+        move_deadline(due, before, next, || Deadline::Slide(queue.clone()));
     }
 
     /// The oldest minute of a queue stops counting.
@@ -146,7 +138,7 @@ impl State {
         stats.minutes.retain(|m| m.minute >= from);
         self.work.dirty.insert(Key::Stats(queue.clone()));
         self.refresh_slide(queue);
-        self.service_changed(queue);
+        self.look_again(queue);
     }
 
     pub(crate) fn count_accepted(&mut self, queue: &QueueId) {
@@ -158,7 +150,8 @@ impl State {
     }
 
     /// A chat is answered for the first time, now.
-    pub(crate) fn count_answered(&mut self, chat: &Chat) {
+    pub(crate) fn count_answered(&mut self, id: &ChatId) {
+        let chat = &self.chats[id];
         let Some(queue) = self.queues.get(&chat.queue) else {
             return;
         };

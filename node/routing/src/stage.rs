@@ -146,11 +146,6 @@ impl State {
                 .extend(some.map(|(stage, _)| (*line, stage)));
         }
     }
-
-    /// What is known of a queue's service changed.
-    pub(crate) fn service_changed(&mut self, queue: &QueueId) {
-        self.look_again(queue);
-    }
 }
 
 /// What of a stage is open just now.

@@ -475,12 +475,6 @@ impl State {
     pub fn agents_at_work(&self, queue: &QueueId) -> u32 {
         self.index.queue_at_work(queue) as u32
     }
-    /// When a break is due for an agent by the workspace's rule; `None` = no rule, or not at work.
-    pub fn break_due(&self, agent: &AgentState) -> Option<Millis> {
-        let after = Millis::from(self.workspace.break_after_ms);
-        let works = agent.working_since != 0 && agent.stopped_at == 0 && !agent.config.bot;
-        (after > 0 && works).then(|| agent.working_since + after)
-    }
     /// Agents whose session the node holds.
     pub fn sessions_of(&self, node: NodeId) -> impl Iterator<Item = &AgentState> {
         let ids = self.index.nodes.get(&node);

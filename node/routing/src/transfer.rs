@@ -184,27 +184,23 @@ impl State {
         note: &str,
         take_back: bool,
     ) -> Result<Answer, Reject> {
-        let active = |p: &Phase| matches!(p, Phase::Active { .. });
-        self.owned(agent, epoch, id, active, "active")?;
+        self.active_with(agent, epoch, id)?;
         self.not_assist(id)?;
         let destination = self.destination(id, to, Some(agent))?;
         self.part_all(id, "the chat was handed on");
         let event = self.event(What::Transferred, Some(agent), &format!("to {to}"));
-        let (now, kept) = (self.meta.now, self.kept_from(&self.chats[id]));
+        let until = self.meta.now + self.kept_from(&self.chats[id]);
         let bot = self.agents.get(agent).is_some_and(|a| a.config.bot);
-        self.edit_chat(id, |c| {
+        self.wait_again(id, event, |c| {
             to.change(c);
-            c.phase = Phase::Waiting;
-            c.since = now;
             c.note = note.to_owned();
             c.people_only |= bot;
             // Nobody hands a chat on to get it back at once, unless they ask for that.
-            c.refusals = vec![(agent.clone(), now + kept)];
+            c.refusals = vec![(agent.clone(), until)];
             if take_back {
                 c.refusals.clear();
                 c.last = Some(agent.clone());
             }
-            c.tell(event);
         });
         self.let_go(Some(agent));
         self.send(id, destination, agent);
@@ -235,16 +231,12 @@ impl State {
         self.withdraw_all(id, What::OfferWithdrawn, "the chat was moved", false);
         let detail = format!("by {who} to {to}");
         let event = self.event(What::Moved, from.as_ref(), &detail);
-        let now = self.meta.now;
-        self.edit_chat(id, |c| {
+        self.wait_again(id, event, |c| {
             to.change(c);
-            c.phase = Phase::Waiting;
-            c.since = now;
             if !note.is_empty() {
                 c.note = note.to_owned();
             }
             c.refusals.clear();
-            c.tell(event);
         });
         self.let_go(from.as_ref());
         self.send(id, destination, &who);

@@ -193,22 +193,11 @@ impl State {
         }
         Err(
             match (mine.iter().all(|e| gates.in_reach(e)), only(gates.way)) {
-                (true, Only::Agent(agent)) => (
-                    Rule::Held,
-                    format!("the chat is held for agent '{agent}' for now"),
-                ),
-                (true, Only::Team(team)) => (
-                    Rule::Held,
-                    format!("the chat is held for team '{team}' for now"),
-                ),
-                (true, Only::Region(region)) => (
-                    Rule::Held,
-                    format!("the chat is held for region '{region}' for now"),
-                ),
                 (true, Only::Anyone) => (
                     Rule::Overflow,
                     "somebody whom an earlier step lets in is at work".into(),
                 ),
+                (true, only) => (Rule::Held, format!("the chat is held for {only} for now")),
                 (false, _) => (
                     Rule::Overflow,
                     "the chat's queue does not overflow so far just now".into(),
@@ -218,8 +207,7 @@ impl State {
     }
 
     fn refused_words(&self, chat: &Chat) -> String {
-        let queue = self.queues.get(&chat.queue);
-        let kept = queue.map_or(crate::limits::REFUSAL_MS, |q| q.refusal_ms);
+        let kept = self.kept_from(chat) as u64;
         format!(
             "declined, ignored or handed it on within the last {} s",
             kept.div_ceil(1000)
