@@ -18,3 +18,4 @@ pub mod telemetry;
 pub mod timers;
 
 pub use meridian_calendar as calendar;
+pub mod visitor_pages;

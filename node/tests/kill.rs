@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cluster::{Process, persist, start, until};
+use cluster::{Process, persist, start, until, world};
 use meridian_node::env::{Random as _, SeededRandom};
 use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
 use meridian_proto::livechat::v1::agent_message::Action;
@@ -32,48 +32,20 @@ const CAPACITY: u32 = 3;
 const VISITORS: u64 = 8;
 
 fn world() -> Configuration {
-    let day = Schedule {
-        id: "always".into(),
-        zone: "Etc/UTC".into(),
-        spans: vec![UtcSpan {
-            from_ms: 0,
-            to_ms: 1 << 47,
-        }],
+    let agents = (0..AGENTS).map(|n| {
+        let language = if n.is_multiple_of(2) { "en" } else { "pt" };
+        world::agent(
+            &format!("a{n}"),
+            &format!("r{}", n % 3 + 1),
+            language,
+            CAPACITY,
+        )
+    });
+    let queue = Queue {
+        offer_timeout_ms: 2_000,
         ..Default::default()
     };
-    let agent = |n: u64| Agent {
-        id: format!("a{n}"),
-        name: format!("Agent {n}"),
-        region: format!("r{}", n % 3 + 1),
-        languages: vec![SpokenLanguage {
-            language: if n.is_multiple_of(2) { "en" } else { "pt" }.into(),
-            level: LanguageLevel::Native.into(),
-        }],
-        queues: vec!["support".into()],
-        capacity: CAPACITY,
-        ..Default::default()
-    };
-    Configuration {
-        workspace: Some(Workspace {
-            name: "Kill".into(),
-            ..Default::default()
-        }),
-        schedules: vec![day],
-        regions: (1..=3)
-            .map(|n| Region {
-                id: format!("r{n}"),
-                zone: "Etc/UTC".into(),
-                schedule: "always".into(),
-                ..Default::default()
-            })
-            .collect(),
-        queues: vec![Queue {
-            id: "support".into(),
-            offer_timeout_ms: 2_000,
-            ..Default::default()
-        }],
-        agents: (0..AGENTS).map(agent).collect(),
-    }
+    world::always_open(queue, agents.collect())
 }
 
 /// One thing a client was told is done.

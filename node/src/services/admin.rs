@@ -105,6 +105,15 @@ fn node(field: &str, member: &Member) -> Result<Node, Status> {
     })
 }
 
+/// Who asks, for the audit.
+fn operator(name: &str) -> Result<String, Status> {
+    if name.len() > ACTOR_BYTES_MAX {
+        let problem = format!("has {} bytes; give at most {ACTOR_BYTES_MAX}", name.len());
+        return Err(invalid("actor", &problem));
+    }
+    Ok(actor("operator", name))
+}
+
 #[tonic::async_trait]
 impl AdminService for Admins {
     async fn apply(
@@ -114,14 +123,7 @@ impl AdminService for Admins {
         let parent = traced(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
-        if ask.actor.len() > ACTOR_BYTES_MAX {
-            let problem = format!(
-                "has {} bytes; give at most {ACTOR_BYTES_MAX}",
-                ask.actor.len()
-            );
-            return Err(invalid("actor", &problem));
-        }
-        let who = actor("operator", &ask.actor);
+        let who = operator(&ask.actor)?;
         self.driver.fresh().await.map_err(|e| failed(&e))?;
         let now = self.driver.now();
         let plan = {
@@ -178,13 +180,7 @@ impl AdminService for Admins {
         let parent = traced(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
-        if ask.actor.len() > ACTOR_BYTES_MAX {
-            let problem = format!(
-                "has {} bytes; give at most {ACTOR_BYTES_MAX}",
-                ask.actor.len()
-            );
-            return Err(invalid("actor", &problem));
-        }
+        let who = operator(&ask.actor)?;
         let what = match ask.what {
             Some(close_now_request::What::QueueId(id)) => Shut::Queue(QueueId(id)),
             Some(close_now_request::What::RegionId(id)) => Shut::Region(RegionId(id)),
@@ -208,7 +204,7 @@ impl AdminService for Admins {
         };
         let written = self
             .driver
-            .write(id, actor("operator", &ask.actor), parent, command)
+            .write(id, who, parent, command)
             .await
             .map_err(|e| failed(&e))?;
         Ok(Response::new(CloseNowResponse {

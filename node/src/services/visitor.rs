@@ -17,6 +17,7 @@ use super::status::{ended, failed, invalid, not_found, rejected};
 use super::{actor, request_id, traced};
 use crate::convert::{api, view};
 use crate::driver::Driver;
+use crate::visitor_pages::VisitorPages;
 use crate::{calendar, language};
 
 /// How often a waiting visitor is told their place when nothing else changes.
@@ -25,12 +26,14 @@ const PLACE_EVERY: Duration = Duration::from_secs(2);
 /// Serves visitors.
 pub struct Visitors {
     driver: Arc<Driver>,
+    pages: Arc<VisitorPages>,
 }
 
 impl Visitors {
     /// Serves from this node's driver.
     pub fn new(driver: Arc<Driver>) -> Self {
-        Self { driver }
+        let pages = Arc::default();
+        Self { driver, pages }
     }
 
     /// What a visitor asks for, as the core wants it.
@@ -198,7 +201,7 @@ impl VisitorService for Visitors {
         let first = self.chat(&id).await?;
         // The page of a live chat counts as there while its stream stands.
         let live = first.lease_ms > 0 && first.phase != i32::from(ChatPhase::Closed);
-        let page = live.then(|| Page::follow(self.driver.clone(), id.clone()));
+        let page = live.then(|| self.pages.follow(&self.driver, id.clone()));
         let (send, receive) = tokio::sync::mpsc::channel(4);
         let driver = self.driver.clone();
         tokio::spawn(async move {
@@ -284,42 +287,5 @@ impl VisitorService for Visitors {
             .await
             .map_err(|e| failed(&e))?;
         Ok(Response::new(RateChatResponse {}))
-    }
-}
-
-/// A visitor's page that follows a live chat; that it is there, and no more, is recorded.
-struct Page {
-    driver: Arc<Driver>,
-    chat: ChatId,
-}
-
-impl Page {
-    fn follow(driver: Arc<Driver>, chat: ChatId) -> Self {
-        let page = Self { driver, chat };
-        page.record(Command::VisitorSeen {
-            chat: page.chat.clone(),
-            node: page.driver.node_id(),
-        });
-        page
-    }
-
-    /// Not awaited: whoever hangs up waits for nothing. Where it cannot be recorded, the lease ends a chat whose page is
-    /// there after all, and the page is told so; or the node is found lost, and the lease begins then.
-    fn record(&self, command: Command) {
-        let (driver, chat) = (self.driver.clone(), self.chat.clone());
-        tokio::spawn(async move {
-            if let Err(e) = driver.write_own(command).await {
-                tracing::debug!(%chat, error = %e, "a visitor's page was not recorded");
-            }
-        });
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        self.record(Command::VisitorGone {
-            chat: self.chat.clone(),
-            node: self.driver.node_id(),
-        });
     }
 }

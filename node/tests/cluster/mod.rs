@@ -1,5 +1,8 @@
 //! Three real node processes on loopback, shared by the tests that need them.
 
+pub mod desktop;
+pub mod world;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
