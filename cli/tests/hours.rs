@@ -282,16 +282,18 @@ async fn what_is_imported_is_a_world_file() {
     let output = meridian(&args).await;
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     assert!(
-        err(&output).ends_with("2 holidays and 1 closure; closures became exceptions\n"),
+        err(&output).ends_with("2 holidays and 1 closure\n"),
         "{}",
         err(&output)
     );
-    let comments = "# 2026-12-25 Christmas\n# 2027-12-25 Christmas\n# 2026-12-24 14:00 to 2026-12-25 00:00 Christmas Eve\n";
+    let comments = "# 2026-12-25 Christmas\n# 2027-12-25 Christmas\n";
     assert!(
         out(&output).starts_with(&format!("{comments}schedules:\n- id: lisbon\n")),
         "{}",
         out(&output)
     );
+    let closure = "  closures:\n  - from: 2026-12-24T14:00\n    to: 2026-12-25T00:00\n    reason: Christmas Eve\n";
+    assert!(out(&output).contains(closure), "{}", out(&output));
     let (_dir, path) = file("world.yaml", &out(&output));
     let shown = meridian(&[
         "hours",
@@ -313,7 +315,7 @@ async fn what_is_imported_is_a_world_file() {
         rows,
         [
             // The afternoon is the closure's, which the world file holds as an exception.
-            "2026-12-24 Thu 09:00-13:00 09:00-13:00 4h hours of its own",
+            "2026-12-24 Thu 09:00-13:00 09:00-13:00 4h closed from 14:00: Christmas Eve",
             "2026-12-25 Fri - - - holiday",
             "2026-12-26 Sat 22:00-Sun 02:00 22:00-Sun 02:00 4h",
             "total of the 3 days from 2026-12-24: 8h",

@@ -3,7 +3,6 @@
 mod import;
 mod lint;
 mod preview;
-pub(super) mod schedule;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;

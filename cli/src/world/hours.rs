@@ -1,10 +1,14 @@
 //! Schedules: zones, weekly shifts, holidays and exceptional dates.
 
 use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZoneDatabase;
-use meridian_proto::livechat::v1::{Hours, Schedule, ScheduleException, UtcSpan, WeeklyShift};
+use meridian_calendar::CalendarError;
+use meridian_proto::livechat::v1::{
+    Hours, Schedule, ScheduleClosure, ScheduleException, UtcSpan, WeeklyShift,
+};
 
+use super::calendar;
 use super::reader::{Field, Object, Reader, Seen};
 use super::references::References;
 
@@ -33,6 +37,8 @@ pub fn schedule(
             "holidays",
             "exceptions",
             "spans",
+            "breaks",
+            "closures",
             "last_offer",
             "handover",
             "handover_to_line",
@@ -40,32 +46,85 @@ pub fn schedule(
     )?;
     let id = reader.id(&object.field("id")).unwrap_or_default();
     let zone = zone(reader, &object.field("zone"));
-    let week = week(reader, &object.field("week"));
+    let before = reader.problems.len();
+    let week = week(reader, &object.field("week"), "shifts");
     let mut seen = Seen::default();
     let mut holidays = Vec::new();
     for day in reader.list(&object.field("holidays"), 0, DATES_MAX) {
         holidays.push(date(reader, &mut seen, &day));
     }
     let exceptions = exceptions(reader, &object.field("exceptions"));
+    let breaks = self::week(reader, &object.field("breaks"), "breaks");
+    let closures = closures(reader, &object.field("closures"));
     let spans = utc_spans(reader, &object.field("spans"));
-    if !(spans.is_empty() || week.is_empty() && holidays.is_empty() && exceptions.is_empty()) {
-        let rule = "cannot stand beside week, holidays or exceptions; give one or the other";
+    let no_plan = week.is_empty() && holidays.is_empty() && exceptions.is_empty();
+    if !(spans.is_empty() || no_plan && breaks.is_empty() && closures.is_empty()) {
+        let rule = "cannot stand beside week, holidays, exceptions, breaks or closures; give one or the other";
         reader.complain(&object.field("spans"), rule);
     }
-    Some((
-        id.clone(),
-        Schedule {
-            id,
-            zone,
-            week,
-            holidays,
-            exceptions,
-            spans,
-            last_offer_ms: reader.millis(&object.field("last_offer"), 0, 86_400_000),
-            handover_ms: reader.millis(&object.field("handover"), 0, 86_400_000),
-            handover_to_line: reader.flag(&object.field("handover_to_line")),
-        },
-    ))
+    let schedule = Schedule {
+        id: id.clone(),
+        zone,
+        week,
+        holidays,
+        exceptions,
+        spans,
+        breaks,
+        closures,
+        last_offer_ms: reader.millis(&object.field("last_offer"), 0, 86_400_000),
+        handover_ms: reader.millis(&object.field("handover"), 0, 86_400_000),
+        handover_to_line: reader.flag(&object.field("handover_to_line")),
+    };
+    // What is written well may still make no sense together.
+    if schedule.spans.is_empty()
+        && reader.problems.len() == before
+        && let Err(error) = calendar::check(&schedule)
+    {
+        complain(reader, &object, &error);
+    }
+    Some((id, schedule))
+}
+
+/// Complains of what the calendar found, at the field it names.
+fn complain(reader: &mut Reader, object: &Object<'_>, error: &CalendarError) {
+    let text = error.to_string();
+    let (field, problem) = text.split_once(": ").unwrap_or(("zone", &text));
+    let (list, rest) = field.split_once('[').unwrap_or((field, ""));
+    let list = object.field(list);
+    let number = rest.split(']').next().and_then(|n| n.parse::<usize>().ok());
+    let entries = reader.list(&list, 0, usize::MAX);
+    let at = number.and_then(|n| entries.get(n)).unwrap_or(&list);
+    reader.complain(at, problem);
+}
+
+/// Stretches of local time in which nothing is open.
+fn closures(reader: &mut Reader, list: &Field<'_>) -> Vec<ScheduleClosure> {
+    let mut closures = Vec::new();
+    for field in reader.list(list, 0, DATES_MAX) {
+        let Some(object) = reader.object(&field, &["from", "to", "reason"]) else {
+            continue;
+        };
+        closures.push(ScheduleClosure {
+            from: local(reader, &object.field("from")),
+            to: local(reader, &object.field("to")),
+            reason: reader
+                .text_if_given(&object.field("reason"))
+                .unwrap_or_default(),
+        });
+    }
+    closures
+}
+
+/// A local date with its time.
+fn local(reader: &mut Reader, field: &Field<'_>) -> String {
+    let Some(text) = reader.text(field, "a local time such as 2026-12-24T14:00") else {
+        return String::new();
+    };
+    if text.len() != 16 || DateTime::strptime("%Y-%m-%dT%H:%M", &text).is_err() {
+        let rule = "write it like 2026-12-24T14:00";
+        reader.complain(field, format!("'{text}' is not a local time; {rule}"));
+    }
+    text
 }
 
 /// Spans planned elsewhere: instants in order, without overlap.
@@ -125,7 +184,8 @@ struct Span {
     day: &'static str,
 }
 
-fn week(reader: &mut Reader, list: &Field<'_>) -> Vec<WeeklyShift> {
+/// Shifts, or breaks, that return every week.
+fn week(reader: &mut Reader, list: &Field<'_>, what: &str) -> Vec<WeeklyShift> {
     let fields = reader.list(list, 0, usize::MAX);
     let mut shifts = Vec::new();
     let mut spans = Vec::new();
@@ -159,7 +219,7 @@ fn week(reader: &mut Reader, list: &Field<'_>) -> Vec<WeeklyShift> {
         let given = spans.len();
         reader.complain(
             list,
-            format!("makes {given} shifts a week; give at most {SHIFTS_MAX}"),
+            format!("makes {given} {what} a week; give at most {SHIFTS_MAX}"),
         );
     }
     refuse_overlap(reader, &fields, spans, true);

@@ -1,5 +1,6 @@
 //! The world file: what an organisation is made of, as `meridian apply` reads and `config show` writes it.
 
+pub mod calendar;
 mod hours;
 mod objects;
 mod reader;

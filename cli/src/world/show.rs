@@ -82,6 +82,10 @@ struct Schedule {
     exceptions: Vec<Exception>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     spans: Vec<UtcSpan>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    breaks: Vec<Shift>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    closures: Vec<Closure>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_offer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,6 +98,14 @@ struct Schedule {
 struct UtcSpan {
     from: String,
     to: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Closure {
+    from: String,
+    to: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -353,6 +365,11 @@ impl From<api::Schedule> for Schedule {
             from: h.from,
             to: h.to,
         };
+        let closure = |c: api::ScheduleClosure| Closure {
+            from: c.from,
+            to: c.to,
+            reason: c.reason,
+        };
         let span = |s: api::UtcSpan| UtcSpan {
             from: rfc3339(s.from_ms).unwrap_or_default(),
             to: rfc3339(s.to_ms).unwrap_or_default(),
@@ -368,6 +385,8 @@ impl From<api::Schedule> for Schedule {
             holidays: FlowSeq(s.holidays),
             exceptions: s.exceptions.into_iter().map(exception).collect(),
             spans: s.spans.into_iter().map(span).collect(),
+            breaks: s.breaks.into_iter().map(shift).collect(),
+            closures: s.closures.into_iter().map(closure).collect(),
             last_offer: given(s.last_offer_ms),
             handover: given(s.handover_ms),
             handover_to_line: s.handover_to_line,

@@ -358,6 +358,36 @@ fn working_hours_are_checked() {
         "«{days: [mon, tue, wed, thu, fri], from: 12:30",
         "schedules[0].week[1]: overlaps entry 0 of line 16 on mon; merge the two or move one",
     );
+    for (breaks, problem) in [
+        (
+            "[{days: [mon, tue], from: '09:00', to: '09:15'}, «{days: [sat], from: '12:00', to: '12:30'}]",
+            "breaks[1]: lies outside the shifts of the week; move it into one or take it out",
+        ),
+        (
+            "[{days: [mon], from: '09:00', to: '10:00'}, «{days: [mon], from: '09:30', to: '10:30'}]",
+            "breaks[1]: overlaps entry 0 of line 18 on mon; merge the two or move one",
+        ),
+        (
+            "[«{days: [mon], from: '09:00', to: '09:00'}]",
+            "breaks[0]: ends at 09:00:00, no later than it begins; give a later end",
+        ),
+    ] {
+        expect(
+            "holidays: [\"2026-12-25\"",
+            &format!("breaks: {breaks}\n    holidays: [\"2026-12-25\""),
+            &format!("schedules[0].{problem}"),
+        );
+    }
+    expect(
+        "holidays: [\"2026-12-25\"",
+        "closures: [«{from: 2026-12-24T14:00, to: 2026-12-24T13:00}]\n    holidays: [\"2026-12-25\"",
+        "schedules[0].closures[0]: ends at 2026-12-24T13:00:00, no later than it begins; give a later end",
+    );
+    expect(
+        "holidays: [\"2026-12-25\"",
+        "closures: [{from: «2026-12-24, to: 2026-12-24T13:00}]\n    holidays: [\"2026-12-25\"",
+        "schedules[0].closures[0].from: '2026-12-24' is not a local time; write it like 2026-12-24T14:00",
+    );
     // The night of Saturday must not run into another one that begins on it, round the end of the week.
     expect(
         "days: [mon, tue, wed, thu, fri, sat], from: \"22:00\", to: \"06:00\"}",

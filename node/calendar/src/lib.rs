@@ -12,7 +12,6 @@
 //! feature `import`, [`osm`] reads OpenStreetMap's `opening_hours` and [`ical`] reads holidays from iCalendar
 //! files; both only make plans, and every instant is computed here.
 
-mod closing;
 mod hours;
 #[cfg(feature = "import")]
 pub mod ical;
@@ -116,6 +115,48 @@ pub enum CalendarError {
     /// The dates leave the range the calendar can compute.
     #[error("from: the time is outside the calendar's range (years -9999 to 9999)")]
     OutOfRange,
+}
+
+impl CalendarError {
+    /// The same of a form in which the days of a shift or break stand together: `week` and `breaks` tell for each that
+    /// was counted out which entry it comes from.
+    #[must_use]
+    pub fn of_entries(self, week: &[usize], breaks: &[usize]) -> Self {
+        let entry = |field: String| {
+            let lists = [("week[", week), ("breaks[", breaks)];
+            let renamed = lists.into_iter().find_map(|(list, entries)| {
+                let (number, rest) = field.strip_prefix(list)?.split_once(']')?;
+                let entry = entries.get(number.parse::<usize>().ok()?)?;
+                Some(format!("{list}{entry}]{rest}"))
+            });
+            renamed.unwrap_or(field)
+        };
+        match self {
+            Self::Overlap { field, other } => Self::Overlap {
+                field: entry(field),
+                other: entry(other),
+            },
+            Self::OutOfBounds {
+                field,
+                given,
+                min,
+                max,
+            } => Self::OutOfBounds {
+                field: entry(field),
+                given,
+                min,
+                max,
+            },
+            Self::BreakOutside { field } => Self::BreakOutside {
+                field: entry(field),
+            },
+            Self::Backwards { field, to } => Self::Backwards {
+                field: entry(field),
+                to,
+            },
+            Self::UnknownZone(_) | Self::OutOfRange => self,
+        }
+    }
 }
 
 /// Version of the zone data in this program, such as `2026a`. It travels with every resolved schedule.

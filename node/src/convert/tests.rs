@@ -229,3 +229,76 @@ fn midnight_ends_a_day_and_begins_none() {
         "{refused}"
     );
 }
+
+#[test]
+fn breaks_and_closures_pause_a_day_and_are_refused_by_the_entry_they_stand_in() {
+    use meridian_proto::livechat::v1::{Schedule, ScheduleClosure, WeeklyShift};
+    let weekly = |days: &[&str], from: &str, to: &str| WeeklyShift {
+        days: days.iter().map(|d| (*d).into()).collect(),
+        from: from.into(),
+        to: to.into(),
+    };
+    let given = Schedule {
+        id: "s".into(),
+        zone: "Etc/UTC".into(),
+        week: vec![weekly(&["thu", "fri"], "08:00", "16:00")],
+        breaks: vec![weekly(&["thu", "fri"], "12:00", "12:30")],
+        closures: vec![ScheduleClosure {
+            from: "2026-01-02T14:00".into(),
+            to: "2026-01-03T00:00".into(),
+            reason: "stocktaking".into(),
+        }],
+        ..Default::default()
+    };
+    let now = 1_767_225_600_000; // 2026-01-01, a Thursday
+    let resolved = super::api::schedule("s", &given, now).expect("resolved");
+    let hours = |span: &meridian_routing::model::Span| {
+        ((span.start - now) / 1_800_000, (span.end - now) / 1_800_000)
+    };
+    let spans: Vec<_> = resolved
+        .spans
+        .iter()
+        .filter(|s| s.start >= now)
+        .map(hours)
+        .collect();
+    assert_eq!(
+        spans[..5],
+        [(16, 24), (25, 32), (64, 72), (73, 76), (352, 360)]
+    );
+    assert_eq!(super::api::show_schedule(&resolved), given, "as it was put");
+
+    let refused = |change: &dyn Fn(&mut Schedule)| {
+        let mut wrong = given.clone();
+        change(&mut wrong);
+        let refused = super::api::schedule("schedules[0]", &wrong, now).expect_err("refused");
+        refused.to_string()
+    };
+    let outside = refused(&|s| s.breaks.push(weekly(&["thu"], "15:45", "16:15")));
+    assert!(
+        outside.starts_with("schedules[0].breaks[1]: lies outside"),
+        "{outside}"
+    );
+    let twice = refused(&|s| s.week.push(weekly(&["fri"], "15:00", "17:00")));
+    assert!(
+        twice.starts_with("schedules[0].week[1]: overlaps week[0]"),
+        "{twice}"
+    );
+    let backwards = refused(&|s| s.closures[0].to = "2026-01-02T14:00".into());
+    assert!(
+        backwards.starts_with("schedules[0].closures[0].to: ends at"),
+        "{backwards}"
+    );
+    let no_time = refused(&|s| s.closures[0].from = "2026-01-02 14:00".into());
+    assert!(
+        no_time.starts_with("schedules[0].closures[0].from: '2026-01-02 14:00'"),
+        "{no_time}"
+    );
+    let beside = refused(&|s| {
+        s.spans = vec![Default::default()];
+        s.week.clear();
+    });
+    assert!(
+        beside.starts_with("schedules[0].spans: cannot stand beside"),
+        "{beside}"
+    );
+}

@@ -315,6 +315,10 @@ fn schedule(s: &Schedule) -> Fields {
         };
         (e.date.clone(), hours)
     };
+    let closure = |c: &ScheduleClosure| {
+        let span = format!("{{from: {}, to: {}}}", c.from, c.to);
+        (span, c.reason.clone())
+    };
     let given = |s: &UtcSpan| {
         let span = format!("{{from: {}, to: {}}}", moment(s.from_ms), moment(s.to_ms));
         (span, String::new())
@@ -328,6 +332,11 @@ fn schedule(s: &Schedule) -> Fields {
             Value::Many(s.exceptions.iter().map(exception).collect()),
         ),
         ("spans", Value::Many(s.spans.iter().map(given).collect())),
+        ("breaks", Value::Many(s.breaks.iter().map(shift).collect())),
+        (
+            "closures",
+            Value::Many(s.closures.iter().map(closure).collect()),
+        ),
         ("last_offer", duration(s.last_offer_ms)),
         ("handover", duration(s.handover_ms)),
         ("handover_to_line", flag(s.handover_to_line)),

@@ -5,10 +5,10 @@ use jiff::civil::Date;
 use meridian_calendar::HORIZON_DAYS_MAX;
 use meridian_proto::livechat::v1 as api;
 
-use super::{Holidays, Named, first_day, from_osm, schedule};
+use super::{Holidays, Named, first_day, from_osm};
 use crate::failure::Failure;
 use crate::output::{Output, printable};
-use crate::world::{File, World};
+use crate::world::{File, World, calendar};
 
 /// Turn OpenStreetMap's opening_hours into a schedule for the world file.
 #[derive(Debug, Args)]
@@ -41,47 +41,29 @@ pub(super) fn run(output: &Output, command: &ImportCommand) -> Result<(), Failur
     let imported = command.holidays.read(from, command.days, &command.zone)?;
     let holidays = imported.dates.len();
     let named = from_osm(&command.osm, &command.zone, imported, (from, command.days))?;
-    let closures = named.hours.closures.len();
-    let comments = comments(&named);
-    let mut plan = named.hours.plan;
-    // The world file knows no closures.
-    for closure in &named.hours.closures {
-        plan = plan.without_closure(closure).map_err(|error| {
-            let (from, to) = (closure.from, closure.to);
-            Failure::Failed(format!("the closure from {from} to {to}: {error}"))
-        })?;
-    }
     let world = World::from(api::Configuration {
-        schedules: vec![schedule::write(&command.id, &plan)],
+        schedules: vec![calendar::write(&command.id, &named.hours)],
         ..Default::default()
     });
-    let text = comments + &crate::output::yaml(&world)?;
+    let text = comments(&named) + &crate::output::yaml(&world)?;
     // What `apply` would refuse is refused here, with its words.
     File::read("the schedule", &text)?;
     if let Some(path) = &command.holidays.path {
         let days = command.days;
         output.note(&format!(
-            "{path}, {days} days from {from} on: {} and {}; closures became exceptions",
+            "{path}, {days} days from {from} on: {} and {}",
             counted(holidays, "holiday"),
-            counted(closures, "closure"),
+            counted(named.hours.closures.len(), "closure"),
         ));
     }
     output.document(&world, || text)
 }
 
-/// What the world file has no field for, as comments: why dates are closed.
+/// What the world file has no field for, as comments: what holidays are called.
 fn comments(named: &Named) -> String {
     let names = named.names.iter();
-    let holidays = names.map(|(date, name)| format!("# {date} {name}"));
-    let closures = named.hours.closures.iter().map(|c| {
-        let (from, to) = (
-            c.from.strftime("%Y-%m-%d %H:%M"),
-            c.to.strftime("%Y-%m-%d %H:%M"),
-        );
-        format!("# {from} to {to} {}", c.reason)
-    });
+    let lines = names.map(|(date, name)| format!("# {date} {name}"));
     // A name may hold anything, and must not end its comment.
-    let lines = holidays.chain(closures);
     lines.map(|l| printable(l.trim_end()) + "\n").collect()
 }
 

@@ -8,10 +8,10 @@ use meridian_proto::livechat::v1 as api;
 use serde::Serialize;
 use tonic::Code;
 
-use super::{Holidays, first_day, known, read, schedule};
+use super::{Holidays, first_day, known, read};
 use crate::failure::{Failure, ServerError, Violation};
 use crate::output::Output;
-use crate::world::File;
+use crate::world::{File, calendar};
 
 /// Tell what a schedule says but hardly means.
 #[derive(Debug, Args)]
@@ -128,7 +128,7 @@ fn lint_schedule(
         return Ok(old.into_iter().collect());
     }
     let (_, from) = first_day(&schedule.zone, command.from)?;
-    let mut read = schedule::read(schedule)?;
+    let mut read = calendar::read(schedule)?;
     let holidays = &command.holidays;
     let imported = holidays.read(from, HORIZON_DAYS_MAX, &schedule.zone)?;
     // Holidays that only the calendar knows are none of the file's.
@@ -136,14 +136,20 @@ fn lint_schedule(
         .plan
         .holidays
         .extend(imported.dates.into_iter().map(|(date, _)| date));
-    read.hours.closures = imported.closures;
+    let own = read.hours.closures.len();
+    read.hours.closures.extend(imported.closures);
     let mut found = Vec::new();
     for mut finding in meridian_calendar::lint::lint(&read.hours, from) {
         let mut field = format!("{at}.{}", finding.at);
-        if let Some(shift) = number(&finding.at, "week[").and_then(|n| read.shifts.get(n)) {
+        let lists = [("week", &read.shifts), ("breaks", &read.breaks)];
+        let entry = lists.iter().find_map(|(list, entries)| {
+            let entry = entries.get(number(&finding.at, &format!("{list}["))?)?;
+            Some((list, entry))
+        });
+        if let Some((list, (entry, day))) = entry {
             // The calendar counts the shifts of each day, the file entries of several.
-            field = format!("{at}.week[{}]", shift.0);
-            finding.problem = format!("{}: {}", shift.1, finding.problem);
+            field = format!("{at}.{list}[{entry}]");
+            finding.problem = format!("{day}: {}", finding.problem);
         } else if finding.at.starts_with("exceptions[") {
             let same = |e: &api::ScheduleException| finding.at.contains(&e.date);
             let entry = schedule
@@ -154,7 +160,7 @@ fn lint_schedule(
             field = format!("{at}.exceptions[{entry}]");
             let date = &schedule.exceptions[entry].date;
             finding.problem = format!("{date}: {}", finding.problem);
-        } else if finding.at.starts_with("closures[") {
+        } else if number(&finding.at, "closures[").is_some_and(|n| n >= own) {
             // These come with the holidays, which may serve schedules they do not touch.
             continue;
         }

@@ -10,11 +10,11 @@ use meridian_calendar::outlook::{self, ClockChange, Day, Note};
 use meridian_calendar::{Hours, zone_data};
 use serde::Serialize;
 
-use super::{Holidays, Named, first_day, from_osm, read, schedule, week};
+use super::{Holidays, Named, first_day, from_osm, read, week};
 use crate::failure::Failure;
 use crate::output::{Field, Output, render_table};
 use crate::time::format_millis;
-use crate::world::File;
+use crate::world::{File, calendar};
 
 /// Show the coming days of a schedule.
 #[derive(Debug, Args)]
@@ -136,14 +136,14 @@ fn scheduled(path: &str, command: &PreviewCommand) -> Result<(String, Named, Dat
             "--schedule: '{id}' is made of spans; {fix}"
         )));
     }
-    let mut hours = schedule::read(schedule)?.hours;
+    let mut hours = calendar::read(schedule)?.hours;
     let (_, from) = first_day(&schedule.zone, command.from)?;
     let imported = command.holidays.read(from, command.days, &schedule.zone)?;
     hours
         .plan
         .holidays
         .extend(imported.dates.iter().map(|(date, _)| *date));
-    hours.closures = imported.closures;
+    hours.closures.extend(imported.closures);
     let names: BTreeMap<_, _> = imported.dates.into_iter().collect();
     Ok((schedule.id.clone(), Named { hours, names }, from))
 }

@@ -10,8 +10,8 @@ use meridian_routing::ids::{RegionId, ScheduleId};
 use meridian_routing::model::{Region, Schedule};
 use meridian_routing::state::State;
 
-use crate::commands::hours::schedule;
 use crate::failure::Failure;
+use crate::world::calendar;
 
 /// One day.
 pub(super) const DAY_MS: Millis = 24 * 3_600_000;
@@ -32,7 +32,7 @@ pub(super) fn resolve(
     let first = from - Millis::from(BEFORE_DAYS) * DAY_MS;
     let resolve = |(i, given): (usize, &api::Schedule)| {
         let spans = match given.spans.as_slice() {
-            [] => schedule::read(given)?
+            [] => calendar::read(given)?
                 .hours
                 .resolve(first, HORIZON_DAYS_MAX)
                 .map_err(|e| Failure::Failed(format!("schedules[{i}] ({}).{e}", given.id)))?,

@@ -2,9 +2,7 @@
 
 use super::{HOUR, at, daily, time};
 use crate::outlook::{Note, outlook, total};
-use crate::{
-    CLOSURES_MAX, CalendarError, Closure, Hours, Plan, REASON_BYTES_MAX, Span, WeeklyShift,
-};
+use crate::{CLOSURES_MAX, Closure, Hours, Plan, REASON_BYTES_MAX, Span, WeeklyShift};
 use jiff::civil::Weekday;
 
 fn closure(from: &str, to: &str) -> Closure {
@@ -131,49 +129,6 @@ fn closures_shut_everything() {
     assert_eq!(days[1].notes, [Note::Exception, Note::Closure(0)]);
     assert_eq!(days[2].notes, [Note::Closure(1)]);
     assert_eq!(total(&days), 10 * HOUR);
-}
-
-#[test]
-fn a_closure_becomes_exceptions_with_the_same_hours() {
-    for (zone, start, end) in [
-        ("Europe/London", "09:00", "17:00"),
-        ("Europe/London", "22:00", "06:00"),
-        ("America/New_York", "00:00", "00:00"),
-        ("Asia/Kolkata", "20:00", "19:00"),
-    ] {
-        for (from, to) in [
-            ("2026-12-24T14:00", "2026-12-27T00:00"),
-            ("2026-12-24T23:00", "2026-12-25T04:00"),
-            ("2026-12-24T00:00", "2026-12-25T00:00"),
-            ("2026-12-24T03:15", "2026-12-24T03:45"),
-            ("2026-10-20T12:00", "2026-11-10T12:00"),
-        ] {
-            let plan = daily(zone, start, end);
-            let closure = closure(from, to);
-            let mut hours = Hours::from(plan.clone());
-            hours.closures.push(closure.clone());
-            let folded = plan.without_closure(&closure).unwrap();
-            let start = at("2026-10-01T00:00:00Z");
-            assert_eq!(
-                folded.resolve(start, 120).unwrap(),
-                hours.resolve(start, 120).unwrap(),
-                "{zone} {start} {from} {to}"
-            );
-        }
-    }
-    let plan = daily("UTC", "09:00", "17:00");
-    let seconds = closure("2026-12-24T12:00:30", "2026-12-24T12:10:30");
-    let folded = plan.without_closure(&seconds).unwrap();
-    assert_eq!(
-        folded.exceptions.values().next().unwrap(),
-        &[
-            (time("09:00"), time("12:00")),
-            (time("12:11"), time("17:00"))
-        ]
-    );
-    let long = daily("UTC", "09:00", "17:00")
-        .without_closure(&closure("2026-01-01T00:00", "2028-01-01T00:00"));
-    assert!(matches!(long, Err(CalendarError::OutOfBounds { .. })));
 }
 
 #[test]

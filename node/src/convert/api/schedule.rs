@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::civil::{Date, Time, Weekday};
+use jiff::civil::{Date, DateTime, Time, Weekday};
 use meridian_proto::livechat::v1 as api;
 use meridian_routing::effect::Reject;
 use meridian_routing::ids::*;
@@ -11,7 +11,7 @@ use meridian_routing::model::*;
 use prost::Message as _;
 
 use super::{HORIZON_DAYS, invalid};
-use crate::calendar::{self, CalendarError, Plan, WeeklyShift};
+use crate::calendar::{self, CalendarError, Closure, Hours, Plan, WeeklyShift};
 
 pub(super) fn refused(at: &str, error: &CalendarError) -> Reject {
     let text = error.to_string();
@@ -28,11 +28,17 @@ pub fn schedule(at: &str, s: &api::Schedule, now: Millis) -> Result<Schedule, Re
     if !s.spans.is_empty() {
         return given_spans(at, s);
     }
-    let plan = plan(at, s)?;
+    let (week, shifts) = weekly(&format!("{at}.week"), &s.week)?;
+    let (breaks, pauses) = weekly(&format!("{at}.breaks"), &s.breaks)?;
+    let hours = Hours {
+        plan: plan(at, s, week)?,
+        breaks,
+        closures: closures(at, s)?,
+    };
     let from = now - 7 * Millis::from(limits::DAY_MS);
-    let spans = plan
+    let spans = hours
         .resolve(from, HORIZON_DAYS)
-        .map_err(|e| refused(at, &e))?;
+        .map_err(|e| refused(at, &e.of_entries(&shifts, &pauses)))?;
     Ok(Schedule {
         id: ScheduleId(s.id.clone()),
         spans,
@@ -47,10 +53,11 @@ pub fn schedule(at: &str, s: &api::Schedule, now: Millis) -> Result<Schedule, Re
 
 /// A schedule planned elsewhere is taken as it is and never resolved again.
 fn given_spans(at: &str, s: &api::Schedule) -> Result<Schedule, Reject> {
-    if !(s.week.is_empty() && s.holidays.is_empty() && s.exceptions.is_empty()) {
+    let no_plan = s.week.is_empty() && s.holidays.is_empty() && s.exceptions.is_empty();
+    if !(no_plan && s.breaks.is_empty() && s.closures.is_empty()) {
         return Err(invalid(
             &format!("{at}.spans"),
-            "cannot stand beside week, holidays or exceptions",
+            "cannot stand beside week, holidays, exceptions, breaks or closures",
             "give one or the other",
         ));
     }
@@ -102,10 +109,11 @@ fn instant(field: &str, at: Millis) -> Result<Millis, Reject> {
     ))
 }
 
-fn plan(at: &str, s: &api::Schedule) -> Result<Plan, Reject> {
-    let mut week = Vec::new();
-    for (i, shift) in s.week.iter().enumerate() {
-        let at = format!("{at}.week[{i}]");
+/// Shifts or breaks with their days counted out, in the order they are written, and the entry each comes from.
+fn weekly(at: &str, list: &[api::WeeklyShift]) -> Result<(Vec<WeeklyShift>, Vec<usize>), Reject> {
+    let (mut week, mut entries) = (Vec::new(), Vec::new());
+    for (i, shift) in list.iter().enumerate() {
+        let at = format!("{at}[{i}]");
         if shift.days.is_empty() {
             return Err(invalid(
                 &format!("{at}.days"),
@@ -131,8 +139,26 @@ fn plan(at: &str, s: &api::Schedule) -> Result<Plan, Reject> {
                 start,
                 end: until,
             });
+            entries.push(i);
         }
     }
+    Ok((week, entries))
+}
+
+fn closures(at: &str, s: &api::Schedule) -> Result<Vec<Closure>, Reject> {
+    let mut closures = Vec::with_capacity(s.closures.len());
+    for (i, c) in s.closures.iter().enumerate() {
+        let at = format!("{at}.closures[{i}]");
+        closures.push(Closure {
+            from: local(&format!("{at}.from"), &c.from)?,
+            to: local(&format!("{at}.to"), &c.to)?,
+            reason: c.reason.clone(),
+        });
+    }
+    Ok(closures)
+}
+
+fn plan(at: &str, s: &api::Schedule, week: Vec<WeeklyShift>) -> Result<Plan, Reject> {
     let mut holidays = BTreeSet::new();
     for (i, text) in s.holidays.iter().enumerate() {
         holidays.insert(date(&format!("{at}.holidays[{i}]"), text)?);
@@ -218,6 +244,20 @@ fn date(field: &str, text: &str) -> Result<Date, Reject> {
     let plain = text.len() == 10;
     let parsed = plain.then(|| text.parse::<Date>().ok()).flatten();
     parsed.ok_or_else(|| invalid(field, format!("'{text}' is no date"), "use YYYY-MM-DD"))
+}
+
+/// A local date with its time.
+fn local(field: &str, text: &str) -> Result<DateTime, Reject> {
+    let parts = text.split_once('T');
+    let both = parts.and_then(|(day, at)| Some((date(field, day).ok()?, time(field, at).ok()?)));
+    both.map(|(day, at)| day.to_datetime(at)).ok_or_else(|| {
+        let problem = format!("'{text}' is no local time");
+        invalid(
+            field,
+            problem,
+            "use YYYY-MM-DDTHH:MM, such as 2026-12-24T14:00",
+        )
+    })
 }
 
 pub(crate) fn show_schedule(s: &Schedule) -> api::Schedule {
