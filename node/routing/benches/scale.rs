@@ -1,6 +1,6 @@
-//! Whether a decision costs more with a hundred times the agents and chats: time per command at two sizes in
-//! one run, and the ratio. O(log n) with the same kinds of people and chats means a ratio near 1.
-//! `cargo bench -p meridian-routing`
+//! Whether a decision costs more with a hundred times the agents and chats: median time at two sizes in one
+//! run, and the ratio. O(log n) with the same kinds of people and chats means a ratio near 1.
+//! `cargo bench -p meridian-routing --bench scale`; words after `--` choose among the measures.
 #![allow(clippy::disallowed_types)] // A benchmark has a clock; what it measures has none.
 
 use std::time::Instant;
@@ -76,7 +76,7 @@ impl Run {
                     level: Level::Native,
                 }],
                 queues: vec!["q".into()],
-                capacity: 3,
+                capacity: CAPACITY,
                 ..Agent::default()
             }));
         }
@@ -100,14 +100,16 @@ impl Run {
             .expect("the chat is accepted");
     }
 
-    fn sign_on(&mut self, n: usize) {
-        let agent = format!("a{n}").as_str().into();
+    fn open(&mut self, n: usize) {
         self.apply(Command::OpenSession {
-            agent,
+            agent: format!("a{n}").as_str().into(),
             node: 1,
             resume: 0,
             grace_ms: 1_000,
         });
+    }
+
+    fn be_available(&mut self, n: usize) {
         self.apply(Command::SetPresence {
             agent: format!("a{n}").as_str().into(),
             epoch: 1,
@@ -115,24 +117,33 @@ impl Run {
             overtime: false,
         });
     }
+
+    fn come(&mut self, n: usize) {
+        self.open(n);
+        self.be_available(n);
+    }
 }
 
-/// Microseconds a time, over a sample.
+/// Microseconds a time: the median of a sample.
 fn each(sample: usize, mut one: impl FnMut(usize)) -> f64 {
-    let began = Instant::now();
-    for n in 0..sample {
+    let timed = |n| {
+        let began = Instant::now();
         one(n);
-    }
-    began.elapsed().as_secs_f64() * 1e6 / sample as f64
+        began.elapsed()
+    };
+    let mut times: Vec<_> = (0..sample).map(timed).collect();
+    times.sort_unstable();
+    times[sample / 2].as_secs_f64() * 1e6
 }
 
 const SAMPLE: usize = 500;
+const CAPACITY: u32 = 3;
 const LATER: i64 = 40_000_000;
 
 fn chat_finds_agent(size: usize) -> f64 {
     let mut run = Run::world(size, 0);
     for n in 0..size {
-        run.sign_on(n);
+        run.come(n);
     }
     each(SAMPLE, |n| run.chat(n, 1))
 }
@@ -142,7 +153,10 @@ fn agent_finds_chats(size: usize) -> f64 {
     for n in 0..size {
         run.chat(n, 1);
     }
-    each(SAMPLE, |n| run.sign_on(n))
+    for n in 0..SAMPLE {
+        run.open(n);
+    }
+    each(SAMPLE, |n| run.be_available(n)) / f64::from(CAPACITY)
 }
 
 /// Two units of three are taken, so everybody stays ready and nobody can take the next.
@@ -151,14 +165,17 @@ fn agent_finds_heavy_chats(size: usize) -> f64 {
     for n in 0..size {
         run.chat(n, 2);
     }
-    each(SAMPLE, |n| run.sign_on(n))
+    for n in 0..SAMPLE {
+        run.open(n);
+    }
+    each(SAMPLE, |n| run.be_available(n))
 }
 
 /// One shift begins for everybody while as many chats wait: per offer made.
 fn shift_begins(size: usize) -> f64 {
     let mut run = Run::world(size, LATER);
     for n in 0..size {
-        run.sign_on(n);
+        run.come(n);
         run.chat(n, 1);
     }
     let tick = Stamped {
@@ -205,13 +222,20 @@ fn main() {
     type Measure = fn(usize) -> f64;
     let measures: [(&str, Measure); 6] = [
         ("a chat finds an agent", chat_finds_agent),
-        ("an agent finds chats", agent_finds_chats),
+        ("an agent finds chats, each", agent_finds_chats),
         ("an agent finds heavy chats", agent_finds_heavy_chats),
         ("a shift begins, per offer", shift_begins),
         ("the last one's place in line", place_in_line),
         ("one agent is configured", one_agent_is_configured),
     ];
+    let asked: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
     for (what, measure) in measures {
+        if !asked.is_empty() && !asked.iter().any(|a| what.contains(a.as_str())) {
+            continue;
+        }
         let (a, b) = (measure(few), measure(many));
         println!(
             "{what:<30} {a:>8.1} us at {few}, {b:>8.1} us at {many}, ratio {:.2}",
