@@ -16,6 +16,6 @@ pub mod settings;
 pub mod storage;
 pub mod telemetry;
 pub mod timers;
+pub mod visitor_pages;
 
 pub use meridian_calendar as calendar;
-pub mod visitor_pages;

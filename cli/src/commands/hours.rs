@@ -69,6 +69,13 @@ impl Holidays {
     }
 }
 
+/// Adds what a file of holidays holds to a schedule's own.
+fn add(hours: &mut Hours, imported: &Imported) {
+    let dates = imported.dates.iter().map(|(date, _)| *date);
+    hours.plan.holidays.extend(dates);
+    hours.closures.extend(imported.closures.iter().cloned());
+}
+
 /// Opening hours with what their dates are called.
 struct Named {
     hours: Hours,

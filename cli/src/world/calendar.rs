@@ -8,7 +8,7 @@ use meridian_proto::livechat::v1 as api;
 use crate::failure::Failure;
 
 /// Days as the API names them, from Monday.
-pub const DAYS: [(&str, Weekday); 7] = [
+pub(super) const DAYS: [(&str, Weekday); 7] = [
     ("mon", Weekday::Monday),
     ("tue", Weekday::Tuesday),
     ("wed", Weekday::Wednesday),

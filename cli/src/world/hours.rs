@@ -8,12 +8,10 @@ use meridian_proto::livechat::v1::{
     Hours, Schedule, ScheduleClosure, ScheduleException, UtcSpan, WeeklyShift,
 };
 
-use super::calendar;
+use super::calendar::{self, DAYS};
 use super::reader::{Field, Object, Reader, Seen};
 use super::references::References;
 
-/// Days as the API names them, from Monday.
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// Most shifts in one week once days are counted out.
 const SHIFTS_MAX: usize = 70;
 /// Most exceptional dates and holidays in one schedule.
@@ -87,9 +85,8 @@ pub fn schedule(
 
 /// Complains of what the calendar found, at the field it names.
 fn complain(reader: &mut Reader, object: &Object<'_>, error: &CalendarError) {
-    let text = error.to_string();
-    let (field, problem) = text.split_once(": ").unwrap_or(("zone", &text));
-    let (list, rest) = field.split_once('[').unwrap_or((field, ""));
+    let (field, problem) = error.at_fault();
+    let (list, rest) = field.split_once('[').unwrap_or((&field, ""));
     let list = object.field(list);
     let number = rest.split(']').next().and_then(|n| n.parse::<usize>().ok());
     let entries = reader.list(&list, 0, usize::MAX);
@@ -195,10 +192,10 @@ fn week(reader: &mut Reader, list: &Field<'_>, what: &str) -> Vec<WeeklyShift> {
         };
         let days = days(reader, &object.field("days"));
         let (hours, minutes) = hours(reader, &object);
-        let starts = DAYS
-            .iter()
+        let names = DAYS.iter().map(|(name, _)| *name);
+        let starts = names
             .zip(0..)
-            .filter(|(day, _)| days.iter().any(|d| d == *day));
+            .filter(|(day, _)| days.iter().any(|d| d == day));
         for (day, number) in starts {
             let Some((from, to)) = minutes else { break };
             let midnight = number * DAY;
@@ -227,14 +224,15 @@ fn week(reader: &mut Reader, list: &Field<'_>, what: &str) -> Vec<WeeklyShift> {
 }
 
 fn days(reader: &mut Reader, list: &Field<'_>) -> Vec<String> {
-    let rule = DAYS.join(", ");
+    let names = DAYS.map(|(name, _)| name);
+    let rule = names.join(", ");
     let mut seen = Seen::default();
     let mut found = Vec::new();
     for field in reader.list(list, 1, 7) {
         let Some(day) = reader.text(&field, &rule) else {
             continue;
         };
-        if DAYS.contains(&day.as_str()) {
+        if names.contains(&day.as_str()) {
             reader.once(&mut seen, &field, &day);
         } else {
             reader.complain(&field, format!("'{day}' is not a day; give {rule}"));

@@ -118,6 +118,14 @@ pub enum CalendarError {
 }
 
 impl CalendarError {
+    /// The field at fault, and what is wrong with it and how to mend that.
+    pub fn at_fault(&self) -> (String, String) {
+        let text = self.to_string();
+        // Every message begins with its field.
+        let (field, problem) = text.split_once(": ").unwrap_or(("zone", &text));
+        (field.to_owned(), problem.to_owned())
+    }
+
     /// The same of a form in which the days of a shift or break stand together: `week` and `breaks` tell for each that
     /// was counted out which entry it comes from.
     #[must_use]

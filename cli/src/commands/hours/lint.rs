@@ -8,7 +8,7 @@ use meridian_proto::livechat::v1 as api;
 use serde::Serialize;
 use tonic::Code;
 
-use super::{Holidays, first_day, known, read};
+use super::{Holidays, add, first_day, known, read};
 use crate::failure::{Failure, ServerError, Violation};
 use crate::output::Output;
 use crate::world::{File, calendar};
@@ -131,13 +131,9 @@ fn lint_schedule(
     let mut read = calendar::read(schedule)?;
     let holidays = &command.holidays;
     let imported = holidays.read(from, HORIZON_DAYS_MAX, &schedule.zone)?;
-    // Holidays that only the calendar knows are none of the file's.
-    read.hours
-        .plan
-        .holidays
-        .extend(imported.dates.into_iter().map(|(date, _)| date));
+    // What only the calendar knows is none of the file's.
     let own = read.hours.closures.len();
-    read.hours.closures.extend(imported.closures);
+    add(&mut read.hours, &imported);
     let mut found = Vec::new();
     for mut finding in meridian_calendar::lint::lint(&read.hours, from) {
         let mut field = format!("{at}.{}", finding.at);

@@ -10,7 +10,7 @@ use meridian_calendar::outlook::{self, ClockChange, Day, Note};
 use meridian_calendar::{Hours, zone_data};
 use serde::Serialize;
 
-use super::{Holidays, Named, first_day, from_osm, read, week};
+use super::{Holidays, Named, add, first_day, from_osm, read, week};
 use crate::failure::Failure;
 use crate::output::{Field, Output, render_table};
 use crate::time::format_millis;
@@ -139,11 +139,7 @@ fn scheduled(path: &str, command: &PreviewCommand) -> Result<(String, Named, Dat
     let mut hours = calendar::read(schedule)?.hours;
     let (_, from) = first_day(&schedule.zone, command.from)?;
     let imported = command.holidays.read(from, command.days, &schedule.zone)?;
-    hours
-        .plan
-        .holidays
-        .extend(imported.dates.iter().map(|(date, _)| *date));
-    hours.closures.extend(imported.closures);
+    add(&mut hours, &imported);
     let names: BTreeMap<_, _> = imported.dates.into_iter().collect();
     Ok((schedule.id.clone(), Named { hours, names }, from))
 }

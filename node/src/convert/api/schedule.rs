@@ -14,9 +14,8 @@ use super::{HORIZON_DAYS, invalid};
 use crate::calendar::{self, CalendarError, Closure, Hours, Plan, WeeklyShift};
 
 pub(super) fn refused(at: &str, error: &CalendarError) -> Reject {
-    let text = error.to_string();
-    let (field, rest) = text.split_once(": ").unwrap_or(("zone", &text));
-    let (problem, fix) = rest.split_once("; ").unwrap_or((rest, "correct it"));
+    let (field, rest) = error.at_fault();
+    let (problem, fix) = rest.split_once("; ").unwrap_or((&rest, "correct it"));
     invalid(&format!("{at}.{field}"), problem, fix)
 }
 
