@@ -13,7 +13,7 @@ pub const LEARNED_MAX: usize = 256;
 
 /// What a canonical tag means by the data in this program; `None` for one it does not know.
 pub fn resolve(tag: &Language) -> Option<Resolved> {
-    let wanted = meridian_language::wanted(&tag.0).ok()?;
+    let wanted = meridian_language::wanted(tag.as_str()).ok()?;
     let near = wanted
         .near
         .into_iter()

@@ -267,7 +267,7 @@ fn routing(meter: &Meter, driver: &Arc<Driver>) {
                     o.observe(
                         count.into(),
                         &[
-                            KeyValue::new("queue", id.0.clone()),
+                            KeyValue::new("queue", id.to_string()),
                             KeyValue::new("phase", phase),
                         ],
                     );
@@ -288,7 +288,7 @@ fn routing(meter: &Meter, driver: &Arc<Driver>) {
                 let waited = state
                     .oldest_waiting(id)
                     .map_or(0, |at| (d.now() - at).max(0));
-                o.observe(waited, &[KeyValue::new("queue", id.0.clone())]);
+                o.observe(waited, &[KeyValue::new("queue", id.to_string())]);
             }
         })
         .build();
@@ -309,7 +309,7 @@ fn routing(meter: &Meter, driver: &Arc<Driver>) {
                     Presence::Lost => "lost",
                 };
                 *counts
-                    .entry((agent.config.region.0.clone(), presence))
+                    .entry((agent.config.region.to_string(), presence))
                     .or_default() += 1;
             }
             for ((region, presence), count) in counts {

@@ -202,7 +202,7 @@ fn again(present: &Schedule, now: Millis) -> Result<ConfigChange, Reject> {
         let fix = "apply the schedule again";
         api::invalid("source", format!("does not decode: {e}"), fix)
     })?;
-    let mut resolved = api::schedule(&present.id.0, &source, now)?;
+    let mut resolved = api::schedule(present.id.as_str(), &source, now)?;
     // Byte for byte what the core compares, whichever version wrote it.
     resolved.source = present.source.clone();
     Ok(ConfigChange::ExtendSchedule(resolved))
@@ -301,7 +301,7 @@ mod tests {
         let changes = stale(&state);
         assert_eq!(changes.len(), 60);
         // Removed by an operator between the look and the proposal.
-        let gone = ScheduleId("s7".into());
+        let gone = ScheduleId::from("s7");
         apply(
             &mut state,
             later,

@@ -97,7 +97,7 @@ impl State {
     pub(crate) fn not_assist(&self, id: &ChatId) -> Result<(), Reject> {
         match self.chats.get(id) {
             Some(chat) if chat.assist.is_none() => Ok(()),
-            _ => Err(unknown("chat_id", "chat", &id.0)),
+            _ => Err(unknown("chat_id", "chat", id.as_str())),
         }
     }
 
@@ -111,7 +111,7 @@ impl State {
             c.tell(asked);
         });
         let chat = &self.chats[ask.chat];
-        let id = ChatId(format!("{}~{}", chat.id, chat.asked));
+        let id = ChatId::from(format!("{}~{}", chat.id, chat.asked));
         // Whoever takes part already does not come a second time.
         let there = self.assists_of(ask.chat).flat_map(Chat::holders);
         let there = there.chain(chat.holders()).map(|a| (a.clone(), TIME_MAX));

@@ -13,7 +13,7 @@ impl State {
     pub(crate) fn chat(&self, id: &ChatId) -> Result<&Chat, Reject> {
         self.chats
             .get(id)
-            .ok_or_else(|| unknown("chat_id", "chat", &id.0))
+            .ok_or_else(|| unknown("chat_id", "chat", id.as_str()))
     }
 
     pub(crate) fn answer(&self, id: &ChatId) -> Answer {
@@ -29,16 +29,16 @@ impl State {
         let queue = self
             .queues
             .get(&new.queue)
-            .ok_or_else(|| unknown("queue_id", "queue", &new.queue.0))?;
+            .ok_or_else(|| unknown("queue_id", "queue", new.queue.as_str()))?;
         if let Some(region) = &new.region {
             self.regions
                 .get(region)
-                .ok_or_else(|| unknown("region_id", "region", &region.0))?;
+                .ok_or_else(|| unknown("region_id", "region", region.as_str()))?;
         }
         if let Some(owner) = &new.owner {
             self.agents
                 .get(owner)
-                .ok_or_else(|| unknown("owner_agent_id", "agent", &owner.0))?;
+                .ok_or_else(|| unknown("owner_agent_id", "agent", owner.as_str()))?;
         }
         let channel = match new.channel.as_str() {
             "" => CHANNEL_USUAL,

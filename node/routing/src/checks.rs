@@ -112,7 +112,7 @@ pub(crate) fn check_resolved(resolved: &Resolved, at: &str) -> Check {
 }
 
 fn check_language(field: &str, language: &Language) -> Check {
-    bytes(field, &language.0, 2, LANGUAGE_BYTES_MAX)
+    bytes(field, language.as_str(), 2, LANGUAGE_BYTES_MAX)
 }
 
 impl<'a> View<'a> {
@@ -136,50 +136,56 @@ impl<'a> View<'a> {
                 ConfigChange::PutRegion(r) => view
                     .regions
                     .insert(&r.id, Some(r))
-                    .map(|_| ("regions", &r.id.0)),
+                    .map(|_| ("regions", r.id.as_str())),
                 // Whether it counts or not, which objects there are stays the same.
                 ConfigChange::ExtendSchedule(_) | ConfigChange::LearnLanguage(_) => None,
                 ConfigChange::PutSchedule(s) => view
                     .schedules
                     .insert(&s.id, Some(s))
-                    .map(|_| ("schedules", &s.id.0)),
+                    .map(|_| ("schedules", s.id.as_str())),
                 ConfigChange::PutQueue(q) => view
                     .queues
                     .insert(&q.id, Some(q))
-                    .map(|_| ("queues", &q.id.0)),
+                    .map(|_| ("queues", q.id.as_str())),
                 ConfigChange::PutAgent(a) => view
                     .agents
                     .insert(&a.id, Some(a))
-                    .map(|_| ("agents", &a.id.0)),
+                    .map(|_| ("agents", a.id.as_str())),
                 ConfigChange::RemoveRegion(id) => {
                     state
                         .regions
                         .get(id)
-                        .ok_or_else(|| unknown("remove_regions", "region", &id.0))?;
-                    view.regions.insert(id, None).map(|_| ("regions", &id.0))
+                        .ok_or_else(|| unknown("remove_regions", "region", id.as_str()))?;
+                    view.regions
+                        .insert(id, None)
+                        .map(|_| ("regions", id.as_str()))
                 }
                 ConfigChange::RemoveSchedule(id) => {
                     state
                         .schedules
                         .get(id)
-                        .ok_or_else(|| unknown("remove_schedules", "schedule", &id.0))?;
+                        .ok_or_else(|| unknown("remove_schedules", "schedule", id.as_str()))?;
                     view.schedules
                         .insert(id, None)
-                        .map(|_| ("schedules", &id.0))
+                        .map(|_| ("schedules", id.as_str()))
                 }
                 ConfigChange::RemoveQueue(id) => {
                     state
                         .queues
                         .get(id)
-                        .ok_or_else(|| unknown("remove_queues", "queue", &id.0))?;
-                    view.queues.insert(id, None).map(|_| ("queues", &id.0))
+                        .ok_or_else(|| unknown("remove_queues", "queue", id.as_str()))?;
+                    view.queues
+                        .insert(id, None)
+                        .map(|_| ("queues", id.as_str()))
                 }
                 ConfigChange::RemoveAgent(id) => {
                     state
                         .agents
                         .get(id)
-                        .ok_or_else(|| unknown("remove_agents", "agent", &id.0))?;
-                    view.agents.insert(id, None).map(|_| ("agents", &id.0))
+                        .ok_or_else(|| unknown("remove_agents", "agent", id.as_str()))?;
+                    view.agents
+                        .insert(id, None)
+                        .map(|_| ("agents", id.as_str()))
                 }
             };
             if let Some((field, id)) = twice {
@@ -201,7 +207,7 @@ impl<'a> View<'a> {
         if known {
             Ok(())
         } else {
-            Err(unknown(field, "region", &id.0))
+            Err(unknown(field, "region", id.as_str()))
         }
     }
     fn schedule(&self, field: &str, id: &ScheduleId) -> Check {
@@ -212,7 +218,7 @@ impl<'a> View<'a> {
         if known {
             Ok(())
         } else {
-            Err(unknown(field, "schedule", &id.0))
+            Err(unknown(field, "schedule", id.as_str()))
         }
     }
     fn queue(&self, id: &QueueId) -> Option<&'a Queue> {
@@ -252,7 +258,7 @@ impl<'a> View<'a> {
             ConfigChange::PutWorkspace(workspace) => check_workspace(workspace),
             ConfigChange::PutRegion(region) => {
                 let at = format!("regions[{place}]");
-                check_id(&format!("{at}.id"), &region.id.0)?;
+                check_id(&format!("{at}.id"), region.id.as_str())?;
                 bytes(&format!("{at}.zone"), &region.zone, 1, NAME_BYTES_MAX)?;
                 self.schedule(&format!("{at}.schedule"), &region.schedule)?;
                 self.check_neighbours(region, &at)
@@ -423,7 +429,7 @@ fn check_workspace(workspace: &Workspace) -> Check {
 }
 
 fn check_schedule(schedule: &Schedule, at: &str) -> Check {
-    check_id(&format!("{at}.id"), &schedule.id.0)?;
+    check_id(&format!("{at}.id"), schedule.id.as_str())?;
     let last = schedule.last_offer_ms.into();
     bounds(&format!("{at}.last_offer"), last, 0, DAY_MS.into())?;
     let handover = schedule.handover_ms.into();

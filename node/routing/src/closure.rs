@@ -71,10 +71,10 @@ impl State {
     ) -> Result<Answer, Reject> {
         match what {
             Shut::Queue(id) if !self.queues.contains_key(id) => {
-                return Err(unknown("queue_id", "queue", &id.0));
+                return Err(unknown("queue_id", "queue", id.as_str()));
             }
             Shut::Region(id) if !self.regions.contains_key(id) => {
-                return Err(unknown("region_id", "region", &id.0));
+                return Err(unknown("region_id", "region", id.as_str()));
             }
             _ => {}
         }

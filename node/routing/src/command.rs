@@ -340,7 +340,7 @@ impl Command {
     /// [`Reject::Invalid`] with the first field at fault.
     pub fn check(&self) -> Result<(), Reject> {
         let id = |field: &str, id: &str| bytes(field, id, 1, ID_BYTES_MAX);
-        let chat_id = |chat: &ChatId| bytes("chat_id", &chat.0, 1, CHAT_ID_BYTES_MAX);
+        let chat_id = |chat: &ChatId| bytes("chat_id", chat.as_str(), 1, CHAT_ID_BYTES_MAX);
         match self {
             Self::StartChat(new) => new.check(),
             Self::LeaveChat { chat } => chat_id(chat),
@@ -359,18 +359,18 @@ impl Command {
                 grace_ms,
                 ..
             } => {
-                id("agent_id", &agent.0)?;
+                id("agent_id", agent.as_str())?;
                 bounds("node", *node, 1, u64::MAX)?;
                 let (least, most) = GRACE_MS;
                 bounds("grace_ms", (*grace_ms).into(), least.into(), most.into())
             }
             Self::LoseSession { agent, .. }
             | Self::CloseSession { agent, .. }
-            | Self::SetPresence { agent, .. } => id("agent_id", &agent.0),
+            | Self::SetPresence { agent, .. } => id("agent_id", agent.as_str()),
             Self::AcceptOffer { agent, chat, .. }
             | Self::EndChat { agent, chat, .. }
             | Self::FinishWrapUp { agent, chat, .. } => {
-                id("agent_id", &agent.0)?;
+                id("agent_id", agent.as_str())?;
                 chat_id(chat)
             }
             Self::DeclineOffer {
@@ -379,7 +379,7 @@ impl Command {
                 reason,
                 ..
             } => {
-                id("agent_id", &agent.0)?;
+                id("agent_id", agent.as_str())?;
                 chat_id(chat)?;
                 bytes("reason", reason, 0, REASON_BYTES_MAX)
             }
@@ -390,7 +390,7 @@ impl Command {
                 note,
                 ..
             } => {
-                id("agent_id", &agent.0)?;
+                id("agent_id", agent.as_str())?;
                 chat_id(chat)?;
                 to.check("to")?;
                 bytes("note", note, 0, TEXT_BYTES_MAX)
@@ -404,7 +404,7 @@ impl Command {
                 note,
                 ..
             } => {
-                id("agent_id", &agent.0)?;
+                id("agent_id", agent.as_str())?;
                 chat_id(chat)?;
                 if *purpose == Purpose::Relief {
                     return Err(Reject::Invalid {
@@ -438,7 +438,7 @@ impl Command {
             Self::Escalate {
                 agent, chat, track, ..
             } => {
-                id("agent_id", &agent.0)?;
+                id("agent_id", agent.as_str())?;
                 chat_id(chat)?;
                 check_id("channel", &track.channel)?;
                 bytes("reference", &track.reference, 1, CONTACT_BYTES_MAX)?;
@@ -453,8 +453,8 @@ impl Command {
             }
             Self::Shut { what, why, .. } => {
                 match what {
-                    Shut::Queue(queue) => id("queue_id", &queue.0)?,
-                    Shut::Region(region) => id("region_id", &region.0)?,
+                    Shut::Queue(queue) => id("queue_id", queue.as_str())?,
+                    Shut::Region(region) => id("region_id", region.as_str())?,
                 }
                 bytes("why", why, 0, REASON_BYTES_MAX)
             }
@@ -487,13 +487,13 @@ fn asked(changes: &[ConfigChange]) -> u64 {
 
 impl NewChat {
     fn check(&self) -> Result<(), Reject> {
-        bytes("chat_id", &self.chat.0, 1, ID_BYTES_MAX)?;
-        bytes("queue_id", &self.queue.0, 1, ID_BYTES_MAX)?;
+        bytes("chat_id", self.chat.as_str(), 1, ID_BYTES_MAX)?;
+        bytes("queue_id", self.queue.as_str(), 1, ID_BYTES_MAX)?;
         let count = self.languages.len() as u64;
         bounds("languages", count, 1, CHAT_LANGUAGES_MAX as u64)?;
         for (i, language) in self.languages.iter().enumerate() {
             let field = format!("languages[{i}]");
-            bytes(&field, &language.language.0, 2, LANGUAGE_BYTES_MAX)?;
+            bytes(&field, language.language.as_str(), 2, LANGUAGE_BYTES_MAX)?;
             bounds(
                 &format!("{field}.weight"),
                 language.weight.into(),
@@ -507,13 +507,13 @@ impl NewChat {
             check_resolved(resolved, &format!("resolved[{i}]"))?;
         }
         if let Some(region) = &self.region {
-            bytes("region_id", &region.0, 1, ID_BYTES_MAX)?;
+            bytes("region_id", region.as_str(), 1, ID_BYTES_MAX)?;
         }
         bytes("visitor_id", &self.visitor, 0, NAME_BYTES_MAX)?;
         let count = self.skills.len() as u64;
         bounds("skills", count, 0, CHAT_SKILLS_MAX as u64)?;
         for (i, skill) in self.skills.iter().enumerate() {
-            check_id(&format!("skills[{i}].skill"), &skill.skill.0)?;
+            check_id(&format!("skills[{i}].skill"), skill.skill.as_str())?;
             let field = format!("skills[{i}].level");
             bounds(&field, skill.level.into(), 1, SKILL_LEVEL_MAX.into())?;
         }
@@ -526,7 +526,7 @@ impl NewChat {
             }
         }
         if let Some(owner) = &self.owner {
-            bytes("owner_agent_id", &owner.0, 1, ID_BYTES_MAX)?;
+            bytes("owner_agent_id", owner.as_str(), 1, ID_BYTES_MAX)?;
         }
         if self.lease_ms != 0 {
             let (least, most) = LEASE_MS;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use smol_str::SmolStr;
+
 /// UTC milliseconds since 1970. The leader stamps it; the core has no clock.
 pub type Millis = i64;
 
@@ -9,7 +11,15 @@ macro_rules! name {
     ($(#[$doc:meta])* $id:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-        pub struct $id(pub String);
+        // Short names lie within the rows of the indexes and long ones are shared: to compare costs no jump
+        // through memory, to copy no allocation.
+        pub struct $id(SmolStr);
+        impl $id {
+            /// The name as it is written.
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+        }
         impl fmt::Display for $id {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
@@ -17,7 +27,17 @@ macro_rules! name {
         }
         impl From<&str> for $id {
             fn from(value: &str) -> Self {
-                Self(value.to_owned())
+                Self(value.into())
+            }
+        }
+        impl From<String> for $id {
+            fn from(value: String) -> Self {
+                Self(value.into())
+            }
+        }
+        impl From<$id> for String {
+            fn from(id: $id) -> Self {
+                id.0.into()
             }
         }
     };

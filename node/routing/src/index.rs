@@ -577,7 +577,10 @@ impl State {
 
 /// The number that ends the id of an assist.
 fn assist_number(id: &ChatId) -> u32 {
-    let number = id.0.rsplit_once('~').and_then(|(_, n)| n.parse().ok());
+    let number = id
+        .as_str()
+        .rsplit_once('~')
+        .and_then(|(_, n)| n.parse().ok());
     number.unwrap_or(0)
 }
 

@@ -110,12 +110,12 @@ impl State {
 }
 
 fn unresolved(a: &Language, b: &Language) -> Option<u32> {
-    let (short, long) = if a.0.len() < b.0.len() {
-        (&a.0, &b.0)
+    let (short, long) = if a.as_str().len() < b.as_str().len() {
+        (a.as_str(), b.as_str())
     } else {
-        (&b.0, &a.0)
+        (b.as_str(), a.as_str())
     };
-    let rest = long.strip_prefix(short.as_str())?;
+    let rest = long.strip_prefix(short)?;
     rest.starts_with('-').then_some(1)
 }
 

@@ -320,7 +320,7 @@ impl State {
                 .queues
                 .get(&rows.key.queue)
                 .map_or(1, |q| q.steps.len());
-            let mut reach: Vec<_> = at.reach.iter().map(|r| r.queue.0.as_str()).collect();
+            let mut reach: Vec<_> = at.reach.iter().map(|r| r.queue.as_str()).collect();
             let mut seen = BTreeSet::new();
             reach.retain(|q| seen.insert(*q));
             let (step, reach) = (at.ways[way].step + 1, reach.join(", "));

@@ -12,7 +12,7 @@ impl State {
     fn agent(&self, id: &AgentId) -> Result<&AgentState, Reject> {
         self.agents
             .get(id)
-            .ok_or_else(|| unknown("agent_id", "agent", &id.0))
+            .ok_or_else(|| unknown("agent_id", "agent", id.as_str()))
     }
 
     /// Checks that `epoch` is the agent's live session.

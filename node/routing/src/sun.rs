@@ -175,7 +175,7 @@ mod tests {
             let mut order: Vec<_> = state
                 .sun_order()
                 .into_iter()
-                .map(|(id, at)| (at, id.0))
+                .map(|(id, at)| (at, String::from(id)))
                 .collect();
             order.sort();
             order

@@ -55,15 +55,20 @@ impl fmt::Display for TransferTo {
 impl Bounded for TransferTo {
     fn check(&self, at: &str) -> Result<(), Reject> {
         match self {
-            Self::Queue(queue) => bytes(&format!("{at}.queue_id"), &queue.0, 1, ID_BYTES_MAX),
-            Self::Agent(other) => bytes(&format!("{at}.agent_id"), &other.0, 1, ID_BYTES_MAX),
+            Self::Queue(queue) => bytes(&format!("{at}.queue_id"), queue.as_str(), 1, ID_BYTES_MAX),
+            Self::Agent(other) => bytes(&format!("{at}.agent_id"), other.as_str(), 1, ID_BYTES_MAX),
             Self::Skills(skills) => {
                 let field = format!("{at}.skills");
                 bounds(&field, skills.len() as u64, 1, CHAT_SKILLS_MAX as u64)?;
                 crate::checks::check_skills(&field, skills, CHAT_SKILLS_MAX)
             }
             Self::Region(to) => {
-                bytes(&format!("{at}.region_id"), &to.region.0, 1, ID_BYTES_MAX)?;
+                bytes(
+                    &format!("{at}.region_id"),
+                    to.region.as_str(),
+                    1,
+                    ID_BYTES_MAX,
+                )?;
                 let hold = to.hold_ms.into();
                 bounds(&format!("{at}.hold_ms"), hold, 1, DAY_MS.into())
             }
@@ -112,7 +117,7 @@ impl State {
             TransferTo::Region(to) => {
                 self.regions
                     .get(&to.region)
-                    .ok_or_else(|| unknown("to.region_id", "region", &to.region.0))?;
+                    .ok_or_else(|| unknown("to.region_id", "region", to.region.as_str()))?;
                 &chat.queue
             }
             TransferTo::Agent(other) => return self.agent_with_room(chat, other, from),
@@ -120,7 +125,7 @@ impl State {
         let queue = self
             .queues
             .get(queue)
-            .ok_or_else(|| unknown("to.queue_id", "queue", &queue.0))?;
+            .ok_or_else(|| unknown("to.queue_id", "queue", queue.as_str()))?;
         self.check_weight(queue, chat.weight, chat.interrupting)?;
         let open = self.open_queue(queue);
         self.check_full(open.unwrap_or(queue))?;
@@ -138,7 +143,7 @@ impl State {
         let state = self
             .agents
             .get(other)
-            .ok_or_else(|| unknown("to.agent_id", "agent", &other.0))?;
+            .ok_or_else(|| unknown("to.agent_id", "agent", other.as_str()))?;
         let most = Bench::of(&state.config, self.meta.now).room(chat.interrupting);
         let room = self.load(other) + chat.weight <= most;
         if Some(other) == from || !room || self.index.ready_row(other).is_none() {

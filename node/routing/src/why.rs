@@ -73,7 +73,7 @@ impl State {
         let known = self
             .agents
             .get(agent)
-            .ok_or_else(|| unknown("agent_id", "agent", &agent.0))?;
+            .ok_or_else(|| unknown("agent_id", "agent", agent.as_str()))?;
         let mut copy = self.clone();
         let before = known.epoch;
         let mut effects = Vec::new();

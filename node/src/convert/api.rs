@@ -43,7 +43,7 @@ pub fn tag(field: &str, text: &str) -> Result<Language, Reject> {
         ));
     }
     let tag = meridian_language::canonical(text).map_err(|e| refused_tag(field, &e))?;
-    Ok(Language(tag))
+    Ok(Language::from(tag))
 }
 
 fn refused_tag(field: &str, error: &LanguageError) -> Reject {
@@ -68,7 +68,7 @@ pub fn skills(skills: &[api::SkillLevel]) -> Vec<SkillLevel> {
     skills
         .iter()
         .map(|s| SkillLevel {
-            skill: SkillId(s.skill.clone()),
+            skill: SkillId::from(s.skill.clone()),
             level: s.level,
         })
         .collect()
@@ -124,7 +124,7 @@ pub fn wanted(languages: &[String], accept_language: &str) -> Result<Vec<WantedL
     Ok(list
         .into_iter()
         .map(|(tag, weight)| WantedLanguage {
-            language: Language(tag),
+            language: Language::from(tag),
             weight: tenths(weight),
         })
         .collect())
@@ -168,10 +168,10 @@ pub fn changes(config: &api::Configuration, now: Millis) -> Result<Vec<ConfigCha
     for (i, r) in config.regions.iter().enumerate() {
         calendar::zone(&r.zone).map_err(|e| schedule::refused(&format!("regions[{i}]"), &e))?;
         out.push(ConfigChange::PutRegion(Region {
-            id: RegionId(r.id.clone()),
+            id: RegionId::from(r.id.clone()),
             zone: r.zone.clone(),
-            schedule: ScheduleId(r.schedule.clone()),
-            neighbours: r.neighbours.iter().cloned().map(RegionId).collect(),
+            schedule: ScheduleId::from(r.schedule.clone()),
+            neighbours: r.neighbours.iter().cloned().map(RegionId::from).collect(),
         }));
     }
     for (i, q) in config.queues.iter().enumerate() {
@@ -217,8 +217,8 @@ fn load(l: &api::Load) -> Load {
 pub fn destination(to: Option<&api::Destination>) -> Result<TransferTo, Reject> {
     use api::destination::To;
     Ok(match to.and_then(|d| d.to.as_ref()) {
-        Some(To::QueueId(queue)) => TransferTo::Queue(QueueId(queue.clone())),
-        Some(To::AgentId(agent)) => TransferTo::Agent(AgentId(agent.clone())),
+        Some(To::QueueId(queue)) => TransferTo::Queue(QueueId::from(queue.clone())),
+        Some(To::AgentId(agent)) => TransferTo::Agent(AgentId::from(agent.clone())),
         Some(To::Skills(set)) => TransferTo::Skills(skills(&set.skills)),
         Some(To::Region(region)) => TransferTo::Region(to_region(region)),
         None => {
@@ -231,7 +231,7 @@ pub fn destination(to: Option<&api::Destination>) -> Result<TransferTo, Reject> 
 /// A region to go to, held for it for a minute where nothing is said.
 pub fn to_region(to: &api::ToRegion) -> Toward {
     Toward {
-        region: RegionId(to.region_id.clone()),
+        region: RegionId::from(to.region_id.clone()),
         hold_ms: if to.hold_ms == 0 { 60_000 } else { to.hold_ms },
     }
 }
@@ -254,8 +254,8 @@ pub fn configuration(state: &meridian_routing::state::State) -> api::Configurati
 
 pub(crate) fn show_workspace(w: &Workspace) -> api::Workspace {
     let fallback = |(l, accept): &(Language, Vec<Language>)| api::LanguageFallback {
-        language: l.0.clone(),
-        accept: accept.iter().map(|a| a.0.clone()).collect(),
+        language: l.to_string(),
+        accept: accept.iter().map(|a| a.to_string()).collect(),
     };
     let load = |l: &Load| api::Load {
         channel: l.channel.clone(),
@@ -274,9 +274,9 @@ pub(crate) fn show_workspace(w: &Workspace) -> api::Workspace {
 }
 pub(crate) fn show_region(r: &Region) -> api::Region {
     api::Region {
-        id: r.id.0.clone(),
+        id: r.id.to_string(),
         zone: r.zone.clone(),
-        schedule: r.schedule.0.clone(),
-        neighbours: r.neighbours.iter().map(|n| n.0.clone()).collect(),
+        schedule: r.schedule.to_string(),
+        neighbours: r.neighbours.iter().map(|n| n.to_string()).collect(),
     }
 }

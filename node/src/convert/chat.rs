@@ -15,14 +15,14 @@ use super::model::{Read, read_skills, read_wanted, skills, some, wanted};
 pub(super) fn phase(p: &Phase) -> log::Phase {
     use log::phase::{Held, Phase as Out, Tracked, Waiting};
     let held = |agent: &AgentId, until: Millis| Held {
-        agent: agent.0.clone(),
+        agent: agent.to_string(),
         until,
         others: Vec::new(),
     };
     let out = match p {
         Phase::Waiting => Out::Waiting(Waiting {}),
         Phase::Offered { to, until } => {
-            let mut names = to.iter().map(|a| a.0.clone());
+            let mut names = to.iter().map(|a| a.to_string());
             Out::Offered(Held {
                 agent: names.next().unwrap_or_default(),
                 until: *until,
@@ -56,15 +56,15 @@ pub(super) fn read_phase(p: Option<log::Phase>) -> Read<Phase> {
         In::Offered(h) => Phase::Offered {
             to: std::iter::once(h.agent)
                 .chain(h.others)
-                .map(AgentId)
+                .map(AgentId::from)
                 .collect(),
             until: h.until,
         },
         In::Active(h) => Phase::Active {
-            agent: AgentId(h.agent),
+            agent: AgentId::from(h.agent),
         },
         In::WrapUp(h) => Phase::WrapUp {
-            agent: AgentId(h.agent),
+            agent: AgentId::from(h.agent),
             until: h.until,
         },
         In::Tracked(t) => Phase::Tracked {
@@ -92,12 +92,12 @@ pub(super) fn chat(c: &Chat) -> log::Chat {
         how: w.how as u32,
     };
     log::Chat {
-        id: c.id.0.clone(),
-        queue: c.queue.0.clone(),
+        id: c.id.to_string(),
+        queue: c.queue.to_string(),
         phase: Some(phase(&c.phase)),
         languages,
         language_weights,
-        region: c.region.as_ref().map(|r| r.0.clone()),
+        region: c.region.as_ref().map(|r| r.to_string()),
         visitor: c.visitor.clone(),
         skills: skills(&c.skills),
         priority: c.priority,
@@ -112,12 +112,12 @@ pub(super) fn chat(c: &Chat) -> log::Chat {
             .refusals
             .iter()
             .map(|(a, until)| log::Refusal {
-                agent: a.0.clone(),
+                agent: a.to_string(),
                 until: *until,
             })
             .collect(),
         answered: c.answered,
-        answered_by: c.answered_by.as_ref().map(|a| a.0.clone()),
+        answered_by: c.answered_by.as_ref().map(|a| a.to_string()),
         closed: c.closed,
         stars: c.stars,
         comment: c.comment.clone(),
@@ -127,13 +127,13 @@ pub(super) fn chat(c: &Chat) -> log::Chat {
         channel: c.channel.clone(),
         kind: c.kind.clone(),
         interrupting: c.interrupting,
-        via: c.via.0.clone(),
-        owner: c.owner.as_ref().map(|a| a.0.clone()),
+        via: c.via.to_string(),
+        owner: c.owner.as_ref().map(|a| a.to_string()),
         estimate_ms: c.estimate_ms,
-        last: c.last.as_ref().map(|a| a.0.clone()),
+        last: c.last.as_ref().map(|a| a.to_string()),
         toward: c.toward.as_ref().map(toward),
         people_only: c.people_only,
-        assist_of: c.assist.as_ref().map(|(of, _)| of.0.clone()),
+        assist_of: c.assist.as_ref().map(|(of, _)| of.to_string()),
         purpose: c.assist.as_ref().map_or(0, |(_, purpose)| *purpose as u32),
         patience_ms: c.patience_ms,
         asked: c.asked,
@@ -153,14 +153,14 @@ pub(super) fn read_chat(c: log::Chat) -> Read<Chat> {
             how: some(read_watch(w.how)?, "chat.watchers.how")?,
         })
     };
-    let assist = c.assist_of.map(ChatId);
+    let assist = c.assist_of.map(ChatId::from);
     let assist = assist.map(|of| Ok((of, read_purpose(c.purpose)?)));
     Ok(Chat {
-        id: ChatId(c.id),
-        queue: QueueId(c.queue),
+        id: ChatId::from(c.id),
+        queue: QueueId::from(c.queue),
         phase: read_phase(c.phase)?,
         languages: read_wanted(c.languages, &c.language_weights),
-        region: c.region.map(RegionId),
+        region: c.region.map(RegionId::from),
         visitor: c.visitor,
         skills: read_skills(c.skills),
         priority: c.priority,
@@ -174,10 +174,10 @@ pub(super) fn read_chat(c: log::Chat) -> Read<Chat> {
         refusals: c
             .refusals
             .into_iter()
-            .map(|r| (AgentId(r.agent), r.until))
+            .map(|r| (AgentId::from(r.agent), r.until))
             .collect(),
         answered: c.answered,
-        answered_by: c.answered_by.map(AgentId),
+        answered_by: c.answered_by.map(AgentId::from),
         closed: c.closed,
         stars: c.stars,
         comment: c.comment,
@@ -190,10 +190,10 @@ pub(super) fn read_chat(c: log::Chat) -> Read<Chat> {
         },
         kind: c.kind,
         interrupting: c.interrupting,
-        via: QueueId(c.via),
-        owner: c.owner.map(AgentId),
+        via: QueueId::from(c.via),
+        owner: c.owner.map(AgentId::from),
         estimate_ms: c.estimate_ms,
-        last: c.last.map(AgentId),
+        last: c.last.map(AgentId::from),
         toward: c.toward.map(read_toward),
         people_only: c.people_only,
         assist: assist.transpose()?,
@@ -214,13 +214,13 @@ pub(super) fn read_chat(c: log::Chat) -> Read<Chat> {
 
 pub(super) fn toward(t: &Toward) -> log::Toward {
     log::Toward {
-        region: t.region.0.clone(),
+        region: t.region.to_string(),
         hold_ms: t.hold_ms,
     }
 }
 pub(super) fn read_toward(t: log::Toward) -> Toward {
     Toward {
-        region: RegionId(t.region),
+        region: RegionId::from(t.region),
         hold_ms: t.hold_ms,
     }
 }
@@ -255,7 +255,7 @@ pub(super) fn stats(queue: &QueueId, s: &QueueStats) -> log::QueueStats {
         error_ms: m.error_ms,
     };
     log::QueueStats {
-        queue: queue.0.clone(),
+        queue: queue.to_string(),
         minutes: s.minutes.iter().map(minute).collect(),
         pass: s.pass,
     }
@@ -277,15 +277,15 @@ pub(super) fn read_stats(s: log::QueueStats) -> (QueueId, QueueStats) {
         minutes: s.minutes.into_iter().map(minute).collect(),
         pass: s.pass,
     };
-    (QueueId(s.queue), stats)
+    (QueueId::from(s.queue), stats)
 }
 
 pub(super) fn closure(what: &Shut, c: &Closure) -> log::Closure {
     use log::closure::What as Out;
     log::Closure {
         what: Some(match what {
-            Shut::Queue(id) => Out::Queue(id.0.clone()),
-            Shut::Region(id) => Out::Region(id.0.clone()),
+            Shut::Queue(id) => Out::Queue(id.to_string()),
+            Shut::Region(id) => Out::Region(id.to_string()),
         }),
         until: c.until,
         why: c.why.clone(),
@@ -295,8 +295,8 @@ pub(super) fn closure(what: &Shut, c: &Closure) -> log::Closure {
 pub(super) fn read_closure(c: log::Closure) -> Read<(Shut, Closure)> {
     use log::closure::What as In;
     let what = match some(c.what, "closure.what")? {
-        In::Queue(id) => Shut::Queue(QueueId(id)),
-        In::Region(id) => Shut::Region(RegionId(id)),
+        In::Queue(id) => Shut::Queue(QueueId::from(id)),
+        In::Region(id) => Shut::Region(RegionId::from(id)),
     };
     let closure = Closure {
         until: c.until,
@@ -308,7 +308,7 @@ pub(super) fn read_closure(c: log::Closure) -> Read<(Shut, Closure)> {
 
 fn event(e: &Event) -> log::Event {
     let candidate = |c: &Candidate| log::Candidate {
-        agent: c.agent.0.clone(),
+        agent: c.agent.to_string(),
         eligible: c.eligible,
         rule: c.rule as u32,
         reason: c.reason.clone(),
@@ -317,7 +317,7 @@ fn event(e: &Event) -> log::Event {
         index: e.index,
         at: e.at,
         what: e.what as u32,
-        agent: e.agent.as_ref().map(|a| a.0.clone()),
+        agent: e.agent.as_ref().map(|a| a.to_string()),
         detail: e.detail.clone(),
         candidates: e.candidates.iter().map(candidate).collect(),
     }
@@ -326,7 +326,7 @@ fn read_event(e: log::Event) -> Read<Event> {
     let candidate = |c: log::Candidate| {
         let rule = Rule::ALL.into_iter().find(|r| *r as u32 == c.rule);
         Ok(Candidate {
-            agent: AgentId(c.agent),
+            agent: AgentId::from(c.agent),
             eligible: c.eligible,
             rule: some(rule, "candidate.rule")?,
             reason: c.reason,
@@ -339,7 +339,7 @@ fn read_event(e: log::Event) -> Read<Event> {
             Told::ALL.into_iter().find(|w| *w as u32 == e.what),
             "event.what",
         )?,
-        agent: e.agent.map(AgentId),
+        agent: e.agent.map(AgentId::from),
         detail: e.detail,
         candidates: e
             .candidates

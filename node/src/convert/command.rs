@@ -80,9 +80,9 @@ fn message(bytes: &[u8]) -> Result<log::Stamped, Corrupt> {
 
 fn write(command: &Command) -> Wire {
     let of_agent = |agent: &AgentId, epoch: &Epoch, chat: Option<&ChatId>| log::OfAgent {
-        agent: agent.0.clone(),
+        agent: agent.to_string(),
         epoch: *epoch,
-        chat: chat.map(|c| c.0.clone()).unwrap_or_default(),
+        chat: chat.map(|c| c.to_string()).unwrap_or_default(),
     };
     match command {
         Command::Configure(changes) => Wire::Configure(log::Configure {
@@ -91,10 +91,10 @@ fn write(command: &Command) -> Wire {
         Command::StartChat(new) => {
             let (languages, language_weights) = model::wanted(&new.languages);
             Wire::StartChat(log::NewChat {
-                chat: new.chat.0.clone(),
-                queue: new.queue.0.clone(),
+                chat: new.chat.to_string(),
+                queue: new.queue.to_string(),
                 languages,
-                region: new.region.as_ref().map(|r| r.0.clone()),
+                region: new.region.as_ref().map(|r| r.to_string()),
                 visitor: new.visitor.clone(),
                 skills: model::skills(&new.skills),
                 priority: new.priority,
@@ -104,20 +104,20 @@ fn write(command: &Command) -> Wire {
                 vip: new.vip,
                 channel: new.channel.clone(),
                 kind: new.kind.clone(),
-                owner: new.owner.as_ref().map(|a| a.0.clone()),
+                owner: new.owner.as_ref().map(|a| a.to_string()),
                 lease_ms: new.lease_ms,
                 resolved: new.resolved.iter().map(model::resolved).collect(),
             })
         }
         Command::LeaveChat { chat } => Wire::LeaveChat(log::OfChat {
-            chat: chat.0.clone(),
+            chat: chat.to_string(),
         }),
         Command::RateChat {
             chat,
             stars,
             comment,
         } => Wire::RateChat(log::RateChat {
-            chat: chat.0.clone(),
+            chat: chat.to_string(),
             stars: *stars,
             comment: comment.clone(),
         }),
@@ -127,7 +127,7 @@ fn write(command: &Command) -> Wire {
             resume,
             grace_ms,
         } => Wire::OpenSession(log::OpenSession {
-            agent: agent.0.clone(),
+            agent: agent.to_string(),
             node: *node,
             resume: *resume,
             grace_ms: *grace_ms,
@@ -141,7 +141,7 @@ fn write(command: &Command) -> Wire {
             presence,
             overtime,
         } => Wire::SetPresence(log::SetPresence {
-            agent: agent.0.clone(),
+            agent: agent.to_string(),
             epoch: *epoch,
             presence: model::presence(*presence),
             overtime: *overtime,
@@ -152,9 +152,9 @@ fn write(command: &Command) -> Wire {
             chat,
             assignment,
         } => Wire::AcceptOffer(log::AnswerOffer {
-            agent: agent.0.clone(),
+            agent: agent.to_string(),
             epoch: *epoch,
-            chat: chat.0.clone(),
+            chat: chat.to_string(),
             assignment: *assignment,
             reason: String::new(),
         }),
@@ -165,9 +165,9 @@ fn write(command: &Command) -> Wire {
             assignment,
             reason,
         } => Wire::DeclineOffer(log::AnswerOffer {
-            agent: agent.0.clone(),
+            agent: agent.to_string(),
             epoch: *epoch,
-            chat: chat.0.clone(),
+            chat: chat.to_string(),
             assignment: *assignment,
             reason: reason.clone(),
         }),
@@ -185,7 +185,7 @@ fn write(command: &Command) -> Wire {
             note,
             take_back,
         } => Wire::TransferChat(log::TransferChat {
-            agent: agent.0.clone(),
+            agent: agent.to_string(),
             epoch: *epoch,
             take_back: *take_back,
             ..transfer(chat, to, note)
@@ -200,7 +200,7 @@ fn write(command: &Command) -> Wire {
             note,
         } => Wire::AskFor(log::AskFor {
             to: Some(log::TransferChat {
-                agent: agent.0.clone(),
+                agent: agent.to_string(),
                 epoch: *epoch,
                 ..transfer(chat, to, note)
             }),
@@ -208,18 +208,18 @@ fn write(command: &Command) -> Wire {
             patience_ms: *patience_ms,
         }),
         Command::Supervise { chat, how } => Wire::Supervise(log::Supervise {
-            chat: chat.0.clone(),
+            chat: chat.to_string(),
             how: how.map_or(0, |how| how as u32),
         }),
         Command::MoveChat { chat, to, note } => Wire::MoveChat(log::MoveChat {
             to: Some(transfer(chat, to, note)),
         }),
         Command::VisitorSeen { chat, node } => Wire::VisitorSeen(log::OfVisitor {
-            chat: chat.0.clone(),
+            chat: chat.to_string(),
             node: *node,
         }),
         Command::VisitorGone { chat, node } => Wire::VisitorGone(log::OfVisitor {
-            chat: chat.0.clone(),
+            chat: chat.to_string(),
             node: *node,
         }),
         Command::LeaveMessage {
@@ -228,7 +228,7 @@ fn write(command: &Command) -> Wire {
             contact,
             at,
         } => Wire::LeaveMessage(log::LeaveMessage {
-            chat: chat.0.clone(),
+            chat: chat.to_string(),
             text: text.clone(),
             contact: contact.clone(),
             at: *at,
@@ -239,22 +239,22 @@ fn write(command: &Command) -> Wire {
             chat,
             track,
         } => Wire::Escalate(log::Escalate {
-            agent: agent.0.clone(),
+            agent: agent.to_string(),
             epoch: *epoch,
-            chat: chat.0.clone(),
+            chat: chat.to_string(),
             channel: track.channel.clone(),
             reference: track.reference.clone(),
             due_ms: track.due_ms,
             note: track.note.clone(),
         }),
         Command::CloseTracked { chat, outcome } => Wire::CloseTracked(log::CloseTracked {
-            chat: chat.0.clone(),
+            chat: chat.to_string(),
             outcome: outcome.clone(),
         }),
         Command::Shut { what, until, why } => Wire::Shut(log::Shut {
             what: Some(match what {
-                Shut::Queue(id) => log::shut::What::Queue(id.0.clone()),
-                Shut::Region(id) => log::shut::What::Region(id.0.clone()),
+                Shut::Queue(id) => log::shut::What::Queue(id.to_string()),
+                Shut::Region(id) => log::shut::What::Region(id.to_string()),
             }),
             until: *until,
             why: why.clone(),
@@ -269,11 +269,11 @@ fn transfer(chat: &ChatId, to: &TransferTo, note: &str) -> log::TransferChat {
     log::TransferChat {
         agent: String::new(),
         epoch: 0,
-        chat: chat.0.clone(),
+        chat: chat.to_string(),
         note: note.to_owned(),
         to: Some(match to {
-            TransferTo::Queue(queue) => To::Queue(queue.0.clone()),
-            TransferTo::Agent(other) => To::Other(other.0.clone()),
+            TransferTo::Queue(queue) => To::Queue(queue.to_string()),
+            TransferTo::Agent(other) => To::Other(other.to_string()),
             TransferTo::Skills(skills) => To::Skills(log::Skills {
                 skills: model::skills(skills),
             }),
@@ -285,15 +285,15 @@ fn transfer(chat: &ChatId, to: &TransferTo, note: &str) -> log::TransferChat {
 fn read_to(to: Option<log::transfer_chat::To>) -> Result<TransferTo, Corrupt> {
     use log::transfer_chat::To;
     Ok(match to.ok_or(Corrupt::Missing("transfer_chat.to"))? {
-        To::Queue(queue) => TransferTo::Queue(QueueId(queue)),
-        To::Other(other) => TransferTo::Agent(AgentId(other)),
+        To::Queue(queue) => TransferTo::Queue(QueueId::from(queue)),
+        To::Other(other) => TransferTo::Agent(AgentId::from(other)),
         To::Skills(s) => TransferTo::Skills(model::read_skills(s.skills)),
         To::Region(region) => TransferTo::Region(chat::read_toward(region)),
     })
 }
 
 fn read(wire: Wire) -> Result<Command, Corrupt> {
-    let (agent, id) = (AgentId, ChatId);
+    let (agent, id) = (AgentId::from, ChatId::from);
     Ok(match wire {
         Wire::Configure(c) => Command::Configure(
             c.changes
@@ -303,10 +303,10 @@ fn read(wire: Wire) -> Result<Command, Corrupt> {
         ),
         Wire::StartChat(n) => Command::StartChat(NewChat {
             chat: id(n.chat),
-            queue: QueueId(n.queue),
+            queue: QueueId::from(n.queue),
             languages: model::read_wanted(n.languages, &n.language_weights),
             resolved: n.resolved.into_iter().map(model::read_resolved).collect(),
-            region: n.region.map(RegionId),
+            region: n.region.map(RegionId::from),
             visitor: n.visitor,
             skills: model::read_skills(n.skills),
             priority: n.priority,
@@ -431,8 +431,8 @@ fn read(wire: Wire) -> Result<Command, Corrupt> {
         },
         Wire::Shut(s) => Command::Shut {
             what: match s.what.ok_or(Corrupt::Missing("shut.what"))? {
-                log::shut::What::Queue(id) => Shut::Queue(QueueId(id)),
-                log::shut::What::Region(id) => Shut::Region(RegionId(id)),
+                log::shut::What::Queue(id) => Shut::Queue(QueueId::from(id)),
+                log::shut::What::Region(id) => Shut::Region(RegionId::from(id)),
             },
             until: s.until,
             why: s.why,
@@ -451,10 +451,10 @@ fn change(change: &ConfigChange) -> log::ConfigChange {
         ConfigChange::LearnLanguage(r) => Out::LearnLanguage(model::resolved(r)),
         ConfigChange::PutQueue(q) => Out::PutQueue(model::queue(q)),
         ConfigChange::PutAgent(a) => Out::PutAgent(model::agent(a)),
-        ConfigChange::RemoveRegion(id) => Out::RemoveRegion(id.0.clone()),
-        ConfigChange::RemoveSchedule(id) => Out::RemoveSchedule(id.0.clone()),
-        ConfigChange::RemoveQueue(id) => Out::RemoveQueue(id.0.clone()),
-        ConfigChange::RemoveAgent(id) => Out::RemoveAgent(id.0.clone()),
+        ConfigChange::RemoveRegion(id) => Out::RemoveRegion(id.to_string()),
+        ConfigChange::RemoveSchedule(id) => Out::RemoveSchedule(id.to_string()),
+        ConfigChange::RemoveQueue(id) => Out::RemoveQueue(id.to_string()),
+        ConfigChange::RemoveAgent(id) => Out::RemoveAgent(id.to_string()),
     };
     log::ConfigChange { change: Some(out) }
 }
@@ -470,10 +470,10 @@ fn read_change(change: log::ConfigChange) -> Result<ConfigChange, Corrupt> {
             In::LearnLanguage(r) => ConfigChange::LearnLanguage(model::read_resolved(r)),
             In::PutQueue(q) => ConfigChange::PutQueue(model::read_queue(q)?),
             In::PutAgent(a) => ConfigChange::PutAgent(model::read_agent(a)?),
-            In::RemoveRegion(id) => ConfigChange::RemoveRegion(RegionId(id)),
-            In::RemoveSchedule(id) => ConfigChange::RemoveSchedule(ScheduleId(id)),
-            In::RemoveQueue(id) => ConfigChange::RemoveQueue(QueueId(id)),
-            In::RemoveAgent(id) => ConfigChange::RemoveAgent(AgentId(id)),
+            In::RemoveRegion(id) => ConfigChange::RemoveRegion(RegionId::from(id)),
+            In::RemoveSchedule(id) => ConfigChange::RemoveSchedule(ScheduleId::from(id)),
+            In::RemoveQueue(id) => ConfigChange::RemoveQueue(QueueId::from(id)),
+            In::RemoveAgent(id) => ConfigChange::RemoveAgent(AgentId::from(id)),
         },
     )
 }
@@ -501,7 +501,7 @@ pub(super) fn reply(result: &Result<Answer, Reject>) -> log::Reply {
         Ok(Answer::Done) => Out::Done(log::Done {}),
         Ok(Answer::Session { epoch }) => Out::SessionEpoch(*epoch),
         Ok(Answer::Chat { chat, phase }) => Out::Chat(log::ChatAt {
-            chat: chat.0.clone(),
+            chat: chat.to_string(),
             phase: Some(chat::phase(phase)),
         }),
         Err(reject) => {
@@ -525,7 +525,7 @@ pub(super) fn reply(result: &Result<Answer, Reject>) -> log::Reply {
                     given,
                     current,
                 } => Reason::Fenced(Fenced {
-                    agent: agent.0,
+                    agent: agent.to_string(),
                     given,
                     current,
                 }),
@@ -555,7 +555,7 @@ pub(super) fn read_reply(reply: log::Reply) -> Result<Result<Answer, Reject>, Co
         In::Done(_) => Ok(Answer::Done),
         In::SessionEpoch(epoch) => Ok(Answer::Session { epoch }),
         In::Chat(at) => Ok(Answer::Chat {
-            chat: ChatId(at.chat),
+            chat: ChatId::from(at.chat),
             phase: chat::read_phase(at.phase)?,
         }),
         In::Reject(reject) => Err(
@@ -576,7 +576,7 @@ pub(super) fn read_reply(reply: log::Reply) -> Result<Result<Answer, Reject>, Co
                     }
                 }
                 Reason::Fenced(r) => Reject::Fenced {
-                    agent: AgentId(r.agent),
+                    agent: AgentId::from(r.agent),
                     given: r.given,
                     current: r.current,
                 },

@@ -14,16 +14,16 @@ pub fn key(key: &Key) -> Vec<u8> {
     let (kind, id) = match key {
         Key::Meta => (b'm', &b""[..]),
         Key::Workspace => (b'w', &b""[..]),
-        Key::Region(id) => (b'r', id.0.as_bytes()),
-        Key::Schedule(id) => (b's', id.0.as_bytes()),
-        Key::Queue(id) => (b'q', id.0.as_bytes()),
-        Key::Agent(id) => (b'a', id.0.as_bytes()),
-        Key::Chat(id) => (b'c', id.0.as_bytes()),
+        Key::Region(id) => (b'r', id.as_str().as_bytes()),
+        Key::Schedule(id) => (b's', id.as_str().as_bytes()),
+        Key::Queue(id) => (b'q', id.as_str().as_bytes()),
+        Key::Agent(id) => (b'a', id.as_str().as_bytes()),
+        Key::Chat(id) => (b'c', id.as_str().as_bytes()),
         Key::Visitor(visitor) => (b'v', visitor.as_bytes()),
-        Key::Language(tag) => (b'l', tag.0.as_bytes()),
-        Key::Stats(id) => (b't', id.0.as_bytes()),
-        Key::Closure(Shut::Queue(id)) => (b'x', id.0.as_bytes()),
-        Key::Closure(Shut::Region(id)) => (b'y', id.0.as_bytes()),
+        Key::Language(tag) => (b'l', tag.as_str().as_bytes()),
+        Key::Stats(id) => (b't', id.as_str().as_bytes()),
+        Key::Closure(Shut::Queue(id)) => (b'x', id.as_str().as_bytes()),
+        Key::Closure(Shut::Region(id)) => (b'y', id.as_str().as_bytes()),
         Key::Request(number) => return [&b"n"[..], &number.to_be_bytes()].concat(),
     };
     [&[kind], id].concat()
@@ -56,7 +56,7 @@ pub fn encode(entity: &Entity) -> Vec<u8> {
         Entity::Language(r) => Out::Language(model::resolved(r)),
         Entity::Visitor(visitor, last) => Out::Visitor(log::LastAgent {
             visitor: visitor.clone(),
-            agent: last.agent.0.clone(),
+            agent: last.agent.to_string(),
             until: last.until,
         }),
         Entity::Request(number, r) => Out::Request(log::Request {
@@ -118,7 +118,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
         In::Visitor(v) => Entity::Visitor(
             v.visitor,
             LastAgent {
-                agent: AgentId(v.agent),
+                agent: AgentId::from(v.agent),
                 until: v.until,
             },
         ),
@@ -150,7 +150,7 @@ pub fn encode_history(chat: &Chat) -> (Vec<u8>, Vec<u8>) {
 
 /// Where the history keeps a chat.
 pub fn history_key(chat: &ChatId) -> Vec<u8> {
-    [&b"c"[..], chat.0.as_bytes()].concat()
+    [&b"c"[..], chat.as_str().as_bytes()].concat()
 }
 
 /// Reads a closed chat.

@@ -60,7 +60,7 @@ pub(super) fn skills(skills: &[SkillLevel]) -> Vec<log::SkillLevel> {
     skills
         .iter()
         .map(|s| log::SkillLevel {
-            skill: s.skill.0.clone(),
+            skill: s.skill.to_string(),
             level: s.level,
         })
         .collect()
@@ -69,21 +69,21 @@ pub(super) fn read_skills(skills: Vec<log::SkillLevel>) -> Vec<SkillLevel> {
     skills
         .into_iter()
         .map(|s| SkillLevel {
-            skill: SkillId(s.skill),
+            skill: SkillId::from(s.skill),
             level: s.level,
         })
         .collect()
 }
 pub(super) fn tags(languages: &[Language]) -> Vec<String> {
-    languages.iter().map(|l| l.0.clone()).collect()
+    languages.iter().map(|l| l.to_string()).collect()
 }
 pub(super) fn read_tags(tags: Vec<String>) -> Vec<Language> {
-    ids(tags, Language)
+    ids(tags, Language::from)
 }
 
 /// Languages and, where one differs from full, their weights.
 pub(super) fn wanted(languages: &[WantedLanguage]) -> (Vec<String>, Vec<u32>) {
-    let tags = languages.iter().map(|w| w.language.0.clone()).collect();
+    let tags = languages.iter().map(|w| w.language.to_string()).collect();
     let mut weights: Vec<u32> = languages.iter().map(|w| w.weight).collect();
     if weights.iter().all(|w| *w == LANGUAGE_WEIGHT_MAX) {
         weights.clear();
@@ -94,7 +94,7 @@ pub(super) fn read_wanted(tags: Vec<String>, weights: &[u32]) -> Vec<WantedLangu
     let weight = |i: usize| weights.get(i).copied().unwrap_or(LANGUAGE_WEIGHT_MAX);
     let tags = tags.into_iter().enumerate();
     tags.map(|(i, tag)| WantedLanguage {
-        language: Language(tag),
+        language: Language::from(tag),
         weight: weight(i),
     })
     .collect()
@@ -111,7 +111,7 @@ pub(super) fn resolved(r: &Resolved) -> log::Resolved {
         distance: *distance,
     });
     log::Resolved {
-        language: r.language.0.clone(),
+        language: r.language.to_string(),
         data: r.data.clone(),
         key: r.key.clone(),
         region: r.region.clone(),
@@ -125,7 +125,7 @@ pub(super) fn resolved(r: &Resolved) -> log::Resolved {
 pub(super) fn read_resolved(r: log::Resolved) -> Resolved {
     let regions = r.regions.into_iter();
     Resolved {
-        language: Language(r.language),
+        language: Language::from(r.language),
         data: r.data,
         key: r.key,
         region: r.region,
@@ -139,7 +139,7 @@ pub(super) fn read_resolved(r: log::Resolved) -> Resolved {
 
 pub(super) fn workspace(w: &Workspace) -> log::Workspace {
     let fallbacks = w.fallbacks.iter().map(|(l, accept)| log::Fallback {
-        language: l.0.clone(),
+        language: l.to_string(),
         accept: tags(accept),
     });
     let load = |l: &Load| log::Load {
@@ -167,7 +167,7 @@ pub(super) fn read_workspace(w: log::Workspace) -> Read<Workspace> {
     let fallbacks = w
         .fallbacks
         .into_iter()
-        .map(|f| (Language(f.language), read_tags(f.accept)));
+        .map(|f| (Language::from(f.language), read_tags(f.accept)));
     Ok(Workspace {
         name: w.name,
         fallbacks: fallbacks.collect(),
@@ -184,18 +184,18 @@ pub(super) fn read_workspace(w: log::Workspace) -> Read<Workspace> {
 
 pub(super) fn region(r: &Region) -> log::Region {
     log::Region {
-        id: r.id.0.clone(),
+        id: r.id.to_string(),
         zone: r.zone.clone(),
-        schedule: r.schedule.0.clone(),
+        schedule: r.schedule.to_string(),
         neighbours: names(&r.neighbours),
     }
 }
 pub(super) fn read_region(r: log::Region) -> Region {
     Region {
-        id: RegionId(r.id),
+        id: RegionId::from(r.id),
         zone: r.zone,
-        schedule: ScheduleId(r.schedule),
-        neighbours: ids(r.neighbours, RegionId),
+        schedule: ScheduleId::from(r.schedule),
+        neighbours: ids(r.neighbours, RegionId::from),
     }
 }
 
@@ -213,7 +213,7 @@ pub(super) fn schedule(s: &Schedule) -> log::Schedule {
             step
         });
     log::Schedule {
-        id: s.id.0.clone(),
+        id: s.id.to_string(),
         edges: edges.collect(),
         horizon: s.horizon,
         zone_data: s.zone_data.clone(),
@@ -241,7 +241,7 @@ pub(super) fn read_schedule(s: log::Schedule) -> Read<Schedule> {
         })
         .collect();
     Ok(Schedule {
-        id: ScheduleId(s.id),
+        id: ScheduleId::from(s.id),
         spans,
         horizon: s.horizon,
         zone_data: s.zone_data,
@@ -253,7 +253,7 @@ pub(super) fn read_schedule(s: log::Schedule) -> Read<Schedule> {
 }
 
 fn names(regions: &[RegionId]) -> Vec<String> {
-    regions.iter().map(|r| r.0.clone()).collect()
+    regions.iter().map(|r| r.to_string()).collect()
 }
 
 fn step(s: &RelaxationStep) -> log::Step {
@@ -265,7 +265,7 @@ fn step(s: &RelaxationStep) -> log::Step {
         fallback_languages: s.fallback_languages,
         skill_levels_off: s.skill_levels_off,
         regions: names(&s.regions),
-        skills_off: s.skills_off.iter().map(|s| s.0.clone()).collect(),
+        skills_off: s.skills_off.iter().map(|s| s.to_string()).collect(),
         near: s.near,
         prefer_regions: names(&s.prefer_regions),
         prefer_skills: skills(&s.prefer_skills),
@@ -281,10 +281,10 @@ fn read_step(s: log::Step) -> Read<RelaxationStep> {
         language_weight_min: s.language_weight_min.unwrap_or(LANGUAGE_WEIGHT_MAX + 1),
         fallback_languages: s.fallback_languages,
         skill_levels_off: s.skill_levels_off,
-        skills_off: ids(s.skills_off, SkillId),
-        regions: ids(s.regions, RegionId),
+        skills_off: ids(s.skills_off, SkillId::from),
+        regions: ids(s.regions, RegionId::from),
         near: s.near,
-        prefer_regions: ids(s.prefer_regions, RegionId),
+        prefer_regions: ids(s.prefer_regions, RegionId::from),
         prefer_skills: read_skills(s.prefer_skills),
         rank_max: or(s.rank_max, limits::RANK_MAX),
         skip_if_nobody: s.skip_if_nobody,
@@ -299,14 +299,14 @@ fn or(written: u32, before: u32) -> u32 {
 pub(super) fn queue(q: &Queue) -> log::Queue {
     let overflow = |o: &Overflow| log::Overflow {
         after_ms: o.after_ms,
-        queue: o.queue.0.clone(),
+        queue: o.queue.to_string(),
         waiting_min: o.waiting_min,
         no_agent: o.no_agent,
         service_level_below: o.service_level_below,
     };
     log::Queue {
-        id: q.id.0.clone(),
-        schedule: q.schedule.as_ref().map(|s| s.0.clone()),
+        id: q.id.to_string(),
+        schedule: q.schedule.as_ref().map(|s| s.to_string()),
         steps: q.steps.iter().map(step).collect(),
         offer_timeout_ms: q.offer_timeout_ms,
         offer_to: q.offer_to,
@@ -335,20 +335,20 @@ pub(super) fn queue(q: &Queue) -> log::Queue {
 pub(super) fn read_queue(q: log::Queue) -> Read<Queue> {
     let overflow = |o: log::Overflow| Overflow {
         after_ms: o.after_ms,
-        queue: QueueId(o.queue),
+        queue: QueueId::from(o.queue),
         waiting_min: o.waiting_min,
         no_agent: o.no_agent,
         service_level_below: o.service_level_below,
     };
     let before = q.overflow_queue.map(|queue| Overflow {
         after_ms: q.overflow_after_ms,
-        queue: QueueId(queue),
+        queue: QueueId::from(queue),
         ..Overflow::default()
     });
     let overflow = q.overflow.into_iter().map(overflow);
     Ok(Queue {
-        id: QueueId(q.id),
-        schedule: q.schedule.map(ScheduleId),
+        id: QueueId::from(q.id),
+        schedule: q.schedule.map(ScheduleId::from),
         steps: q.steps.into_iter().map(read_step).collect::<Read<_>>()?,
         offer_timeout_ms: q.offer_timeout_ms,
         offer_to: or(q.offer_to, 1),
@@ -396,17 +396,17 @@ pub(super) fn agent(a: &Agent) -> log::Agent {
         capacity: r.capacity,
     };
     let language = |l: &LanguageLevel| log::LanguageLevel {
-        language: l.language.0.clone(),
+        language: l.language.to_string(),
         level: level(l.level),
     };
     log::Agent {
-        id: a.id.0.clone(),
+        id: a.id.to_string(),
         name: a.name.clone(),
-        region: a.region.0.clone(),
-        schedule: a.schedule.as_ref().map(|s| s.0.clone()),
+        region: a.region.to_string(),
+        schedule: a.schedule.as_ref().map(|s| s.to_string()),
         languages: a.languages.iter().map(language).collect(),
         skills: skills(&a.skills),
-        queues: a.queues.iter().map(|s| s.queue.0.clone()).collect(),
+        queues: a.queues.iter().map(|s| s.queue.to_string()).collect(),
         served,
         capacity: a.capacity,
         extra: a.extra,
@@ -419,7 +419,7 @@ pub(super) fn agent(a: &Agent) -> log::Agent {
 pub(super) fn read_agent(a: log::Agent) -> Read<Agent> {
     let language = |l: log::LanguageLevel| {
         Ok(LanguageLevel {
-            language: Language(l.language),
+            language: Language::from(l.language),
             level: read_level(l.level)?,
         })
     };
@@ -427,7 +427,7 @@ pub(super) fn read_agent(a: log::Agent) -> Read<Agent> {
     let queue = |queue: String| {
         let how = served.next().unwrap_or_default();
         Served {
-            queue: QueueId(queue),
+            queue: QueueId::from(queue),
             rank: or(how.rank, 1),
             chats_max: how.chats_max,
         }
@@ -437,11 +437,11 @@ pub(super) fn read_agent(a: log::Agent) -> Read<Agent> {
         capacity: r.capacity,
     };
     Ok(Agent {
-        id: AgentId(a.id),
+        id: AgentId::from(a.id),
         name: a.name,
-        region: RegionId(a.region),
+        region: RegionId::from(a.region),
         team: a.team,
-        schedule: a.schedule.map(ScheduleId),
+        schedule: a.schedule.map(ScheduleId::from),
         languages: a.languages.into_iter().map(language).collect::<Read<_>>()?,
         skills: read_skills(a.skills),
         queues: a.queues.into_iter().map(queue).collect(),

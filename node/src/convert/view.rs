@@ -45,8 +45,8 @@ pub fn chat(state: &State, c: &Chat) -> api::Chat {
         Phase::Deferred { due } | Phase::Tracked { due, .. } => due,
         _ => 0,
     };
-    let name = |agent: &Option<AgentId>| agent.as_ref().map(|a| a.0.clone()).unwrap_or_default();
-    let names = |agents: &[AgentId]| agents.iter().map(|a| a.0.clone()).collect::<Vec<_>>();
+    let name = |agent: &Option<AgentId>| agent.as_ref().map(|a| a.to_string()).unwrap_or_default();
+    let names = |agents: &[AgentId]| agents.iter().map(|a| a.to_string()).collect::<Vec<_>>();
     let offered = matches!(c.phase, Phase::Offered { .. });
     let (tracked_channel, tracked_reference) = match &c.phase {
         Phase::Tracked {
@@ -57,16 +57,20 @@ pub fn chat(state: &State, c: &Chat) -> api::Chat {
     let position = state.position(c).unwrap_or(0);
     let expected = state.expected_wait(&c.queue, position);
     let (assist_of, purpose) = c.assist.as_ref().map_or_else(Default::default, |(of, p)| {
-        (of.0.clone(), self::purpose(*p) as i32)
+        (of.to_string(), self::purpose(*p) as i32)
     });
     api::Chat {
-        chat_id: c.id.0.clone(),
-        queue_id: c.queue.0.clone(),
+        chat_id: c.id.to_string(),
+        queue_id: c.queue.to_string(),
         phase: phase(&c.phase).into(),
-        languages: c.languages.iter().map(|l| l.language.0.clone()).collect(),
+        languages: c.languages.iter().map(|l| l.language.to_string()).collect(),
         priority: c.priority,
         arrived_ms: c.arrived,
-        agent_id: c.holders().first().map(|a| a.0.clone()).unwrap_or_default(),
+        agent_id: c
+            .holders()
+            .first()
+            .map(|a| a.to_string())
+            .unwrap_or_default(),
         position,
         due_ms,
         closed: closed.into(),
@@ -74,7 +78,7 @@ pub fn chat(state: &State, c: &Chat) -> api::Chat {
         answered_ms: c.answered,
         answered_by: name(&c.answered_by),
         weight: c.weight,
-        region_id: c.region.as_ref().map(|r| r.0.clone()).unwrap_or_default(),
+        region_id: c.region.as_ref().map(|r| r.to_string()).unwrap_or_default(),
         vip: c.vip,
         channel: c.channel.clone(),
         kind: c.kind.clone(),
@@ -84,7 +88,7 @@ pub fn chat(state: &State, c: &Chat) -> api::Chat {
         } else {
             Vec::new()
         },
-        via_queue_id: c.via.0.clone(),
+        via_queue_id: c.via.to_string(),
         owner_agent_id: name(&c.owner),
         expected_wait: expected.map(wait),
         assist_of,
@@ -116,12 +120,12 @@ fn purpose(purpose: Purpose) -> api::Purpose {
 
 fn companion(assist: &Chat) -> api::Companion {
     let came = match &assist.phase {
-        Phase::Active { agent } => agent.0.clone(),
+        Phase::Active { agent } => agent.to_string(),
         _ => String::new(),
     };
     let what_for = assist.assist.as_ref().map(|(_, p)| purpose(*p) as i32);
     api::Companion {
-        assist_chat_id: assist.id.0.clone(),
+        assist_chat_id: assist.id.to_string(),
         agent_id: came,
         purpose: what_for.unwrap_or_default(),
     }
@@ -152,8 +156,8 @@ pub fn wait(w: Wait) -> api::ExpectedWait {
 pub fn closed(state: &State) -> Vec<api::Closed> {
     let one = |(what, c): (&Shut, &Closure)| api::Closed {
         what: Some(match what {
-            Shut::Queue(id) => api::closed::What::QueueId(id.0.clone()),
-            Shut::Region(id) => api::closed::What::RegionId(id.0.clone()),
+            Shut::Queue(id) => api::closed::What::QueueId(id.to_string()),
+            Shut::Region(id) => api::closed::What::RegionId(id.to_string()),
         }),
         until_ms: c.until,
         why: c.why.clone(),
@@ -170,9 +174,9 @@ pub fn agent(state: &State, a: &AgentState) -> api::AgentState {
         .as_ref()
         .and_then(|s| state.schedules().get(s));
     api::AgentState {
-        agent_id: a.config.id.0.clone(),
+        agent_id: a.config.id.to_string(),
         name: a.config.name.clone(),
-        region_id: a.config.region.0.clone(),
+        region_id: a.config.region.to_string(),
         presence: presence(a.presence).into(),
         on_shift: state.on_shift(a),
         load: state.load(&a.config.id),
@@ -219,7 +223,7 @@ pub fn queue(state: &State, q: &Queue) -> api::QueueState {
         Some(u32::try_from(mean).unwrap_or(u32::MAX))
     };
     api::QueueState {
-        queue_id: q.id.0.clone(),
+        queue_id: q.id.to_string(),
         open,
         next_opening_ms: next.unwrap_or(0),
         waiting: counts.waiting,
@@ -254,7 +258,7 @@ pub fn event(e: &Event) -> api::ChatEvent {
         log_index: e.index,
         at_ms: e.at,
         what: what(e.what).to_owned(),
-        agent_id: e.agent.as_ref().map(|a| a.0.clone()).unwrap_or_default(),
+        agent_id: e.agent.as_ref().map(|a| a.to_string()).unwrap_or_default(),
         detail: e.detail.clone(),
         candidates: e.candidates.iter().map(candidate).collect(),
     }
@@ -263,7 +267,7 @@ pub fn event(e: &Event) -> api::ChatEvent {
 /// An agent weighed.
 pub fn candidate(c: &Candidate) -> api::Candidate {
     api::Candidate {
-        agent_id: c.agent.0.clone(),
+        agent_id: c.agent.to_string(),
         eligible: c.eligible,
         reason: c.reason.clone(),
         rule: rule(c.rule).to_owned(),

@@ -133,7 +133,7 @@ fn first_answer<'a>(
     }
     let wait = (chat.answered - chat.arrived).max(0);
     let target = state.queues().get(&chat.queue)?.answer_target_ms;
-    Some((&chat.queue.0, wait, wait <= target.into()))
+    Some((chat.queue.as_str(), wait, wait <= target.into()))
 }
 
 #[cfg(test)]

@@ -182,8 +182,8 @@ impl AdminService for Admins {
         let id = request_id(&ask.request_id)?;
         let who = operator(&ask.actor)?;
         let what = match ask.what {
-            Some(close_now_request::What::QueueId(id)) => Shut::Queue(QueueId(id)),
-            Some(close_now_request::What::RegionId(id)) => Shut::Region(RegionId(id)),
+            Some(close_now_request::What::QueueId(id)) => Shut::Queue(QueueId::from(id)),
+            Some(close_now_request::What::RegionId(id)) => Shut::Region(RegionId::from(id)),
             None => return Err(invalid("what", "is missing; name a queue or a region")),
         };
         let until = match (ask.open, ask.until_ms) {

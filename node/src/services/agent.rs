@@ -107,7 +107,7 @@ async fn open(driver: Arc<Driver>, opening: Opening) {
         resume_epoch,
         grace_ms,
     } = opening.hello;
-    let agent = AgentId(agent_id);
+    let agent = AgentId::from(agent_id);
     let wake = driver.delivery().agent(agent.clone());
     let command = Command::OpenSession {
         agent: agent.clone(),
@@ -115,7 +115,7 @@ async fn open(driver: Arc<Driver>, opening: Opening) {
         resume: resume_epoch,
         grace_ms: if grace_ms == 0 { GRACE_MS } else { grace_ms },
     };
-    let who = actor("agent", &agent.0);
+    let who = actor("agent", agent.as_str());
     let written = driver.write(opening.id, who, opening.parent, command).await;
     let epoch = match written.map(|w| w.answer) {
         Ok(Answer::Session { epoch }) => epoch,
@@ -322,7 +322,7 @@ impl Session {
                             news.insert(
                                 0,
                                 Event::OfferWithdrawn(OfferWithdrawn {
-                                    chat_id: chat.0.clone(),
+                                    chat_id: chat.to_string(),
                                     assignment: *assignment,
                                 }),
                             );
@@ -411,30 +411,34 @@ impl Session {
             Some(Action::AcceptOffer(a)) => Command::AcceptOffer {
                 agent,
                 epoch,
-                chat: ChatId(a.chat_id),
+                chat: ChatId::from(a.chat_id),
                 assignment: a.assignment,
             },
             Some(Action::DeclineOffer(a)) => Command::DeclineOffer {
                 agent,
                 epoch,
-                chat: ChatId(a.chat_id),
+                chat: ChatId::from(a.chat_id),
                 assignment: a.assignment,
                 reason: a.reason,
             },
             Some(Action::EndChat(a)) => Command::EndChat {
                 agent,
                 epoch,
-                chat: ChatId(a.chat_id),
+                chat: ChatId::from(a.chat_id),
             },
             Some(Action::FinishWrapUp(a)) => Command::FinishWrapUp {
                 agent,
                 epoch,
-                chat: ChatId(a.chat_id),
+                chat: ChatId::from(a.chat_id),
             },
             Some(Action::TransferChat(t)) => {
                 let to = match t.to {
-                    Some(transfer_chat::To::QueueId(queue)) => TransferTo::Queue(QueueId(queue)),
-                    Some(transfer_chat::To::AgentId(other)) => TransferTo::Agent(AgentId(other)),
+                    Some(transfer_chat::To::QueueId(queue)) => {
+                        TransferTo::Queue(QueueId::from(queue))
+                    }
+                    Some(transfer_chat::To::AgentId(other)) => {
+                        TransferTo::Agent(AgentId::from(other))
+                    }
                     Some(transfer_chat::To::Skills(set)) => {
                         TransferTo::Skills(api::skills(&set.skills))
                     }
@@ -449,7 +453,7 @@ impl Session {
                 Command::TransferChat {
                     agent,
                     epoch,
-                    chat: ChatId(t.chat_id),
+                    chat: ChatId::from(t.chat_id),
                     to,
                     note: t.note,
                     take_back: t.take_back,
@@ -458,7 +462,7 @@ impl Session {
             Some(Action::AskFor(a)) => Command::AskFor {
                 agent,
                 epoch,
-                chat: ChatId(a.chat_id),
+                chat: ChatId::from(a.chat_id),
                 purpose: match Purpose::try_from(a.purpose) {
                     Ok(Purpose::Handover) => What::Handover,
                     Ok(Purpose::Consult) => What::Consult,
@@ -477,7 +481,7 @@ impl Session {
             Some(Action::Escalate(e)) => Command::Escalate {
                 agent,
                 epoch,
-                chat: ChatId(e.chat_id),
+                chat: ChatId::from(e.chat_id),
                 track: Tracking {
                     channel: e.channel,
                     reference: e.reference,
@@ -490,7 +494,7 @@ impl Session {
                 },
             },
             Some(Action::CloseTracked(c)) => Command::CloseTracked {
-                chat: ChatId(c.chat_id),
+                chat: ChatId::from(c.chat_id),
                 outcome: c.outcome,
             },
             Some(Action::SignOff(_)) => Command::CloseSession { agent, epoch },

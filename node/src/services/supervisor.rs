@@ -124,7 +124,7 @@ impl Supervisors {
 
     async fn past(&self, id: &ChatId) -> Result<meridian_routing::state::Chat, Status> {
         let past = self.driver.history(id).await.map_err(|e| failed(&e))?;
-        past.ok_or_else(|| not_found("chat_id", "chat", &id.0))
+        past.ok_or_else(|| not_found("chat_id", "chat", id.as_str()))
     }
 
     /// Sends each item that differs from what was sent before, and word of those that are gone, whenever
@@ -244,9 +244,9 @@ impl SupervisorService for Supervisors {
             .agents()
             .range(listing.from::<AgentId>())
             .map(|(_, a)| a)
-            .filter(|a| ask.region_id.is_empty() || a.config.region.0 == ask.region_id)
+            .filter(|a| ask.region_id.is_empty() || a.config.region.as_str() == ask.region_id)
             .filter(|a| ask.presence == 0 || i32::from(view::presence(a.presence)) == ask.presence);
-        let (agents, next_page_token) = listing.page(items, |a| &a.config.id.0);
+        let (agents, next_page_token) = listing.page(items, |a| a.config.id.as_str());
         Ok(Response::new(ListAgentsResponse {
             agents: agents.into_iter().map(|a| view::agent(&state, a)).collect(),
             next_page_token,
@@ -263,7 +263,7 @@ impl SupervisorService for Supervisors {
         self.at(ask.consistency).await?;
         let state = self.driver.state();
         let items = state.queues().range(listing.from::<QueueId>());
-        let (queues, next_page_token) = listing.page(items.map(|(_, q)| q), |q| &q.id.0);
+        let (queues, next_page_token) = listing.page(items.map(|(_, q)| q), |q| q.id.as_str());
         Ok(Response::new(ListQueuesResponse {
             queues: queues.into_iter().map(|q| view::queue(&state, q)).collect(),
             next_page_token,
@@ -294,10 +294,12 @@ impl SupervisorService for Supervisors {
             .chats()
             .range(listing.from::<ChatId>())
             .map(|(_, c)| c)
-            .filter(|c| ask.queue_id.is_empty() || c.queue.0 == ask.queue_id)
-            .filter(|c| ask.agent_id.is_empty() || c.holders().iter().any(|a| a.0 == ask.agent_id))
+            .filter(|c| ask.queue_id.is_empty() || c.queue.as_str() == ask.queue_id)
+            .filter(|c| {
+                ask.agent_id.is_empty() || c.holders().iter().any(|a| a.as_str() == ask.agent_id)
+            })
             .filter(|c| ask.phase == 0 || i32::from(view::phase(&c.phase)) == ask.phase);
-        let (chats, next_page_token) = listing.page(items, |c| &c.id.0);
+        let (chats, next_page_token) = listing.page(items, |c| c.id.as_str());
         Ok(Response::new(ListChatsResponse {
             chats: chats.into_iter().map(|c| view::chat(&state, c)).collect(),
             next_page_token,
@@ -311,7 +313,7 @@ impl SupervisorService for Supervisors {
     ) -> Result<Response<GetChatResponse>, Status> {
         let ask = request.into_inner();
         self.at(ask.consistency).await?;
-        let id = ChatId(ask.chat_id);
+        let id = ChatId::from(ask.chat_id);
         let known = {
             let state = self.driver.state();
             state.chats().get(&id).map(|c| view::chat(&state, c))
@@ -335,7 +337,7 @@ impl SupervisorService for Supervisors {
     ) -> Result<Response<ExplainChatResponse>, Status> {
         let ask = request.into_inner();
         self.at(ask.consistency).await?;
-        let id = ChatId(ask.chat_id);
+        let id = ChatId::from(ask.chat_id);
         let known = self.driver.state().chats().get(&id).cloned();
         let chat = match known {
             Some(chat) => chat,
@@ -371,7 +373,7 @@ impl SupervisorService for Supervisors {
                 return Err(invalid("mode", problem));
             }
         };
-        let chat = ChatId(ask.chat_id);
+        let chat = ChatId::from(ask.chat_id);
         let command = Command::Supervise {
             chat: chat.clone(),
             how,
@@ -388,7 +390,7 @@ impl SupervisorService for Supervisors {
     ) -> Result<Response<MoveChatResponse>, Status> {
         let parent = traced(&request);
         let ask = request.into_inner();
-        let chat = ChatId(ask.chat_id);
+        let chat = ChatId::from(ask.chat_id);
         let command = Command::MoveChat {
             chat: chat.clone(),
             to: api::destination(ask.to.as_ref()).map_err(|r| rejected(&r))?,
@@ -406,7 +408,7 @@ impl SupervisorService for Supervisors {
     ) -> Result<Response<CloseTrackedResponse>, Status> {
         let parent = traced(&request);
         let ask = request.into_inner();
-        let chat = ChatId(ask.chat_id);
+        let chat = ChatId::from(ask.chat_id);
         let command = Command::CloseTracked {
             chat: chat.clone(),
             outcome: ask.outcome,
@@ -422,14 +424,14 @@ impl SupervisorService for Supervisors {
         request: Request<WhatIfRequest>,
     ) -> Result<Response<WhatIfResponse>, Status> {
         let ask = request.into_inner();
-        let agent = AgentId(ask.agent_id);
+        let agent = AgentId::from(ask.agent_id);
         let copy = self.driver.state().clone();
         let capacity = copy.agents().get(&agent).map_or(0, |a| a.config.capacity);
         // The state is copied once more and played on, which may take a while where it is large.
         let told = tokio::task::spawn_blocking(move || {
             let what = copy.what_if(&agent, ask.overtime, REFUSALS_MAX)?;
             let refusal = |(chat, c): &(ChatId, Weighed)| Refusal {
-                chat_id: chat.0.clone(),
+                chat_id: chat.to_string(),
                 candidate: Some(view::candidate(c)),
             };
             Ok(WhatIfResponse {
@@ -455,7 +457,7 @@ impl SupervisorService for Supervisors {
         Ok(Response::new(self.watch(move |state| {
             let agents = state.agents().values();
             agents
-                .filter(|a| region.is_empty() || a.config.region.0 == region)
+                .filter(|a| region.is_empty() || a.config.region.as_str() == region)
                 .map(|a| {
                     let mut now = view::agent(state, a);
                     now.log_index = 0;
@@ -476,7 +478,7 @@ impl SupervisorService for Supervisors {
         Ok(Response::new(self.watch(move |state| {
             let queues = state.queues().values();
             queues
-                .filter(|q| queue.is_empty() || q.id.0 == queue)
+                .filter(|q| queue.is_empty() || q.id.as_str() == queue)
                 .map(|q| {
                     let mut now = view::queue(state, q);
                     now.log_index = 0;

@@ -47,12 +47,12 @@ impl Visitors {
             return Err(invalid("languages", &problem));
         }
         Ok(NewChat {
-            chat: ChatId(self.driver.new_id()),
-            queue: QueueId(ask.queue_id),
+            chat: ChatId::from(self.driver.new_id()),
+            queue: QueueId::from(ask.queue_id),
             languages: api::wanted(&ask.languages, &ask.accept_language)
                 .map_err(|r| rejected(&r))?,
             resolved: Vec::new(),
-            region: (!ask.region_id.is_empty()).then_some(RegionId(ask.region_id)),
+            region: (!ask.region_id.is_empty()).then_some(RegionId::from(ask.region_id)),
             visitor: ask.visitor_id,
             skills: api::skills(&ask.skills),
             priority: ask.priority,
@@ -61,7 +61,7 @@ impl Visitors {
             vip: ask.vip,
             channel: ask.channel,
             kind: ask.kind,
-            owner: (!ask.owner_agent_id.is_empty()).then_some(AgentId(ask.owner_agent_id)),
+            owner: (!ask.owner_agent_id.is_empty()).then_some(AgentId::from(ask.owner_agent_id)),
             lease_ms: ask.lease_ms,
         })
     }
@@ -75,7 +75,7 @@ impl Visitors {
             return Ok(chat);
         }
         let past = self.driver.history(id).await.map_err(|e| failed(&e))?;
-        let past = past.ok_or_else(|| not_found("chat_id", "chat", &id.0))?;
+        let past = past.ok_or_else(|| not_found("chat_id", "chat", id.as_str()))?;
         Ok(view::chat(&self.driver.state(), &past))
     }
 }
@@ -143,7 +143,7 @@ impl VisitorService for Visitors {
         let parent = traced(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
-        let chat = ChatId(ask.chat_id);
+        let chat = ChatId::from(ask.chat_id);
         let command = Command::LeaveMessage {
             chat: chat.clone(),
             text: ask.text,
@@ -151,7 +151,7 @@ impl VisitorService for Visitors {
             at: ask.call_back_at_ms,
         };
         self.driver
-            .write(id, actor("chat", &chat.0), parent, command)
+            .write(id, actor("chat", chat.as_str()), parent, command)
             .await
             .map_err(|e| failed(&e))?;
         Ok(Response::new(LeaveMessageResponse {
@@ -191,7 +191,7 @@ impl VisitorService for Visitors {
         &self,
         request: Request<WatchChatRequest>,
     ) -> Result<Response<Self::WatchChatStream>, Status> {
-        let id = ChatId(request.into_inner().chat_id);
+        let id = ChatId::from(request.into_inner().chat_id);
         // Registered before the first look, so that no change falls between.
         let wake = self.driver.delivery().chat(id.clone());
         if !self.driver.state().chats().contains_key(&id) {
@@ -230,7 +230,7 @@ impl VisitorService for Visitors {
                     let past = driver.history(&id).await;
                     let told = match past {
                         Ok(Some(past)) => Ok(view::chat(&driver.state(), &past)),
-                        Ok(None) => Err(not_found("chat_id", "chat", &id.0)),
+                        Ok(None) => Err(not_found("chat_id", "chat", id.as_str())),
                         Err(e) => Err(failed(&e)),
                     };
                     let _ = send.send(told).await;
@@ -253,12 +253,12 @@ impl VisitorService for Visitors {
     ) -> Result<Response<LeaveChatResponse>, Status> {
         let parent = traced(&request);
         let ask = request.into_inner();
-        let chat = ChatId(ask.chat_id);
+        let chat = ChatId::from(ask.chat_id);
         let id = request_id(&ask.request_id)?;
         self.driver
             .write(
                 id,
-                actor("chat", &chat.0),
+                actor("chat", chat.as_str()),
                 parent,
                 Command::LeaveChat { chat: chat.clone() },
             )
@@ -278,7 +278,7 @@ impl VisitorService for Visitors {
         let id = request_id(&ask.request_id)?;
         let who = actor("chat", &ask.chat_id);
         let command = Command::RateChat {
-            chat: ChatId(ask.chat_id),
+            chat: ChatId::from(ask.chat_id),
             stars: ask.stars,
             comment: ask.comment,
         };

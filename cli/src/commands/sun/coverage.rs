@@ -45,7 +45,7 @@ pub(super) fn resolve(
                 .collect(),
         };
         let resolved = Schedule {
-            id: ScheduleId(given.id.clone()),
+            id: ScheduleId::from(given.id.clone()),
             spans,
             horizon: first + Millis::from(HORIZON_DAYS_MAX) * DAY_MS,
             zone_data: zone_data().to_owned(),
@@ -84,9 +84,9 @@ pub(super) fn sun_order(
     }
     changes.extend(configuration.regions.iter().map(|r| {
         ConfigChange::PutRegion(Region {
-            id: RegionId(r.id.clone()),
+            id: RegionId::from(r.id.clone()),
             zone: r.zone.clone(),
-            schedule: ScheduleId(r.schedule.clone()),
+            schedule: ScheduleId::from(r.schedule.clone()),
             neighbours: Vec::new(),
         })
     }));
@@ -102,7 +102,7 @@ pub(super) fn sun_order(
     outcome.map_err(|e| Failure::Failed(format!("the sun order cannot be computed: {e}")))?;
     let mut order: Vec<_> = core.sun_order().into_iter().collect();
     order.sort_by_key(|(_, place)| *place);
-    Ok(order.into_iter().map(|(id, _)| id.0).collect())
+    Ok(order.into_iter().map(|(id, _)| id.into()).collect())
 }
 
 fn known<'a>(schedules: &'a Schedules, id: &str) -> Result<&'a Schedule, Failure> {

@@ -8,7 +8,7 @@ use crate::offer::{bounds, bytes};
 
 impl View<'_> {
     pub(super) fn check_agent(&self, agent: &Agent, at: &str) -> Check {
-        check_id(&format!("{at}.id"), &agent.id.0)?;
+        check_id(&format!("{at}.id"), agent.id.as_str())?;
         bytes(&format!("{at}.name"), &agent.name, 1, NAME_BYTES_MAX)?;
         self.region(&format!("{at}.region"), &agent.region)?;
         if let Some(schedule) = &agent.schedule {
@@ -37,7 +37,7 @@ impl View<'_> {
         for (i, served) in agent.queues.iter().enumerate() {
             let at = format!("{field}[{i}]");
             self.queue(&served.queue)
-                .ok_or_else(|| unknown(&at, "queue", &served.queue.0))?;
+                .ok_or_else(|| unknown(&at, "queue", served.queue.as_str()))?;
             bounds(
                 &format!("{at}.rank"),
                 served.rank.into(),
@@ -107,7 +107,7 @@ fn check_capacity(agent: &Agent, at: &str) -> Check {
 pub(crate) fn check_skills(field: &str, skills: &[SkillLevel], most: usize) -> Check {
     bounds(field, skills.len() as u64, 0, most as u64)?;
     for (i, skill) in skills.iter().enumerate() {
-        check_id(&format!("{field}[{i}].skill"), &skill.skill.0)?;
+        check_id(&format!("{field}[{i}].skill"), skill.skill.as_str())?;
         let level = format!("{field}[{i}].level");
         bounds(&level, skill.level.into(), 1, SKILL_LEVEL_MAX.into())?;
     }

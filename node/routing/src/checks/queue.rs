@@ -11,7 +11,7 @@ use crate::offer::{bounds, bytes};
 
 impl View<'_> {
     pub(super) fn check_queue(&self, queue: &Queue, at: &str) -> Check {
-        check_id(&format!("{at}.id"), &queue.id.0)?;
+        check_id(&format!("{at}.id"), queue.id.as_str())?;
         if let Some(schedule) = &queue.schedule {
             self.schedule(&format!("{at}.schedule"), schedule)?;
         }
@@ -89,7 +89,7 @@ impl View<'_> {
         let count = step.skills_off.len() as u64;
         bounds(&field, count, 0, AGENT_SKILLS_MAX as u64)?;
         for (s, skill) in step.skills_off.iter().enumerate() {
-            check_id(&format!("{field}[{s}]"), &skill.0)?;
+            check_id(&format!("{field}[{s}]"), skill.as_str())?;
         }
         check_once(&field, "", step.skills_off.iter())?;
         let field = format!("{at}.prefer_skills");
@@ -125,9 +125,9 @@ impl View<'_> {
             };
             let target = self
                 .queue(&overflow.queue)
-                .ok_or_else(|| unknown(&field, "queue", &overflow.queue.0))?;
+                .ok_or_else(|| unknown(&field, "queue", overflow.queue.as_str()))?;
             let told = || {
-                let names: Vec<_> = path.iter().map(|q| q.0.as_str()).collect();
+                let names: Vec<_> = path.iter().map(|q| q.as_str()).collect();
                 names.join(" -> ")
             };
             if path.contains(&&overflow.queue) {

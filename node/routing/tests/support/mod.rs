@@ -116,7 +116,7 @@ impl Play {
                     .state
                     .sun_order()
                     .into_iter()
-                    .map(|(id, at)| (at, id.0))
+                    .map(|(id, at)| (at, String::from(id)))
                     .collect();
                 order.sort();
                 return vec![format!(
@@ -402,7 +402,7 @@ impl Play {
             Ok(what) => what,
             Err(reject) => return vec![format!("  refused: {reject}")],
         };
-        let offered: Vec<_> = what.offered.iter().map(|c| c.id.0.as_str()).collect();
+        let offered: Vec<_> = what.offered.iter().map(|c| c.id.as_str()).collect();
         let mut lines = vec![format!(
             "  would have {} units: {}",
             what.load,
@@ -471,7 +471,7 @@ fn phase(phase: &Phase) -> String {
     match phase {
         Phase::Waiting => "waiting".into(),
         Phase::Offered { to, until } => {
-            let to: Vec<_> = to.iter().map(|a| a.0.as_str()).collect();
+            let to: Vec<_> = to.iter().map(|a| a.as_str()).collect();
             format!("offered to {} until {until}ms", to.join(", "))
         }
         Phase::Active { agent } => format!("active with {agent}"),

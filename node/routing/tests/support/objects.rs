@@ -189,7 +189,7 @@ pub fn workspace(args: &Args<'_>) -> Command {
     let tags = fallbacks
         .iter()
         .flat_map(|(from, to)| to.iter().chain([from]));
-    let learn = tags.filter_map(|tag| resolved(&tag.0));
+    let learn = tags.filter_map(|tag| resolved(tag.as_str()));
     let mut changes: Vec<_> = learn.map(ConfigChange::LearnLanguage).collect();
     changes.push(ConfigChange::PutWorkspace(Workspace {
         name: args.word(1).into(),

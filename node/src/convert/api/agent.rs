@@ -22,11 +22,11 @@ pub(super) fn agent(at: &str, a: &api::Agent) -> Result<Agent, Reject> {
         capacity: r.capacity,
     };
     Ok(Agent {
-        id: AgentId(a.id.clone()),
+        id: AgentId::from(a.id.clone()),
         name: a.name.clone(),
-        region: RegionId(a.region.clone()),
+        region: RegionId::from(a.region.clone()),
         team: a.team.clone(),
-        schedule: maybe(&a.schedule, ScheduleId),
+        schedule: maybe(&a.schedule, ScheduleId::from),
         languages,
         skills: skills(&a.skills),
         queues: served(at, a)?,
@@ -50,7 +50,7 @@ fn served(at: &str, a: &api::Agent) -> Result<Vec<Served>, Reject> {
             let problem = format!("'{}' is named twice", how.queue);
             return Err(invalid(&field, problem, "take one out"));
         }
-        let Some(served) = queues.iter_mut().find(|s| s.queue.0 == how.queue) else {
+        let Some(served) = queues.iter_mut().find(|s| s.queue.as_str() == how.queue) else {
             let problem = format!("'{}' is not among the agent's queues", how.queue);
             return Err(invalid(&field, problem, "name it in queues too"));
         };
@@ -62,7 +62,7 @@ fn served(at: &str, a: &api::Agent) -> Result<Vec<Served>, Reject> {
 
 pub(super) fn show_skills(skills: &[SkillLevel]) -> Vec<api::SkillLevel> {
     let skill = |s: &SkillLevel| api::SkillLevel {
-        skill: s.skill.0.clone(),
+        skill: s.skill.to_string(),
         level: s.level,
     };
     skills.iter().map(skill).collect()
@@ -70,12 +70,12 @@ pub(super) fn show_skills(skills: &[SkillLevel]) -> Vec<api::SkillLevel> {
 
 pub(crate) fn show_agent(a: &Agent) -> api::Agent {
     let language = |l: &LanguageLevel| api::SpokenLanguage {
-        language: l.language.0.clone(),
+        language: l.language.to_string(),
         level: l.level as i32,
     };
     let told = |s: &&Served| s.rank != 1 || s.chats_max != 0;
     let served = |s: &Served| api::ServedQueue {
-        queue: s.queue.0.clone(),
+        queue: s.queue.to_string(),
         rank: s.rank,
         chats_max: s.chats_max,
     };
@@ -84,14 +84,18 @@ pub(crate) fn show_agent(a: &Agent) -> api::Agent {
         capacity: r.capacity,
     };
     api::Agent {
-        id: a.id.0.clone(),
+        id: a.id.to_string(),
         name: a.name.clone(),
-        region: a.region.0.clone(),
+        region: a.region.to_string(),
         team: a.team.clone(),
-        schedule: a.schedule.as_ref().map(|s| s.0.clone()).unwrap_or_default(),
+        schedule: a
+            .schedule
+            .as_ref()
+            .map(|s| s.to_string())
+            .unwrap_or_default(),
         languages: a.languages.iter().map(language).collect(),
         skills: show_skills(&a.skills),
-        queues: a.queues.iter().map(|s| s.queue.0.clone()).collect(),
+        queues: a.queues.iter().map(|s| s.queue.to_string()).collect(),
         served: a.queues.iter().filter(told).map(served).collect(),
         capacity: a.capacity,
         extra: a.extra,

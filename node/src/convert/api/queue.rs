@@ -61,7 +61,7 @@ fn strategy(field: &str, number: i32) -> Result<Strategy, Reject> {
 }
 
 fn regions(ids: &[String]) -> Vec<RegionId> {
-    ids.iter().cloned().map(RegionId).collect()
+    ids.iter().cloned().map(RegionId::from).collect()
 }
 
 fn step(at: &str, s: &api::RelaxationStep) -> Result<RelaxationStep, Reject> {
@@ -72,7 +72,7 @@ fn step(at: &str, s: &api::RelaxationStep) -> Result<RelaxationStep, Reject> {
         language_weight_min: weight_min(&format!("{at}.language_weight"), s.language_weight)?,
         fallback_languages: s.fallback_languages,
         skill_levels_off: s.skill_levels_off,
-        skills_off: s.skills_off.iter().cloned().map(SkillId).collect(),
+        skills_off: s.skills_off.iter().cloned().map(SkillId::from).collect(),
         regions: regions(&s.regions),
         near: s.near,
         prefer_regions: regions(&s.prefer_regions),
@@ -94,14 +94,14 @@ pub(super) fn queue(at: &str, q: &api::Queue) -> Result<Queue, Reject> {
     }
     let overflow = |o: &api::Overflow| Overflow {
         after_ms: o.after_ms,
-        queue: QueueId(o.queue.clone()),
+        queue: QueueId::from(o.queue.clone()),
         waiting_min: o.waiting_min,
         no_agent: o.no_agent,
         service_level_below: o.service_level_below,
     };
     Ok(Queue {
-        id: QueueId(q.id.clone()),
-        schedule: maybe(&q.schedule, ScheduleId),
+        id: QueueId::from(q.id.clone()),
+        schedule: maybe(&q.schedule, ScheduleId::from),
         steps: if steps.is_empty() { usual.steps } else { steps },
         offer_timeout_ms: or(q.offer_timeout_ms, usual.offer_timeout_ms),
         offer_to: or(q.offer_to, usual.offer_to),
@@ -127,7 +127,7 @@ pub(super) fn queue(at: &str, q: &api::Queue) -> Result<Queue, Reject> {
 }
 
 fn show_step(s: &RelaxationStep) -> api::RelaxationStep {
-    let names = |regions: &[RegionId]| regions.iter().map(|r| r.0.clone()).collect();
+    let names = |regions: &[RegionId]| regions.iter().map(|r| r.to_string()).collect();
     api::RelaxationStep {
         after_ms: s.after_ms,
         language_level: s.language_level as i32,
@@ -143,7 +143,7 @@ fn show_step(s: &RelaxationStep) -> api::RelaxationStep {
         fallback_languages: s.fallback_languages,
         skill_levels_off: s.skill_levels_off,
         regions: names(&s.regions),
-        skills_off: s.skills_off.iter().map(|s| s.0.clone()).collect(),
+        skills_off: s.skills_off.iter().map(|s| s.to_string()).collect(),
         near: s.near,
         prefer_regions: names(&s.prefer_regions),
         prefer_skills: show_skills(&s.prefer_skills),
@@ -155,14 +155,18 @@ fn show_step(s: &RelaxationStep) -> api::RelaxationStep {
 pub(crate) fn show_queue(q: &Queue) -> api::Queue {
     let overflow = |o: &Overflow| api::Overflow {
         after_ms: o.after_ms,
-        queue: o.queue.0.clone(),
+        queue: o.queue.to_string(),
         waiting_min: o.waiting_min,
         no_agent: o.no_agent,
         service_level_below: o.service_level_below,
     };
     api::Queue {
-        id: q.id.0.clone(),
-        schedule: q.schedule.as_ref().map(|s| s.0.clone()).unwrap_or_default(),
+        id: q.id.to_string(),
+        schedule: q
+            .schedule
+            .as_ref()
+            .map(|s| s.to_string())
+            .unwrap_or_default(),
         steps: q.steps.iter().map(show_step).collect(),
         offer_timeout_ms: q.offer_timeout_ms,
         offer_to: q.offer_to,

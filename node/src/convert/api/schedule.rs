@@ -39,7 +39,7 @@ pub fn schedule(at: &str, s: &api::Schedule, now: Millis) -> Result<Schedule, Re
         .resolve(from, HORIZON_DAYS)
         .map_err(|e| refused(at, &e.of_entries(&shifts, &pauses)))?;
     Ok(Schedule {
-        id: ScheduleId(s.id.clone()),
+        id: ScheduleId::from(s.id.clone()),
         spans,
         horizon: from + Millis::from(HORIZON_DAYS) * Millis::from(limits::DAY_MS),
         zone_data: calendar::zone_data().to_owned(),
@@ -82,7 +82,7 @@ fn given_spans(at: &str, s: &api::Schedule) -> Result<Schedule, Reject> {
     }
     .encode_to_vec();
     Ok(Schedule {
-        id: ScheduleId(s.id.clone()),
+        id: ScheduleId::from(s.id.clone()),
         spans,
         horizon: Millis::MAX,
         zone_data: String::new(),
@@ -262,7 +262,7 @@ fn local(field: &str, text: &str) -> Result<DateTime, Reject> {
 pub(crate) fn show_schedule(s: &Schedule) -> api::Schedule {
     // The source was written by `schedule` above; one that cannot be read still shows its id.
     let mut shown = api::Schedule::decode(&s.source[..]).unwrap_or_else(|_| api::Schedule {
-        id: s.id.0.clone(),
+        id: s.id.to_string(),
         ..Default::default()
     });
     if s.horizon == Millis::MAX {
