@@ -6,6 +6,7 @@ mod chat;
 pub mod command;
 pub mod entity;
 mod model;
+mod story;
 pub mod view;
 
 /// Bytes that are not what they should be.

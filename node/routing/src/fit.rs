@@ -68,7 +68,7 @@ pub(crate) struct Way {
 
 /// Whom a chat is held for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Only {
+pub enum Only {
     /// The agent it belongs to.
     Agent(AgentId),
     /// That agent's team.
@@ -145,21 +145,35 @@ pub(crate) struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Misfit {
     /// The chat is held for somebody else.
-    Held,
+    Held = 1,
     /// A bot, and the chat is for people alone.
-    Bot,
+    Bot = 2,
     /// Serves none of the queues in reach.
-    Queue,
+    Queue = 3,
     /// Serves one, but their rank is not let in at this step.
-    Rank,
+    Rank = 4,
     /// Its region is not let in at this step.
-    Region,
+    Region = 5,
     /// Speaks none of the languages well enough at this step.
-    Language,
+    Language = 6,
     /// Lacks a skill at this step.
-    Skill,
+    Skill = 7,
     /// The chat takes more units than the agent has in all.
-    Capacity,
+    Capacity = 8,
+}
+
+impl Misfit {
+    /// Every one, so that a written number can be read.
+    pub const ALL: [Self; 8] = [
+        Self::Held,
+        Self::Bot,
+        Self::Queue,
+        Self::Rank,
+        Self::Region,
+        Self::Language,
+        Self::Skill,
+        Self::Capacity,
+    ];
 }
 
 impl Bench {
@@ -219,7 +233,7 @@ impl State {
         let by_region = queue.is_some_and(|q| q.steps.iter().any(|s| s.near.is_some()));
         let holds = queue.is_some_and(|q| q.hold_agent_ms > 0 || q.hold_team_ms > 0);
         let toward = chat.toward.clone().filter(|t| t.hold_ms > 0);
-        let owner = self.belongs_to(chat).filter(|_| holds).cloned();
+        let owner = chat.belongs_to().filter(|_| holds).cloned();
         let held = match toward {
             Some(toward) => Some(HeldFor::Region(toward)),
             None => owner.map(HeldFor::Agent),

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::fit::{Bench, Entry, Only};
 use crate::ids::*;
+use crate::index::LineId;
 use crate::limits::*;
 use crate::model::*;
 use crate::state::{Chat, Key, State};
@@ -111,7 +113,7 @@ fn nobody_waits_beside_a_free_agent(state: &State) -> Result<(), String> {
             return Err(format!("10: chat '{}' waits in no line", chat.id));
         };
         for agent in state.agents.keys() {
-            if state.refusal_of(chat, line, stage, agent).is_none() {
+            if may_take(state, chat, (line, stage), agent) {
                 return Err(format!(
                     "5: chat '{}' waits though agent '{agent}' may take it",
                     chat.id
@@ -120,6 +122,31 @@ fn nobody_waits_beside_a_free_agent(state: &State) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn may_take(state: &State, chat: &Chat, at: (LineId, usize), id: &AgentId) -> bool {
+    let agent = &state.agents[id];
+    let bench = Bench::of(&agent.config, state.meta.now);
+    let rows = &state.index.lines[at.0];
+    let stage = &rows.stages[at.1];
+    let Ok(entries) = state.entries(&state.line_key(chat), stage, &bench) else {
+        return false;
+    };
+    let (gates, full) = (state.gates(rows, at.1), state.full_queues(agent));
+    let lets_in = |e: &Entry| {
+        let theirs = match &stage.ways[usize::from(e.fit.way)].only {
+            Only::Agent(only) => only == id,
+            _ => true,
+        };
+        theirs && gates.open(e) && !full.contains(&stage.reach[usize::from(e.reach)].queue)
+    };
+    let kept = |bench| state.kept_for_heavier(chat, bench, id);
+    agent.presence == Presence::Available
+        && state.takes_chats(agent)
+        && entries.iter().any(lets_in)
+        && state.load(id) + chat.weight <= bench.room(chat.interrupting)
+        && !state.refused(chat, id)
+        && !state.index.bench_of(id).is_some_and(kept)
 }
 
 /// 8: within one queue and for equal points of priority, chats are served in arrival order; and no chat of any queue

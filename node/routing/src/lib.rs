@@ -29,6 +29,7 @@ mod offer;
 pub mod order;
 mod presence;
 mod ready;
+pub mod reason;
 mod rest;
 mod seats;
 pub mod service;

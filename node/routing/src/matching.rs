@@ -13,6 +13,7 @@ use crate::index::{BenchId, LineId, LineRows, Row};
 use crate::limits::HEAVY_WAITS_MS;
 use crate::model::*;
 use crate::ready::Best;
+use crate::reason::Reason;
 use crate::state::{Chat, State};
 use crate::sun::SunOrder;
 
@@ -124,13 +125,13 @@ impl State {
     ) -> Found {
         let gates = self.gates(rows, stage);
         if taken.is_empty()
-            && let Some(agent) = self.belongs_to(chat)
+            && let Some(agent) = chat.belongs_to()
             && let Some(bench) = self.index.bench_of(agent)
         {
             let of_bench = rows.fits[stage].iter().filter(|r| r.bench == bench);
             for row in of_bench {
                 if gates.open(&row.entry)
-                    && let Some(best) = self.alone(chat, rows, stage, row, agent, sun)
+                    && let Ok(best) = self.alone(chat, rows, stage, row, agent, sun)
                 {
                     return Found::Best(Preference { sticky: 0, ..best });
                 }
@@ -176,7 +177,7 @@ impl State {
         let is_taken = |agent: &AgentId| taken.iter().any(|t| t.agent == *agent);
         if let Some(agent) = rows.held_for(stage, row) {
             let best = Some(agent).filter(|a| !is_taken(a));
-            let best = best.and_then(|a| self.alone(chat, rows, stage, row, a, sun));
+            let best = best.and_then(|a| self.alone(chat, rows, stage, row, a, sun).ok());
             return best.map_or(Found::Nobody, Found::Best);
         }
         let bench = &self.index.benches[row.bench];
@@ -216,7 +217,7 @@ impl State {
         }
     }
 
-    /// How one agent ranks for a chat, where they may take it.
+    /// How one agent at work ranks for a chat, or why they may not take it.
     pub(crate) fn alone(
         &self,
         chat: &Chat,
@@ -225,17 +226,25 @@ impl State {
         row: &Row,
         agent: &AgentId,
         sun: &SunOrder,
-    ) -> Option<Preference> {
+    ) -> Result<Preference, Reason> {
         let bench = &self.index.benches[row.bench];
         let via = &rows.stages[stage].reach[usize::from(row.entry.reach)].queue;
-        let ready = self.index.ready_row(agent)?;
-        let room = bench.key.room(chat.interrupting);
-        if ready.load + chat.weight > room
-            || ready.full.contains(via)
-            || self.refused(chat, agent)
-            || self.kept_for_heavier(chat, row.bench, agent)
-        {
-            return None;
+        let (room, weight) = (bench.key.room(chat.interrupting), chat.weight);
+        let full = |load| Reason::Full { load, room, weight };
+        let Some(ready) = self.index.ready_row(agent) else {
+            return Err(full(self.load(agent)));
+        };
+        if ready.load + weight > room {
+            return Err(full(ready.load));
+        }
+        if ready.full.contains(via) {
+            return Err(Reason::QueueCap(via.clone()));
+        }
+        if self.kept_for_heavier(chat, row.bench, agent) {
+            return Err(Reason::KeepsRoom);
+        }
+        if self.refused(chat, agent) {
+            return Err(Reason::Declined(self.kept_from(chat)));
         }
         let strategy = self.strategy(chat);
         let key = match strategy {
@@ -244,7 +253,7 @@ impl State {
             _ => 0,
         };
         let first = self.first(strategy, row.bench, ready.load, key);
-        Some(self.preference(row, sun, first, ready.idle_since, agent, via))
+        Ok(self.preference(row, sun, first, ready.idle_since, agent, via))
     }
 
     fn preference(
@@ -301,11 +310,6 @@ impl State {
         let of_bench = rows.fits[stage].iter().filter(|r| r.bench == bench);
         let gates = self.gates(rows, stage);
         of_bench.into_iter().any(|row| gates.open(&row.entry))
-    }
-
-    /// The agent a chat belongs to: its owner, or who spoke with the visitor last.
-    pub(crate) fn belongs_to<'a>(&self, chat: &'a Chat) -> Option<&'a AgentId> {
-        chat.owner.as_ref().or(chat.last.as_ref())
     }
 
     /// What the queue demanded when the chat was offered, and by which queue the agent was found; empty for a queue

@@ -1,11 +1,12 @@
 //! Offers: made, answered, withdrawn, run out.
 
 use crate::effect::{Answer, Effect, Reject};
-use crate::explain::{Candidate, Event, What};
+use crate::explain::{Event, What};
 use crate::ids::*;
 use crate::limits::*;
 use crate::matching::Preference;
 use crate::model::*;
+use crate::reason::Candidate;
 use crate::state::{AgentState, Chat, Key, State};
 
 impl State {

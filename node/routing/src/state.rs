@@ -44,6 +44,8 @@ pub(crate) struct Work {
     pub(crate) lines: BTreeSet<(LineId, usize)>,
     /// Benches on which somebody became ready or gained room.
     pub(crate) benches: BTreeSet<BenchId>,
+    /// A chat of which somebody asked who was weighed: everybody is told, not a sample.
+    pub(crate) asked_of: Option<ChatId>,
     /// When chats of a line that cannot be served now come back, worked out once a command.
     pub(crate) due: BTreeMap<LineId, Return>,
 }

@@ -5,13 +5,14 @@ use std::fmt;
 use crate::chat::unknown;
 use crate::command::Bounded;
 use crate::effect::{Answer, Reject};
-use crate::explain::{Candidate, Rule, What};
+use crate::explain::What;
 use crate::fit::{Bench, Fit};
 use crate::ids::*;
 use crate::limits::*;
 use crate::matching::Preference;
 use crate::model::*;
 use crate::offer::{bounds, bytes};
+use crate::reason::Candidate;
 use crate::state::{Chat, State};
 
 /// Where a chat is to go.
@@ -160,12 +161,7 @@ impl State {
             Destination::Line { place } => self.line_up(id, place),
             Destination::Agent(agent) => {
                 self.edit_chat(id, |_| {});
-                let named = Candidate {
-                    agent: agent.clone(),
-                    eligible: true,
-                    rule: Rule::Named,
-                    reason: format!("named by agent '{by}'"),
-                };
+                let named = Candidate::named(&agent, by);
                 let to = Preference {
                     sticky: 0,
                     fit: Fit::default(),

@@ -1,216 +1,266 @@
-//! Who was weighed: the sample of agents that is recorded with a decision, and why one agent may not take one
-//! chat.
+//! Who was weighed: the agents recorded with a decision, and why one agent may not take one chat.
 
 use std::collections::BTreeSet;
 
-use crate::explain::{Candidate, Rule};
-use crate::fit::{Entry, Only};
+use crate::fit::{Misfit, Only};
 use crate::ids::*;
-use crate::index::LineId;
+use crate::index::{BenchId, LineRows, Row};
 use crate::limits::CANDIDATES_MAX;
 use crate::matching::Preference;
 use crate::model::*;
+use crate::reason::{Candidate, Reason};
+use crate::stage::Gates;
 use crate::state::{Chat, State};
 use crate::sun::SunOrder;
 
-/// How many who are not there are told with a decision.
-const ABSENT_TOLD: usize = 3;
-/// How many ready agents of one bench are looked at to tell of a decision.
-const SEEN_MAX: usize = 8;
+/// How many who might have taken the chat are recorded with a decision, the chosen one included.
+const ELIGIBLE_TOLD: usize = 4;
+/// How many who are not there.
+const ABSENT_TOLD: usize = 2;
+/// How many benches of a kind that does not fit.
+const MISFITS_TOLD: usize = 2;
+/// How many of one bench are looked at for those who may not.
+const LOOKED_AT: usize = 4;
+
+/// A waiting chat, where it waits, and what of that is open just now.
+pub(crate) struct Seeker<'a> {
+    chat: &'a Chat,
+    stage: usize,
+    rows: &'a LineRows,
+    gates: Gates,
+}
+
+impl Seeker<'_> {
+    fn fits(&self) -> &[Row] {
+        &self.rows.fits[self.stage]
+    }
+
+    fn of_bench(&self, bench: BenchId) -> impl Iterator<Item = &Row> {
+        self.fits().iter().filter(move |row| row.bench == bench)
+    }
+}
 
 impl State {
-    /// Who was weighed when `chosen` was, or when nobody was: the chosen, runners-up, best first, then some
-    /// who could not take it and why. A bounded sample, so that recording costs no more than deciding.
+    /// Who was weighed when `chosen` was, or when nobody was: the chosen, runners-up, best first, then some who could
+    /// not take it and why. Everybody when somebody asked; else a sample, so that recording costs no more than
+    /// deciding.
     pub(crate) fn weighed(
         &self,
         id: &ChatId,
         chosen: Option<&Preference>,
         sun: &SunOrder,
     ) -> Vec<Candidate> {
-        let chat = &self.chats[id];
-        let Some((line, stage)) = self.index.line_of(id) else {
+        let Some(seeker) = self.seeker(id) else {
             return Vec::new();
         };
-        let rows = &self.index.lines[line];
-        let chosen_bench = chosen.and_then(|c| self.index.bench_of(&c.agent));
+        if self.work.asked_of.as_ref() == Some(id) {
+            return self.everybody(&seeker, chosen, sun);
+        }
         let mut eligible: Vec<Preference> = chosen.cloned().into_iter().collect();
         let mut refused = Vec::new();
+        // That nobody else was free is told only when it is certain.
+        let mut all_seen = true;
         // Benches without anybody are left out, since not every replica has them; each is looked at once.
         let mut seen = BTreeSet::new();
-        let some = |b: usize| !self.index.benches[b].members.is_empty();
-        let fits = rows.fits[stage].iter().filter(|r| some(r.bench));
-        let fits: Vec<_> = fits.filter(|r| seen.insert(r.bench)).collect();
-        // Told only when it is certain: everybody who fits was looked at.
-        let mut all_seen = fits.len() <= CANDIDATES_MAX;
-        let (near, far) = fits.split_at(fits.len().min(CANDIDATES_MAX));
-        let own = far.iter().filter(|r| Some(r.bench) == chosen_bench);
-        for row in near.iter().chain(own) {
+        for row in seeker.fits() {
             let bench = &self.index.benches[row.bench];
-            let others = bench.ready.iter();
-            let others = others.filter(|a| chosen.is_none_or(|c| c.agent != **a));
-            let mut found = 0;
-            for (seen, agent) in others.enumerate() {
-                if found == 2 || seen == SEEN_MAX {
+            if bench.members.is_empty() || !seen.insert(row.bench) {
+                continue;
+            }
+            let mut unwilling = 0;
+            for agent in bench.ready.iter() {
+                if chosen.is_some_and(|c| c.agent == *agent) {
+                    continue;
+                }
+                if eligible.len() == ELIGIBLE_TOLD || unwilling == LOOKED_AT {
                     all_seen = false;
                     break;
                 }
-                match self.refusal_of(chat, line, stage, agent) {
-                    Some(refusal) => refused.push(refusal),
-                    None => {
-                        eligible.extend(self.alone(chat, rows, stage, row, agent, sun));
-                        found += 1;
+                match self.verdict(&seeker, row.bench, agent, sun) {
+                    Ok(preference) => eligible.push(preference),
+                    Err(refusal) => {
+                        unwilling += 1;
+                        refused.push(refusal);
                     }
                 }
             }
-            let absent = bench.members.iter().take(4);
-            let absent = absent.filter(|a| self.index.ready_row(a).is_none());
-            refused.extend(absent.filter_map(|a| self.refusal_of(chat, line, stage, a)));
-        }
-        eligible.sort();
-        eligible.truncate(CANDIDATES_MAX / 2);
-        let strategy = self.strategy(chat);
-        let mut told: Vec<Candidate> = Vec::new();
-        if let Some((best, others)) = eligible.split_first() {
-            let next = others.first();
-            told.push(Candidate::chosen(chat, strategy, best, next, all_seen));
-            let runner_up = |p| Candidate::runner_up(chat, strategy, best, p);
-            told.extend(others.iter().map(runner_up));
+            if refused.len() < CANDIDATES_MAX {
+                let others = bench.members.iter().take(LOOKED_AT);
+                let others = others.filter(|a| self.index.ready_row(a).is_none());
+                refused
+                    .extend(others.filter_map(|a| self.verdict(&seeker, row.bench, a, sun).err()));
+            }
+            if !all_seen && refused.len() >= CANDIDATES_MAX {
+                break;
+            }
         }
         // Benches in reach that do not fit at all: one member each.
-        let reach = rows.stages[stage].reach.iter();
-        let benches = reach
-            .filter_map(|r| self.index.queue_benches.get(&r.queue))
-            .flatten();
-        let misfits = benches
-            .filter_map(|(key, b)| Some((key, self.index.benches[*b].members.first()?)))
-            .take(CANDIDATES_MAX)
-            .filter(|(key, _)| self.entries(&rows.key, &rows.stages[stage], key).is_err())
-            .take(CANDIDATES_MAX / 4);
-        refused.extend(misfits.filter_map(|(_, a)| self.refusal_of(chat, line, stage, a)));
+        let misfits = self.in_reach(&seeker);
+        let misfits = misfits.filter(|b| seeker.of_bench(*b).next().is_none());
+        let first = |b: BenchId| Some((b, self.index.benches[b].members.first()?));
+        let misfits = misfits.filter_map(first).take(MISFITS_TOLD);
+        refused.extend(misfits.filter_map(|(b, a)| self.verdict(&seeker, b, a, sun).err()));
+        let mut told = self.told(&seeker, eligible, all_seen);
         // The busy and the willing tell more than those who are not there.
-        refused.sort_by_key(Candidate::weight);
+        refused.sort_by_cached_key(Candidate::weight);
         refused.dedup_by(|a, b| a.agent == b.agent);
-        let absent = refused.partition_point(|c| c.rule != Rule::Presence);
-        let last = self
-            .belongs_to(chat)
-            .filter(|last| chosen.is_none_or(|c| c.agent != **last));
-        let last = last.and_then(|last| self.refusal_of(chat, line, stage, last));
-        refused.truncate((absent + ABSENT_TOLD).min(CANDIDATES_MAX - 1 - told.len()));
-        if let Some(last) = last {
-            refused.retain(|c| c.agent != last.agent);
-            told.push(last.of_sticky(chat));
+        let absent = |c: &Candidate| matches!(c.reason, Reason::Presence(_));
+        let there = refused.partition_point(|c| !absent(c));
+        refused.truncate((there + ABSENT_TOLD).min(CANDIDATES_MAX - 1 - told.len()));
+        let theirs = seeker.chat.belongs_to();
+        let theirs = theirs.filter(|agent| chosen.is_none_or(|c| c.agent != **agent));
+        if let Some(refusal) = theirs.and_then(|agent| self.refusal_of(id, agent)) {
+            refused.retain(|c| c.agent != refusal.agent);
+            told.push(Candidate {
+                theirs: seeker.chat.belongs(),
+                ..refusal
+            });
         }
         told.extend(refused);
         told
     }
 
-    /// Why an agent may not take a waiting chat now, or `None` when they may.
-    pub(crate) fn refusal_of(
-        &self,
-        chat: &Chat,
-        line: LineId,
-        stage: usize,
-        id: &AgentId,
-    ) -> Option<Candidate> {
-        let agent = self.agents.get(id)?;
-        let at = &self.index.lines[line].stages[stage];
-        let bench_id = self.index.bench_of(id)?;
-        let bench = &self.index.benches[bench_id].key;
-        let entries = match self.entries(&self.line_key(chat), at, bench) {
-            Ok(entries) => entries,
-            Err(misfit) => return Some(Candidate::misfit(id, misfit)),
+    /// How every agent of the queues in reach stands towards a waiting chat now, best first, at most
+    /// `limit`. Empty for a chat that does not wait. Walks all agents of those queues: for people, not for
+    /// the hot path.
+    pub fn standing(&self, chat: &ChatId, limit: usize) -> Vec<Candidate> {
+        let Some(seeker) = self.seeker(chat) else {
+            return Vec::new();
         };
-        let no = |rule, reason: String| Some(Candidate::refused(id, rule, reason));
-        if agent.presence != Presence::Available {
-            let word = crate::explain::presence_word(agent.presence);
-            return no(Rule::Presence, format!("is {word}"));
-        }
-        if !self.takes_chats(agent) {
-            let why = if self.region_shut(&agent.config.region) {
-                "is in a region that was closed"
-            } else if self.on_shift(agent) {
-                "is near the end of their shift"
-            } else {
-                "is off shift"
-            };
-            return no(Rule::Shift, why.into());
-        }
-        let entries = match self.open_to(line, stage, id, entries) {
-            Ok(open) => open,
-            Err((rule, why)) => return no(rule, why),
-        };
-        let load = self.load(id);
-        let room = bench.room(chat.interrupting);
-        if load + chat.weight > room {
-            return no(
-                Rule::Capacity,
-                format!(
-                    "{load} of {room} units in use, the chat takes {}",
-                    chat.weight
-                ),
-            );
-        }
-        let full = self.full_queues(agent);
-        let via = |e: &Entry| &at.reach[usize::from(e.reach)].queue;
-        if entries.iter().all(|e| full.contains(via(e))) {
-            let queue = entries.first().map(via)?;
-            return no(
-                Rule::QueueCap,
-                format!("carries as many chats of queue '{queue}' as they may"),
-            );
-        }
-        if self.kept_for_heavier(chat, bench_id, id) {
-            return no(
-                Rule::Capacity,
-                "keeps room for a chat that came before and takes more".into(),
-            );
-        }
-        if self.refused(chat, id) {
-            return no(Rule::Declined, self.refused_words(chat));
-        }
-        None
+        let mut all = self.everybody(&seeker, None, &self.sun_order());
+        all.truncate(limit);
+        all
     }
 
-    /// Those of the ways to a chat that are open to an agent just now, or what shuts them.
-    fn open_to(
+    /// Every agent of the queues in reach.
+    fn everybody(
         &self,
-        line: LineId,
-        stage: usize,
-        id: &AgentId,
-        entries: Vec<Entry>,
-    ) -> Result<Vec<Entry>, (Rule, String)> {
+        seeker: &Seeker,
+        chosen: Option<&Preference>,
+        sun: &SunOrder,
+    ) -> Vec<Candidate> {
+        let mut eligible: Vec<Preference> = chosen.cloned().into_iter().collect();
+        let mut refused = Vec::new();
+        for bench in self.in_reach(seeker).collect::<BTreeSet<_>>() {
+            for agent in &self.index.benches[bench].members {
+                if chosen.is_some_and(|c| c.agent == *agent) {
+                    continue;
+                }
+                match self.verdict(seeker, bench, agent, sun) {
+                    Ok(preference) => eligible.push(preference),
+                    Err(refusal) => refused.push(refusal),
+                }
+            }
+        }
+        refused.sort_by_cached_key(Candidate::weight);
+        let theirs = seeker.chat.belongs_to();
+        for refusal in &mut refused {
+            refusal.theirs = seeker
+                .chat
+                .belongs()
+                .filter(|_| Some(&refusal.agent) == theirs);
+        }
+        let mut told = self.told(seeker, eligible, true);
+        told.extend(refused);
+        told
+    }
+
+    /// The chosen one and those who might have been, best first.
+    fn told(
+        &self,
+        seeker: &Seeker,
+        mut eligible: Vec<Preference>,
+        all_seen: bool,
+    ) -> Vec<Candidate> {
+        eligible.sort();
+        let Some((best, others)) = eligible.split_first() else {
+            return Vec::new();
+        };
+        let (chat, strategy) = (seeker.chat, self.strategy(seeker.chat));
+        let chosen = Candidate::chosen(chat, strategy, best, others.first(), all_seen);
+        let others = others.iter();
+        let others = others.map(|p| Candidate::runner_up(chat, strategy, best, p));
+        [chosen].into_iter().chain(others).collect()
+    }
+
+    fn seeker(&self, id: &ChatId) -> Option<Seeker<'_>> {
+        let (chat, (line, stage)) = self.chats.get(id).zip(self.index.line_of(id))?;
         let rows = &self.index.lines[line];
-        let (at, gates) = (&rows.stages[stage], self.gates(rows, stage));
-        let only = |way: u16| &at.ways[usize::from(way)].only;
-        let mine = |e: &&Entry| match only(e.fit.way) {
-            Only::Agent(agent) => agent == id,
-            _ => true,
-        };
-        let mine: Vec<Entry> = entries.iter().filter(mine).copied().collect();
-        let open: Vec<Entry> = mine.iter().filter(|e| gates.open(e)).copied().collect();
-        if !open.is_empty() {
-            return Ok(open);
-        }
-        Err(
-            match (mine.iter().all(|e| gates.in_reach(e)), only(gates.way)) {
-                (true, Only::Anyone) => (
-                    Rule::Overflow,
-                    "somebody whom an earlier step lets in is at work".into(),
-                ),
-                (true, only) => (Rule::Held, format!("the chat is held for {only} for now")),
-                (false, _) => (
-                    Rule::Overflow,
-                    "the chat's queue does not overflow so far just now".into(),
-                ),
-            },
-        )
+        let gates = self.gates(rows, stage);
+        Some(Seeker {
+            chat,
+            stage,
+            rows,
+            gates,
+        })
     }
 
-    fn refused_words(&self, chat: &Chat) -> String {
-        let kept = self.kept_from(chat) as u64;
-        format!(
-            "declined, ignored or handed it on within the last {} s",
-            kept.div_ceil(1000)
-        )
+    /// The benches of the queues in reach, by what they are; one that serves several comes several times.
+    fn in_reach(&self, seeker: &Seeker) -> impl Iterator<Item = BenchId> {
+        let reach = seeker.rows.stages[seeker.stage].reach.iter();
+        let benches = reach.filter_map(|r| self.index.queue_benches.get(&r.queue));
+        benches.flatten().map(|(_, bench)| *bench)
+    }
+
+    /// How an agent ranks for a waiting chat, or the first rule that refuses them.
+    fn verdict(
+        &self,
+        seeker: &Seeker,
+        bench: BenchId,
+        agent: &AgentId,
+        sun: &SunOrder,
+    ) -> Result<Preference, Candidate> {
+        let (rows, stage) = (seeker.rows, seeker.stage);
+        let no = |reason| Err(Candidate::refused(agent, reason));
+        if seeker.of_bench(bench).next().is_none() {
+            let key = &self.index.benches[bench].key;
+            let misfit = self.entries(&rows.key, &rows.stages[stage], key).err();
+            return no(Reason::Misfit(misfit.unwrap_or(Misfit::Queue)));
+        }
+        if let Some(reason) = self.away(agent) {
+            return no(reason);
+        }
+        let mine = |row: &&Row| rows.held_for(stage, row).is_none_or(|only| only == agent);
+        let mine = || seeker.of_bench(bench).filter(mine);
+        let mut first = None;
+        for row in mine().filter(|row| seeker.gates.open(&row.entry)) {
+            match self.alone(seeker.chat, rows, stage, row, agent, sun) {
+                Ok(preference) => return Ok(preference),
+                // By another queue there may be room still.
+                Err(reason) => first = first.or(Some(reason)),
+            }
+        }
+        no(first.unwrap_or_else(|| {
+            let in_reach = mine().all(|row| seeker.gates.in_reach(&row.entry));
+            match &rows.stages[stage].ways[usize::from(seeker.gates.way)].only {
+                _ if !in_reach => Reason::NoOverflow,
+                Only::Anyone => Reason::EarlierStep,
+                only => Reason::HeldFor(only.clone()),
+            }
+        }))
+    }
+
+    /// Why an agent takes no chats at all just now.
+    fn away(&self, id: &AgentId) -> Option<Reason> {
+        let agent = self.agents.get(id)?;
+        if self.index.at_work(id) {
+            return None;
+        }
+        Some(if agent.presence != Presence::Available {
+            Reason::Presence(agent.presence)
+        } else if self.region_shut(&agent.config.region) {
+            Reason::RegionClosed
+        } else if self.on_shift(agent) {
+            Reason::LastMoments
+        } else {
+            Reason::OffShift
+        })
+    }
+
+    /// Why one agent may not take a waiting chat now, or `None` when they may.
+    pub(crate) fn refusal_of(&self, chat: &ChatId, agent: &AgentId) -> Option<Candidate> {
+        let seeker = self.seeker(chat)?;
+        let bench = self.index.bench_of(agent)?;
+        self.verdict(&seeker, bench, agent, &self.sun_order()).err()
     }
 }

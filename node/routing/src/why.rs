@@ -7,10 +7,11 @@ use crate::chat::unknown;
 use crate::command::{Command, Stamped};
 use crate::deferral::Return;
 use crate::effect::{Effect, Reject};
-use crate::explain::{Candidate, Rule};
+use crate::explain::Rule;
 use crate::ids::*;
 use crate::limits::GRACE_MS;
 use crate::model::*;
+use crate::reason::Candidate;
 use crate::state::{Chat, State};
 
 /// Why a chat waits.
@@ -44,7 +45,7 @@ impl State {
         let rows = &self.index.lines[line];
         let mut counts: BTreeMap<Rule, u32> = BTreeMap::new();
         for candidate in self.standing(id, usize::MAX) {
-            *counts.entry(candidate.rule).or_default() += 1;
+            *counts.entry(candidate.rule()).or_default() += 1;
         }
         let mut rules: Vec<(Rule, u32)> = counts.into_iter().collect();
         rules.sort_by_key(|(rule, count)| (std::cmp::Reverse(*count), *rule));
@@ -134,13 +135,9 @@ impl State {
         let mut waiting: Vec<_> = orders.flat_map(|o| o.iter().take(most)).collect();
         waiting.sort();
         waiting.truncate(most);
-        let refusal = |id: &ChatId| {
-            let (chat, (line, stage)) = self.chats.get(id).zip(self.index.line_of(id))?;
-            self.refusal_of(chat, line, stage, agent)
-        };
         waiting
             .into_iter()
-            .filter_map(|(_, id)| Some((id.clone(), refusal(id)?)))
+            .filter_map(|(_, id)| Some((id.clone(), self.refusal_of(id, agent)?)))
             .collect()
     }
 }

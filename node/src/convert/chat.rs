@@ -2,7 +2,6 @@
 
 use meridian_proto::log::v1 as log;
 use meridian_routing::closure::{Closure, Shut};
-use meridian_routing::explain::{Candidate, Event, Rule, What as Told};
 use meridian_routing::ids::*;
 use meridian_routing::limits;
 use meridian_routing::model::*;
@@ -11,6 +10,7 @@ use meridian_routing::state::Chat;
 
 use super::Corrupt;
 use super::model::{Read, read_skills, read_wanted, skills, some, wanted};
+use super::story::{event, read_event};
 
 pub(super) fn phase(p: &Phase) -> log::Phase {
     use log::phase::{Held, Phase as Out, Tracked, Waiting};
@@ -304,47 +304,4 @@ pub(super) fn read_closure(c: log::Closure) -> Read<(Shut, Closure)> {
         by: c.by,
     };
     Ok((what, closure))
-}
-
-fn event(e: &Event) -> log::Event {
-    let candidate = |c: &Candidate| log::Candidate {
-        agent: c.agent.to_string(),
-        eligible: c.eligible,
-        rule: c.rule as u32,
-        reason: c.reason.clone(),
-    };
-    log::Event {
-        index: e.index,
-        at: e.at,
-        what: e.what as u32,
-        agent: e.agent.as_ref().map(|a| a.to_string()),
-        detail: e.detail.clone(),
-        candidates: e.candidates.iter().map(candidate).collect(),
-    }
-}
-fn read_event(e: log::Event) -> Read<Event> {
-    let candidate = |c: log::Candidate| {
-        let rule = Rule::ALL.into_iter().find(|r| *r as u32 == c.rule);
-        Ok(Candidate {
-            agent: AgentId::from(c.agent),
-            eligible: c.eligible,
-            rule: some(rule, "candidate.rule")?,
-            reason: c.reason,
-        })
-    };
-    Ok(Event {
-        index: e.index,
-        at: e.at,
-        what: some(
-            Told::ALL.into_iter().find(|w| *w as u32 == e.what),
-            "event.what",
-        )?,
-        agent: e.agent.map(AgentId::from),
-        detail: e.detail,
-        candidates: e
-            .candidates
-            .into_iter()
-            .map(candidate)
-            .collect::<Read<_>>()?,
-    })
 }

@@ -2,9 +2,10 @@
 
 use meridian_proto::livechat::v1 as api;
 use meridian_routing::closure::{Closure, Shut};
-use meridian_routing::explain::{Candidate, Event, Rule, What};
+use meridian_routing::explain::{Event, Rule, What};
 use meridian_routing::ids::AgentId;
 use meridian_routing::model::*;
+use meridian_routing::reason::Candidate;
 use meridian_routing::state::{AgentState, Chat, State};
 use meridian_routing::wait::Wait;
 
@@ -268,9 +269,9 @@ pub fn event(e: &Event) -> api::ChatEvent {
 pub fn candidate(c: &Candidate) -> api::Candidate {
     api::Candidate {
         agent_id: c.agent.to_string(),
-        eligible: c.eligible,
-        reason: c.reason.clone(),
-        rule: rule(c.rule).to_owned(),
+        eligible: c.eligible(),
+        reason: c.to_string(),
+        rule: rule(c.rule()).to_owned(),
     }
 }
 

@@ -108,7 +108,7 @@ impl Play {
                     .state
                     .standing(&args.word(1).into(), 10)
                     .iter()
-                    .map(|c| format!("  {} {:?}: {}", c.agent, c.rule, c.reason))
+                    .map(|c| format!("  {} {:?}: {c}", c.agent, c.rule()))
                     .collect();
             }
             "sun" => {
@@ -409,7 +409,7 @@ impl Play {
             offered.join(", ")
         )];
         for (chat, c) in what.refusals {
-            lines.push(format!("  not {chat}: {:?}: {}", c.rule, c.reason));
+            lines.push(format!("  not {chat}: {:?}: {c}", c.rule()));
         }
         lines
     }
@@ -456,11 +456,8 @@ impl Play {
                 event.index, event.at, event.what
             ));
             for c in &event.candidates {
-                let sign = if c.eligible { '+' } else { '-' };
-                lines.push(format!(
-                    "      {sign} {} {:?}: {}",
-                    c.agent, c.rule, c.reason
-                ));
+                let sign = if c.eligible() { '+' } else { '-' };
+                lines.push(format!("      {sign} {} {:?}: {c}", c.agent, c.rule()));
             }
         }
         lines
