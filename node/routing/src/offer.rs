@@ -31,6 +31,8 @@ impl State {
             candidates,
             ..self.event(What::Offered, Some(&best.agent), &detail)
         };
+        // Before the chat is theirs, which brings their rows in line with both.
+        self.give_turns(chat, &agents);
         self.edit_chat(chat, |c| {
             c.assignment += 1;
             c.via = best.via.clone();
@@ -41,7 +43,6 @@ impl State {
             c.tell(event);
         });
         self.meta.totals.offers += agents.len() as u64;
-        self.give_turns(chat, &agents);
         let queue = self.queues.get(&self.chats[chat].queue);
         if queue.is_some_and(|q| q.auto_accept) {
             self.accept(chat, &best.agent, "by the queue itself");
@@ -58,7 +59,8 @@ impl State {
         }
     }
 
-    /// Counts an offer for each agent: the turn goes to the others, and the share is used up by so much.
+    /// Counts an offer for each agent: the turn goes to the others, and the share is used up by so much. Their rows are
+    /// the caller's to refresh.
     fn give_turns(&mut self, chat: &ChatId, agents: &[AgentId]) {
         let index = self.meta.index;
         let id = &self.chats[chat].queue;
@@ -73,14 +75,16 @@ impl State {
             at = stats.pass;
             self.work.dirty.insert(Key::Stats(id));
         }
-        for agent in agents {
-            self.edit_agent(agent, |a| {
-                a.turn = index;
-                a.tally.offers += 1;
-                if weighted {
-                    a.pass = a.pass.max(at) + STRIDE / u64::from(a.config.share.max(1));
-                }
-            });
+        for id in agents {
+            let Some(agent) = self.agents.get_mut(id) else {
+                continue;
+            };
+            agent.turn = index;
+            agent.tally.offers += 1;
+            if weighted {
+                agent.pass = agent.pass.max(at) + STRIDE / u64::from(agent.config.share.max(1));
+            }
+            self.work.dirty.insert(Key::Agent(id.clone()));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::state::{Chat, State};
 use crate::sun::SunOrder;
 
 /// How many who might have taken the chat are recorded with a decision, the chosen one included.
-const ELIGIBLE_TOLD: usize = 4;
+const ELIGIBLE_TOLD: usize = 3;
 /// How many who are not there.
 const ABSENT_TOLD: usize = 2;
 /// How many benches of a kind that does not fit.
@@ -84,7 +84,8 @@ impl State {
                     }
                 }
             }
-            if refused.len() < CANDIDATES_MAX {
+            let all_ready = bench.ready.len() == bench.members.len();
+            if !all_ready && refused.len() < CANDIDATES_MAX {
                 let others = bench.members.iter().take(LOOKED_AT);
                 let others = others.filter(|a| self.index.ready_row(a).is_none());
                 refused
@@ -242,10 +243,10 @@ impl State {
 
     /// Why an agent takes no chats at all just now.
     fn away(&self, id: &AgentId) -> Option<Reason> {
-        let agent = self.agents.get(id)?;
         if self.index.at_work(id) {
             return None;
         }
+        let agent = self.agents.get(id)?;
         Some(if agent.presence != Presence::Available {
             Reason::Presence(agent.presence)
         } else if self.region_shut(&agent.config.region) {
