@@ -126,14 +126,16 @@ impl Environment {
         }
     }
 
-    /// A new id: the time first, so that ids sort by it, then randomness; 26 characters of a-z and 0-9.
+    /// A new id: the time first, so that ids sort by it, then 70 bits of randomness; 23 characters of a-z and 0-9,
+    /// which is the longest that the routing core keeps within its rows.
     pub fn id(&self) -> String {
-        let bits = (u128::from(self.clock.now().max(0).unsigned_abs()) << 80)
-            | (u128::from(self.random.next()) << 16)
-            | u128::from(self.random.next() & 0xffff);
+        let time = u128::from(self.clock.now().max(0).unsigned_abs()) & ((1 << 45) - 1);
+        let bits = (time << 70)
+            | (u128::from(self.random.next()) << 6)
+            | u128::from(self.random.next() & 0x3f);
         // Five bits a letter, without i, l, o and u, which are easily misread.
         const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-        (0..26)
+        (0..23)
             .rev()
             .map(|i| LETTERS[((bits >> (5 * i)) & 31) as usize] as char)
             .collect()

@@ -7,11 +7,17 @@ use std::time::Instant;
 
 use meridian_routing::command::*;
 use meridian_routing::effect::Answer;
+use meridian_routing::ids::ChatId;
 use meridian_routing::model::*;
 use meridian_routing::state::State;
 
 const LANGUAGES: [&str; 8] = ["en", "es", "pt-BR", "de", "fr", "ja", "hi", "ar"];
 const REGIONS: [&str; 3] = ["ap", "eu", "us"];
+
+/// As long as those that nodes give.
+fn chat_id(n: usize) -> ChatId {
+    format!("{n:023}").into()
+}
 
 struct Run {
     state: State,
@@ -87,7 +93,7 @@ impl Run {
 
     fn chat(&mut self, n: usize, weight: u32) {
         let new = NewChat {
-            chat: format!("c{n}").as_str().into(),
+            chat: chat_id(n),
             queue: "q".into(),
             languages: vec![WantedLanguage {
                 language: LANGUAGES[n % 8].into(),
@@ -195,7 +201,7 @@ fn place_in_line(size: usize) -> f64 {
     for n in 0..size {
         run.chat(n, 1);
     }
-    let last = &run.state.chats()[&format!("c{}", size - 1).as_str().into()];
+    let last = &run.state.chats()[&chat_id(size - 1)];
     let place = each(SAMPLE, |_| {
         std::hint::black_box(run.state.position(std::hint::black_box(last)));
     });

@@ -314,6 +314,7 @@ impl State {
         let Some(row) = index.agents.get_mut(id) else {
             return;
         };
+        let comes_or_goes = row.at_work != at_work;
         if row.ready != ready {
             let bench = &mut index.benches[row.bench];
             if let Some(old) = &row.ready {
@@ -343,7 +344,9 @@ impl State {
                 index.nodes.entry(node).or_default().insert(id.clone());
             }
         }
-        self.go_to_work(id, at_work);
+        if comes_or_goes {
+            self.go_to_work(id, at_work);
+        }
     }
 
     /// Counts an agent among those at work, or no more. Where the last one goes, what waited for them may go on.

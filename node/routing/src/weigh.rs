@@ -218,9 +218,6 @@ impl State {
             let misfit = self.entries(&rows.key, &rows.stages[stage], key).err();
             return no(Reason::Misfit(misfit.unwrap_or(Misfit::Queue)));
         }
-        if let Some(reason) = self.away(agent) {
-            return no(reason);
-        }
         let mine = |row: &&Row| rows.held_for(stage, row).is_none_or(|only| only == agent);
         let mine = || seeker.of_bench(bench).filter(mine);
         let mut first = None;
@@ -230,6 +227,9 @@ impl State {
                 // By another queue there may be room still.
                 Err(reason) => first = first.or(Some(reason)),
             }
+        }
+        if let Some(reason) = self.away(agent) {
+            return no(reason);
         }
         no(first.unwrap_or_else(|| {
             let in_reach = mine().all(|row| seeker.gates.in_reach(&row.entry));
