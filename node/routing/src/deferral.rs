@@ -82,14 +82,13 @@ impl State {
             self.edit_chat(id, |_| {});
             return self.defer(id, CLOSED_NOW);
         };
-        let from = self.chats[id].queue.clone();
-        let moved = (from != queue).then(|| {
-            let detail = format!("queue '{from}' is closed, goes to '{queue}'");
-            self.event(What::Overflowed, None, &detail)
-        });
+        let mut moved = self.event(What::Overflowed, None, "");
         self.edit_chat(id, |c| {
-            c.queue = queue;
-            moved.into_iter().for_each(|event| c.tell(event));
+            if c.queue != queue {
+                moved.detail = format!("queue '{}' is closed, goes to '{queue}'", c.queue);
+                c.queue = queue;
+                c.tell(moved);
+            }
         });
     }
 
@@ -143,8 +142,10 @@ impl State {
 
     /// What happened to a chat that nobody took, with who was weighed.
     pub(crate) fn unserved(&self, id: &ChatId, what: What, detail: &str) -> Event {
+        let seeker = self.seeker(id);
+        let candidates = seeker.map(|s| self.weighed(&s, None, &self.sun_order()));
         Event {
-            candidates: self.weighed(id, None, &self.sun_order()),
+            candidates: candidates.unwrap_or_default(),
             ..self.event(what, None, detail)
         }
     }

@@ -536,6 +536,8 @@ impl State {
         };
         let queue = chat.queue.clone();
         let (holders, weight) = (chat.holders().to_vec(), chat.weight);
+        let assist = chat.assist.as_ref();
+        let assist = assist.map(|(of, _)| (of.clone(), assist_number(id)));
         if matches!(kind, Some(Kind::Waiting)) {
             line = Some(self.join_line(id, &mut deadlines));
         }
@@ -550,9 +552,6 @@ impl State {
         let sizes = index.watched_sizes.get(&queue);
         let waiting = index.counts.get(&queue).map_or(0, |c| c.waiting);
         let grown = line.is_some() && sizes.is_some_and(|s| s.contains(&waiting));
-        let assist = self.chats[id].assist.as_ref();
-        let assist = assist.map(|(of, _)| (of.clone(), assist_number(id)));
-        let index = &mut self.index;
         if let Some((of, number)) = &assist {
             let assists = index.assists.entry(of.clone()).or_default();
             assists.insert((*number, id.clone()));

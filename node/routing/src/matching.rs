@@ -14,6 +14,7 @@ use crate::limits::HEAVY_WAITS_MS;
 use crate::model::*;
 use crate::ready::Best;
 use crate::reason::Reason;
+use crate::stage::Gates;
 use crate::state::{Chat, State};
 use crate::sun::SunOrder;
 
@@ -43,6 +44,33 @@ pub(crate) enum Found {
     Nobody,
 }
 
+/// A chat that looks for an agent, whether it waits or might.
+pub(crate) struct Seeker<'a> {
+    pub chat: &'a Chat,
+    pub rows: &'a LineRows,
+    pub stage: usize,
+    /// What of the stage is open just now.
+    pub gates: Gates,
+    pub strategy: Strategy,
+}
+
+impl Seeker<'_> {
+    /// Who may take it by their kind, best fit first.
+    pub fn fits(&self) -> &[Row] {
+        &self.rows.fits[self.stage]
+    }
+
+    /// The ways of one bench.
+    pub fn of_bench(&self, bench: BenchId) -> impl Iterator<Item = &Row> {
+        self.fits().iter().filter(move |row| row.bench == bench)
+    }
+
+    /// The queue by which a row leads.
+    fn via(&self, row: &Row) -> &QueueId {
+        &self.rows.stages[self.stage].reach[usize::from(row.entry.reach)].queue
+    }
+}
+
 impl State {
     /// Matches until nothing more can be: afterwards no chat waits with an eligible agent free. Of all lines
     /// in which something may have changed the chat that is served first chooses first, among everybody; then
@@ -66,11 +94,14 @@ impl State {
                 return;
             }
             while let Some((order, chat, line, stage)) = heads.pop_first() {
-                match self.best_agent(&chat, &sun, &[]) {
+                let Some(seeker) = self.seeker_at(&chat, line, stage) else {
+                    continue;
+                };
+                match self.best_for(&seeker, &sun, &[]) {
                     Found::Best(chosen) => {
-                        let told = self.offer_detail(line, stage, &chosen);
-                        let candidates = self.weighed(&chat, Some(&chosen), &sun);
-                        let to = self.offer_to(&chat, chosen, &sun);
+                        let told = self.offer_detail(&seeker, &chosen);
+                        let candidates = self.weighed(&seeker, Some(&chosen), &sun);
+                        let to = self.offer_to(&seeker, chosen, &sun);
                         self.offer(&chat, &to, &told, candidates);
                     }
                     Found::Refused => {}
@@ -86,17 +117,44 @@ impl State {
     }
 
     /// The chosen agent and, where the queue offers a chat to several, the next best who serve the same queue.
-    fn offer_to(&self, chat: &ChatId, chosen: Preference, sun: &SunOrder) -> Vec<Preference> {
-        let queue = self.queues.get(&self.chats[chat].queue);
+    fn offer_to(&self, seeker: &Seeker, chosen: Preference, sun: &SunOrder) -> Vec<Preference> {
+        let queue = self.queues.get(&seeker.chat.queue);
         let many = queue.map_or(1, |q| q.offer_to as usize);
         let mut to = vec![chosen];
         while to.len() < many {
-            match self.best_agent(chat, sun, &to) {
+            match self.best_for(seeker, sun, &to) {
                 Found::Best(next) if next.via == to[0].via => to.push(next),
                 _ => break,
             }
         }
         to
+    }
+
+    /// A waiting chat as it looks for an agent.
+    pub(crate) fn seeker(&self, id: &ChatId) -> Option<Seeker<'_>> {
+        let (line, stage) = self.index.line_of(id)?;
+        self.seeker_at(id, line, stage)
+    }
+
+    fn seeker_at(&self, id: &ChatId, line: LineId, stage: usize) -> Option<Seeker<'_>> {
+        Some(self.seeker_of(self.chats.get(id)?, &self.index.lines[line], stage))
+    }
+
+    /// A chat of a kind at a stage.
+    pub(crate) fn seeker_of<'a>(
+        &self,
+        chat: &'a Chat,
+        rows: &'a LineRows,
+        stage: usize,
+    ) -> Seeker<'a> {
+        let queue = self.queues.get(&chat.queue);
+        Seeker {
+            chat,
+            rows,
+            stage,
+            gates: self.gates(rows, stage),
+            strategy: queue.map_or(Strategy::default(), |q| q.strategy),
+        }
     }
 
     /// Whether the chat is kept from the agent for now.
@@ -106,32 +164,16 @@ impl State {
             .any(|(who, until)| who == agent && *until > self.meta.now)
     }
 
-    /// The best agent for a waiting chat, besides those `taken` already.
-    fn best_agent(&self, id: &ChatId, sun: &SunOrder, taken: &[Preference]) -> Found {
-        let Some((chat, (line, stage))) = self.chats.get(id).zip(self.index.line_of(id)) else {
-            return Found::Nobody;
-        };
-        self.best_for(chat, &self.index.lines[line], stage, sun, taken)
-    }
-
-    /// The best agent for a chat of a kind, whether it waits or might.
-    pub(crate) fn best_for(
-        &self,
-        chat: &Chat,
-        rows: &LineRows,
-        stage: usize,
-        sun: &SunOrder,
-        taken: &[Preference],
-    ) -> Found {
-        let gates = self.gates(rows, stage);
+    /// The best agent for a chat, besides those `taken` already.
+    pub(crate) fn best_for(&self, seeker: &Seeker, sun: &SunOrder, taken: &[Preference]) -> Found {
+        let gates = &seeker.gates;
         if taken.is_empty()
-            && let Some(agent) = chat.belongs_to()
+            && let Some(agent) = seeker.chat.belongs_to()
             && let Some(bench) = self.index.bench_of(agent)
         {
-            let of_bench = rows.fits[stage].iter().filter(|r| r.bench == bench);
-            for row in of_bench {
+            for row in seeker.of_bench(bench) {
                 if gates.open(&row.entry)
-                    && let Ok(best) = self.alone(chat, rows, stage, row, agent, sun)
+                    && let Ok(best) = self.alone(seeker, row, agent, sun)
                 {
                     return Found::Best(Preference { sticky: 0, ..best });
                 }
@@ -139,14 +181,14 @@ impl State {
         }
         let mut best: Option<Preference> = None;
         let mut refused = false;
-        for row in &rows.fits[stage] {
+        for row in seeker.fits() {
             if best.as_ref().is_some_and(|b| b.fit < row.entry.fit) {
                 break;
             }
             if !gates.open(&row.entry) {
                 continue;
             }
-            match self.best_of(chat, rows, stage, row, sun, taken) {
+            match self.best_of(seeker, row, sun, taken) {
                 Found::Best(head) => {
                     best = Some(match best {
                         Some(best) => best.min(head),
@@ -165,23 +207,16 @@ impl State {
     }
 
     /// The best of one bench by one way.
-    fn best_of(
-        &self,
-        chat: &Chat,
-        rows: &LineRows,
-        stage: usize,
-        row: &Row,
-        sun: &SunOrder,
-        taken: &[Preference],
-    ) -> Found {
+    fn best_of(&self, seeker: &Seeker, row: &Row, sun: &SunOrder, taken: &[Preference]) -> Found {
+        let (chat, strategy) = (seeker.chat, seeker.strategy);
         let is_taken = |agent: &AgentId| taken.iter().any(|t| t.agent == *agent);
-        if let Some(agent) = rows.held_for(stage, row) {
+        if let Some(agent) = seeker.rows.held_for(seeker.stage, row) {
             let best = Some(agent).filter(|a| !is_taken(a));
-            let best = best.and_then(|a| self.alone(chat, rows, stage, row, a, sun).ok());
+            let best = best.and_then(|a| self.alone(seeker, row, a, sun).ok());
             return best.map_or(Found::Nobody, Found::Best);
         }
         let bench = &self.index.benches[row.bench];
-        let via = &rows.stages[stage].reach[usize::from(row.entry.reach)].queue;
+        let via = seeker.via(row);
         let Some(load_max) = bench.key.room(chat.interrupting).checked_sub(chat.weight) else {
             return Found::Nobody;
         };
@@ -190,7 +225,6 @@ impl State {
                 && !is_taken(agent)
                 && !self.kept_for_heavier(chat, row.bench, agent)
         };
-        let strategy = self.strategy(chat);
         match bench.ready.best(strategy, load_max, via, may) {
             Best::Agent(load, (first, idle_since, agent)) => {
                 let first = self.first(strategy, row.bench, load, first);
@@ -199,11 +233,6 @@ impl State {
             Best::Unwilling => Found::Refused,
             Best::Nobody => Found::Nobody,
         }
-    }
-
-    pub(crate) fn strategy(&self, chat: &Chat) -> Strategy {
-        let queue = self.queues.get(&chat.queue);
-        queue.map_or(Strategy::default(), |q| q.strategy)
     }
 
     /// What a strategy compares between benches.
@@ -220,15 +249,14 @@ impl State {
     /// How one agent at work ranks for a chat, or why they may not take it.
     pub(crate) fn alone(
         &self,
-        chat: &Chat,
-        rows: &LineRows,
-        stage: usize,
+        seeker: &Seeker,
         row: &Row,
         agent: &AgentId,
         sun: &SunOrder,
     ) -> Result<Preference, Reason> {
+        let chat = seeker.chat;
         let bench = &self.index.benches[row.bench];
-        let via = &rows.stages[stage].reach[usize::from(row.entry.reach)].queue;
+        let via = seeker.via(row);
         let (room, weight) = (bench.key.room(chat.interrupting), chat.weight);
         let full = |load| Reason::Full { load, room, weight };
         let Some(ready) = self.index.ready_row(agent) else {
@@ -246,13 +274,12 @@ impl State {
         if self.refused(chat, agent) {
             return Err(Reason::Declined(self.kept_from(chat)));
         }
-        let strategy = self.strategy(chat);
-        let key = match strategy {
+        let key = match seeker.strategy {
             Strategy::RoundRobin => ready.turn,
             Strategy::Weighted => ready.pass,
             _ => 0,
         };
-        let first = self.first(strategy, row.bench, ready.load, key);
+        let first = self.first(seeker.strategy, row.bench, ready.load, key);
         Ok(self.preference(row, sun, first, ready.idle_since, agent, via))
     }
 
@@ -314,10 +341,10 @@ impl State {
 
     /// What the queue demanded when the chat was offered, and by which queue the agent was found; empty for a queue
     /// that demands the same all along.
-    fn offer_detail(&self, line: LineId, stage: usize, chosen: &Preference) -> String {
+    fn offer_detail(&self, seeker: &Seeker, chosen: &Preference) -> String {
         let (via, way) = (&chosen.via, usize::from(chosen.fit.way));
-        let rows = &self.index.lines[line];
-        let at = &rows.stages[stage];
+        let rows = seeker.rows;
+        let at = &rows.stages[seeker.stage];
         let mut told = Vec::new();
         if rows.stages.len() > 1 || at.ways.len() > 1 || at.reach.len() > 1 {
             let steps = self

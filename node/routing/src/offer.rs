@@ -18,8 +18,15 @@ impl State {
         detail: &str,
         candidates: Vec<Candidate>,
     ) {
-        let Some(best) = to.first() else { return };
-        let until = self.meta.now + self.offer_timeout(chat);
+        let Some((best, c)) = to.first().zip(self.chats.get(chat)) else {
+            return;
+        };
+        let queue = self.queues.get(&c.queue);
+        let auto_accept = queue.is_some_and(|q| q.auto_accept);
+        let weighted = queue.is_some_and(|q| q.strategy == Strategy::Weighted);
+        let share_of = weighted.then(|| c.queue.clone());
+        let assignment = c.assignment + 1;
+        let until = self.meta.now + self.offer_timeout(c);
         let mut agents: Vec<AgentId> = to.iter().map(|p| p.agent.clone()).collect();
         agents.sort();
         let mut detail = detail.to_owned();
@@ -32,9 +39,9 @@ impl State {
             ..self.event(What::Offered, Some(&best.agent), &detail)
         };
         // Before the chat is theirs, which brings their rows in line with both.
-        self.give_turns(chat, &agents);
+        self.give_turns(&agents, share_of);
         self.edit_chat(chat, |c| {
-            c.assignment += 1;
+            c.assignment = assignment;
             c.via = best.via.clone();
             c.phase = Phase::Offered {
                 to: agents.clone(),
@@ -43,12 +50,10 @@ impl State {
             c.tell(event);
         });
         self.meta.totals.offers += agents.len() as u64;
-        let queue = self.queues.get(&self.chats[chat].queue);
-        if queue.is_some_and(|q| q.auto_accept) {
+        if auto_accept {
             self.accept(chat, &best.agent, "by the queue itself");
             return;
         }
-        let assignment = self.chats[chat].assignment;
         for agent in agents {
             self.work.effects.push(Effect::OfferMade {
                 agent,
@@ -59,21 +64,17 @@ impl State {
         }
     }
 
-    /// Counts an offer for each agent: the turn goes to the others, and the share is used up by so much. Their rows are
-    /// the caller's to refresh.
-    fn give_turns(&mut self, chat: &ChatId, agents: &[AgentId]) {
-        let index = self.meta.index;
-        let id = &self.chats[chat].queue;
-        let queue = self.queues.get(id);
-        let weighted = queue.is_some_and(|q| q.strategy == Strategy::Weighted);
-        let (id, mut at) = (id.clone(), 0);
-        if weighted {
-            let stats = self.stats.entry(id.clone()).or_default();
+    /// Counts an offer for each agent: the turn goes to the others, and where the queue shares chats out,
+    /// the agent's share is used up by so much. Their rows are the caller's to refresh.
+    fn give_turns(&mut self, agents: &[AgentId], share_of: Option<QueueId>) {
+        let (index, weighted, mut at) = (self.meta.index, share_of.is_some(), 0);
+        if let Some(queue) = share_of {
+            let stats = self.stats.entry(queue.clone()).or_default();
             let passes = agents.iter().filter_map(|a| self.agents.get(a));
             let least = passes.map(|a| a.pass).min().unwrap_or(0);
             stats.pass = stats.pass.max(least);
             at = stats.pass;
-            self.work.dirty.insert(Key::Stats(id));
+            self.work.dirty.insert(Key::Stats(queue));
         }
         for id in agents {
             let Some(agent) = self.agents.get_mut(id) else {
@@ -88,8 +89,8 @@ impl State {
         }
     }
 
-    fn offer_timeout(&self, chat: &ChatId) -> Millis {
-        let queue = self.queues.get(&self.chats[chat].queue);
+    fn offer_timeout(&self, chat: &Chat) -> Millis {
+        let queue = self.queues.get(&chat.queue);
         Millis::from(queue.map_or(HOUR_MS, |q| q.offer_timeout_ms))
     }
 
@@ -101,7 +102,7 @@ impl State {
 
     /// An offer ran out while nobody led and the agents could not answer: it stands for its full time again.
     pub(crate) fn renew_offer(&mut self, chat: &ChatId) {
-        let fresh = self.meta.now + self.offer_timeout(chat);
+        let fresh = self.meta.now + self.offer_timeout(&self.chats[chat]);
         self.edit_chat(chat, |c| {
             if let Phase::Offered { until, .. } = &mut c.phase {
                 *until = fresh;
@@ -189,7 +190,7 @@ impl State {
         let Phase::Offered { to, until } = self.chats[chat].phase.clone() else {
             return;
         };
-        let made = until - self.offer_timeout(chat);
+        let made = until - self.offer_timeout(&self.chats[chat]);
         let queue = self.queues.get(&self.chats[chat].queue);
         let ignored_max = queue.map_or(IGNORED_MAX, |q| q.ignored_max);
         self.withdraw_all(chat, What::OfferTimedOut, "", true);

@@ -465,7 +465,9 @@ impl State {
     }
     /// A waiting chat's place in its queue, from 1, by the order in which chats are served.
     pub fn position(&self, chat: &Chat) -> Option<u32> {
-        self.index.line_of(&chat.id)?;
+        if chat.phase != Phase::Waiting {
+            return None;
+        }
         let key = (self.order_of(chat), chat.id.clone());
         Some(self.index.order.get(&chat.queue)?.rank(&key) as u32 + 1)
     }

@@ -106,7 +106,8 @@ impl State {
             return Ok(none(Chance::Full));
         }
         let rows = self.line_rows(self.line_key(&chat));
-        if let Found::Best(_) = self.best_for(&chat, &rows, 0, &self.sun_order(), &[]) {
+        let seeker = self.seeker_of(&chat, &rows, 0);
+        if let Found::Best(_) = self.best_for(&seeker, &self.sun_order(), &[]) {
             return Ok(none(Chance::Open));
         }
         let order = self.index.order.get(&chat.queue);

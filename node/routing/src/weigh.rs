@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::fit::{Misfit, Only};
 use crate::ids::*;
-use crate::index::{BenchId, LineRows, Row};
+use crate::index::{BenchId, Row};
 use crate::limits::CANDIDATES_MAX;
-use crate::matching::Preference;
+use crate::matching::{Preference, Seeker};
 use crate::model::*;
 use crate::reason::{Candidate, Reason};
-use crate::stage::Gates;
-use crate::state::{Chat, State};
+use crate::state::State;
 use crate::sun::SunOrder;
 
 /// How many who might have taken the chat are recorded with a decision, the chosen one included.
@@ -22,39 +21,18 @@ const MISFITS_TOLD: usize = 2;
 /// How many of one bench are looked at for those who may not.
 const LOOKED_AT: usize = 4;
 
-/// A waiting chat, where it waits, and what of that is open just now.
-pub(crate) struct Seeker<'a> {
-    chat: &'a Chat,
-    stage: usize,
-    rows: &'a LineRows,
-    gates: Gates,
-}
-
-impl Seeker<'_> {
-    fn fits(&self) -> &[Row] {
-        &self.rows.fits[self.stage]
-    }
-
-    fn of_bench(&self, bench: BenchId) -> impl Iterator<Item = &Row> {
-        self.fits().iter().filter(move |row| row.bench == bench)
-    }
-}
-
 impl State {
     /// Who was weighed when `chosen` was, or when nobody was: the chosen, runners-up, best first, then some who could
     /// not take it and why. Everybody when somebody asked; else a sample, so that recording costs no more than
     /// deciding.
     pub(crate) fn weighed(
         &self,
-        id: &ChatId,
+        seeker: &Seeker,
         chosen: Option<&Preference>,
         sun: &SunOrder,
     ) -> Vec<Candidate> {
-        let Some(seeker) = self.seeker(id) else {
-            return Vec::new();
-        };
-        if self.work.asked_of.as_ref() == Some(id) {
-            return self.everybody(&seeker, chosen, sun);
+        if self.work.asked_of.as_ref() == Some(&seeker.chat.id) {
+            return self.everybody(seeker, chosen, sun);
         }
         let mut eligible: Vec<Preference> = chosen.cloned().into_iter().collect();
         let mut refused = Vec::new();
@@ -76,7 +54,7 @@ impl State {
                     all_seen = false;
                     break;
                 }
-                match self.verdict(&seeker, row.bench, agent, sun) {
+                match self.verdict(seeker, row.bench, agent, sun) {
                     Ok(preference) => eligible.push(preference),
                     Err(refusal) => {
                         unwilling += 1;
@@ -89,19 +67,19 @@ impl State {
                 let others = bench.members.iter().take(LOOKED_AT);
                 let others = others.filter(|a| self.index.ready_row(a).is_none());
                 refused
-                    .extend(others.filter_map(|a| self.verdict(&seeker, row.bench, a, sun).err()));
+                    .extend(others.filter_map(|a| self.verdict(seeker, row.bench, a, sun).err()));
             }
             if !all_seen && refused.len() >= CANDIDATES_MAX {
                 break;
             }
         }
         // Benches in reach that do not fit at all: one member each.
-        let misfits = self.in_reach(&seeker);
+        let misfits = self.in_reach(seeker);
         let misfits = misfits.filter(|b| seeker.of_bench(*b).next().is_none());
         let first = |b: BenchId| Some((b, self.index.benches[b].members.first()?));
         let misfits = misfits.filter_map(first).take(MISFITS_TOLD);
-        refused.extend(misfits.filter_map(|(b, a)| self.verdict(&seeker, b, a, sun).err()));
-        let mut told = self.told(&seeker, eligible, all_seen);
+        refused.extend(misfits.filter_map(|(b, a)| self.verdict(seeker, b, a, sun).err()));
+        let mut told = self.told(seeker, eligible, all_seen);
         // The busy and the willing tell more than those who are not there.
         refused.sort_by_cached_key(Candidate::weight);
         refused.dedup_by(|a, b| a.agent == b.agent);
@@ -110,7 +88,7 @@ impl State {
         refused.truncate((there + ABSENT_TOLD).min(CANDIDATES_MAX - 1 - told.len()));
         let theirs = seeker.chat.belongs_to();
         let theirs = theirs.filter(|agent| chosen.is_none_or(|c| c.agent != **agent));
-        if let Some(refusal) = theirs.and_then(|agent| self.refusal_of(id, agent)) {
+        if let Some(refusal) = theirs.and_then(|agent| self.refusal_of(seeker, agent, sun)) {
             refused.retain(|c| c.agent != refusal.agent);
             told.push(Candidate {
                 theirs: seeker.chat.belongs(),
@@ -177,23 +155,11 @@ impl State {
         let Some((best, others)) = eligible.split_first() else {
             return Vec::new();
         };
-        let (chat, strategy) = (seeker.chat, self.strategy(seeker.chat));
+        let (chat, strategy) = (seeker.chat, seeker.strategy);
         let chosen = Candidate::chosen(chat, strategy, best, others.first(), all_seen);
         let others = others.iter();
         let others = others.map(|p| Candidate::runner_up(chat, strategy, best, p));
         [chosen].into_iter().chain(others).collect()
-    }
-
-    fn seeker(&self, id: &ChatId) -> Option<Seeker<'_>> {
-        let (chat, (line, stage)) = self.chats.get(id).zip(self.index.line_of(id))?;
-        let rows = &self.index.lines[line];
-        let gates = self.gates(rows, stage);
-        Some(Seeker {
-            chat,
-            stage,
-            rows,
-            gates,
-        })
     }
 
     /// The benches of the queues in reach, by what they are; one that serves several comes several times.
@@ -222,7 +188,7 @@ impl State {
         let mine = || seeker.of_bench(bench).filter(mine);
         let mut first = None;
         for row in mine().filter(|row| seeker.gates.open(&row.entry)) {
-            match self.alone(seeker.chat, rows, stage, row, agent, sun) {
+            match self.alone(seeker, row, agent, sun) {
                 Ok(preference) => return Ok(preference),
                 // By another queue there may be room still.
                 Err(reason) => first = first.or(Some(reason)),
@@ -258,10 +224,14 @@ impl State {
         })
     }
 
-    /// Why one agent may not take a waiting chat now, or `None` when they may.
-    pub(crate) fn refusal_of(&self, chat: &ChatId, agent: &AgentId) -> Option<Candidate> {
-        let seeker = self.seeker(chat)?;
+    /// Why one agent may not take a chat now, or `None` when they may.
+    pub(crate) fn refusal_of(
+        &self,
+        seeker: &Seeker,
+        agent: &AgentId,
+        sun: &SunOrder,
+    ) -> Option<Candidate> {
         let bench = self.index.bench_of(agent)?;
-        self.verdict(&seeker, bench, agent, &self.sun_order()).err()
+        self.verdict(seeker, bench, agent, sun).err()
     }
 }

@@ -135,9 +135,11 @@ impl State {
         let mut waiting: Vec<_> = orders.flat_map(|o| o.iter().take(most)).collect();
         waiting.sort();
         waiting.truncate(most);
+        let sun = self.sun_order();
+        let refusal = |id| self.refusal_of(&self.seeker(id)?, agent, &sun);
         waiting
             .into_iter()
-            .filter_map(|(_, id)| Some((id.clone(), self.refusal_of(id, agent)?)))
+            .filter_map(|(_, id)| Some((id.clone(), refusal(id)?)))
             .collect()
     }
 }
