@@ -85,6 +85,35 @@ async fn a_file_is_applied_shown_and_refused_and_a_chat_is_explained() {
     let page = ask(&["chats", "explain", &id, "--fresh"]).await;
     assert!(out(&page).contains("What happened"), "{}", out(&page));
 
+    // Each version is told, can be shown, and can be gone back to.
+    let changed = dir.path().join("changed.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&changed, text.replace("name: \"12\"", "name: Bruno")).unwrap();
+    let changed = changed.display().to_string();
+    let by_ann = ["apply", "-f", &changed, "--actor", "ann"];
+    let applied = ask(&by_ann).await;
+    assert!(out(&applied).contains("1 changed"), "{}", out(&applied));
+    let history = ask(&["config", "history", "-o", "json"]).await;
+    assert_eq!(history.status.code(), Some(0), "{}", err(&history));
+    let history = json(&out(&history));
+    assert_eq!(history[0]["version"], 2, "{history}");
+    assert_eq!(history[0]["actor"], "operator:ann", "{history}");
+    assert_eq!(history[0]["changes"][0]["id"], "bruno", "{history}");
+    assert_eq!(history[1]["changed"], 9, "{history}");
+    let former = out(&ask(&["config", "show", "--version", "1"]).await);
+    assert_eq!(former, std::fs::read_to_string(&shown).unwrap());
+    assert_eq!(
+        out(&ask(&["config", "show", "--version", "0"]).await).trim(),
+        "{}"
+    );
+    let never = ask(&["config", "show", "--version", "3"]).await;
+    assert!(err(&never).contains("version"), "{}", err(&never));
+    let back = ask(&["apply", "-f", &shown, "--prune", "--yes"]).await;
+    assert!(out(&back).contains("name: Bruno -> 12"), "{}", out(&back));
+    // What was decided tells by which version.
+    let story = json(&out(&ask(&["chats", "explain", &id, "-o", "json"]).await));
+    assert_eq!(story["events"][0]["version"], 1, "{story}");
+
     let status = ask(&["cluster", "status", "-o", "json"]).await;
     assert_eq!(status.status.code(), Some(0), "{}", out(&status));
     assert_eq!(json(&out(&status))["leader_id"], 1);

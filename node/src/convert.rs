@@ -5,6 +5,7 @@ pub mod api;
 mod chat;
 pub mod command;
 pub mod entity;
+pub mod history;
 mod model;
 mod story;
 pub mod view;

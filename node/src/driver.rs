@@ -10,7 +10,7 @@ use meridian_proto::peer::v1::handed::Request as Handed;
 use meridian_routing::command::Command;
 use meridian_routing::effect::{Answer, Reject};
 use meridian_routing::ids::*;
-use meridian_routing::state::{Chat, State};
+use meridian_routing::state::State;
 use parking_lot::RwLockReadGuard;
 use prost::Message as _;
 use tokio::sync::{Semaphore, watch};
@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Status;
 use tracing::Instrument as _;
 
-use crate::convert::{command, entity};
+use crate::convert::command;
 use crate::delivery::Delivery;
 use crate::env::Environment;
 use crate::language;
@@ -69,6 +69,13 @@ pub enum DriveError {
     /// A fault of this node.
     #[error("{0}")]
     Internal(String),
+}
+
+impl DriveError {
+    /// A fault of this node.
+    pub fn internal(fault: impl std::fmt::Display) -> Self {
+        Self::Internal(fault.to_string())
+    }
 }
 
 /// A write that was carried out.
@@ -459,22 +466,6 @@ impl Driver {
             .map_err(|_| DriveError::Lags)?
             .map_err(|_| DriveError::Stopping)?;
         Ok(())
-    }
-
-    /// A closed chat of the history of this replica.
-    ///
-    /// # Errors
-    /// [`DriveError::Internal`] when the disk or the bytes are at fault.
-    pub async fn history(&self, id: &ChatId) -> Result<Option<Chat>, DriveError> {
-        let found = self
-            .group()?
-            .history(entity::history_key(id))
-            .await
-            .map_err(|e| DriveError::Internal(e.to_string()))?;
-        found
-            .map(|bytes| entity::decode_history(&bytes))
-            .transpose()
-            .map_err(|e| DriveError::Internal(e.to_string()))
     }
 }
 

@@ -9,6 +9,7 @@ pub mod leader_time;
 pub mod machine;
 pub mod metrics;
 pub mod node;
+mod past;
 pub mod raft;
 pub mod services;
 pub mod sessions;

@@ -8,7 +8,7 @@ use meridian_routing::state::State;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
-use crate::convert::{command, entity};
+use crate::convert::{command, entity, history};
 use crate::delivery::Delivery;
 use crate::raft::{Applied, Machine};
 
@@ -133,12 +133,9 @@ impl Machine for RoutingMachine {
             self.put_hash(key, value.as_deref());
         }
         self.pending.extend(outcome.effects);
-        let history = outcome
-            .history
-            .iter()
-            .map(entity::encode_history)
-            .map(|(k, v)| (k, Some(v)))
-            .collect();
+        let chats = outcome.history.iter().map(history::encode_chat);
+        let version = outcome.version.iter().flat_map(history::encode_version);
+        let history = chats.chain(version).map(|(k, v)| (k, Some(v))).collect();
         crate::metrics::observe_apply(began.elapsed());
         Applied {
             reply: command::encode_reply(&outcome.result),

@@ -89,7 +89,7 @@ impl SunCommand {
 /// # Errors
 /// When the cluster cannot be asked, or there are gaps.
 pub async fn run(context: &Context, command: &SunCommand) -> Result<(), Failure> {
-    let configuration = config::paged(context, command.what().read).await?;
+    let configuration = config::get(context, command.what().read).await?;
     look(&context.output, command, &configuration)
 }
 

@@ -357,6 +357,8 @@ fn candidates(list: &[Weighed], paint: Paint) -> String {
 #[derive(Clone, Debug, Serialize)]
 pub struct Moment {
     log_index: u64,
+    /// Of the configuration in force.
+    version: u64,
     at: Option<String>,
     what: String,
     agent_id: Option<String>,
@@ -409,6 +411,7 @@ impl From<api::ExplainChatResponse> for Explanation {
     fn from(e: api::ExplainChatResponse) -> Self {
         let moment = |m: api::ChatEvent| Moment {
             log_index: m.log_index,
+            version: m.version,
             at: rfc3339(m.at_ms),
             what: m.what,
             agent_id: given(m.agent_id),
@@ -436,7 +439,9 @@ impl Explanation {
             for part in [&event.agent_id, &event.detail].into_iter().flatten() {
                 line.push_str(&format!(", {}", printable(part)));
             }
-            let index = paint.dim(&format!("(log index {})", event.log_index));
+            let (index, version) = (event.log_index, event.version);
+            let index = format!("(log index {index}, configuration {version})");
+            let index = paint.dim(&index);
             text.push_str(&format!("{line}  {index}\n"));
             if !event.candidates.is_empty() {
                 text.push_str(&indent(&candidates(&event.candidates, paint)));
@@ -521,6 +526,7 @@ mod tests {
         };
         let event = api::ChatEvent {
             log_index: 5,
+            version: 2,
             at_ms: 841_000,
             what: "declined".to_owned(),
             agent_id: "ana".to_owned(),
@@ -556,7 +562,7 @@ position   2
 log index  7
 
 What happened
-1970-01-01T00:14:01+00:00  declined, ana, busy  (log index 5)
+1970-01-01T00:14:01+00:00  declined, ana, busy  (log index 5, configuration 2)
 
 Why it waits
     of the agents in reach it is kept from 1 by shift

@@ -5,12 +5,14 @@ mod chat;
 mod cluster;
 mod outlook;
 mod state;
+mod version;
 
 pub use changes::{Change, Changes};
 pub use chat::{Chat, Explanation, Moment, OfferView, Weighed};
 pub use cluster::{Answered, Member, NodeStatus, Status};
 pub use outlook::{Outlook, Wait, millis_of};
 pub use state::{Agent, Queue};
+pub use version::Version;
 
 use meridian_proto::livechat::v1 as api;
 

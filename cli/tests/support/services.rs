@@ -64,6 +64,13 @@ impl AdminService for Play {
         }))
     }
 
+    async fn list_configuration_versions(
+        &self,
+        _: Request<ListConfigurationVersionsRequest>,
+    ) -> Answer<ListConfigurationVersionsResponse> {
+        absent()
+    }
+
     async fn cluster_status(
         &self,
         _: Request<ClusterStatusRequest>,

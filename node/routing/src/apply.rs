@@ -8,6 +8,7 @@ use crate::index::Deadline;
 use crate::limits::*;
 use crate::offer::bytes;
 use crate::state::{Chat, Key, Request, State};
+use crate::version::Version;
 
 /// What a command came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Outcome {
     pub dirty: Vec<Key>,
     /// Chats for the history: closed ones, and closed ones rated.
     pub history: Vec<Chat>,
+    /// For the history too: the version of the configuration that the command made, where it did.
+    pub version: Option<Version>,
 }
 
 impl State {
@@ -49,7 +52,7 @@ impl State {
         bytes("actor", &stamped.actor, 0, ACTOR_BYTES_MAX)?;
         stamped.command.check()?;
         match &stamped.command {
-            Command::Configure(changes) => self.configure(changes),
+            Command::Configure(changes) => self.configure(changes, &stamped.actor),
             Command::StartChat(new) => self.start_chat(new),
             Command::LeaveChat { chat } => self.leave_chat(chat),
             Command::RateChat {
@@ -291,6 +294,7 @@ impl State {
             effects,
             dirty: work.dirty.into_iter().collect(),
             history: work.history.into_values().collect(),
+            version: work.version,
         }
     }
 }

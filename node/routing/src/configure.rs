@@ -7,17 +7,34 @@ use crate::effect::{Answer, Effect, Reject};
 use crate::explain::What;
 use crate::ids::*;
 use crate::model::*;
-use crate::state::{AgentState, Key, State, Tally};
+use crate::state::{AgentState, Key, State};
+use crate::version::Version;
 
 impl State {
-    pub(crate) fn configure(&mut self, changes: &[ConfigChange]) -> Result<Answer, Reject> {
+    pub(crate) fn configure(
+        &mut self,
+        changes: &[ConfigChange],
+        actor: &str,
+    ) -> Result<Answer, Reject> {
         self.check(changes)?;
         let mut meanings = false;
+        let mut told = Vec::new();
         for change in changes {
+            told.extend(self.about_to(change));
             match change {
                 ConfigChange::LearnLanguage(resolved) => meanings |= self.learn(resolved),
                 change => self.put_in_force(change),
             }
+        }
+        if !told.is_empty() {
+            self.meta.version += 1;
+            self.work.version = Some(Version {
+                number: self.meta.version,
+                index: self.meta.index,
+                at: self.meta.now,
+                actor: actor.to_owned(),
+                changes: told,
+            });
         }
         if !changes.is_empty() {
             self.work.configured = true;
@@ -170,26 +187,7 @@ impl State {
                 let state = self
                     .agents
                     .entry(agent.id.clone())
-                    .or_insert_with(|| AgentState {
-                        config: agent.clone(),
-                        presence: Presence::Offline,
-                        presence_before: Presence::Offline,
-                        epoch: floor,
-                        node: 0,
-                        grace_ms: 0,
-                        grace_until: 0,
-                        ignored: 0,
-                        ignored_at: 0,
-                        overtime: false,
-                        idle_since: 0,
-                        excess: 0,
-                        turn: 0,
-                        pass: 0,
-                        tally: Tally::default(),
-                        working_since: 0,
-                        stopped_at: 0,
-                        break_due: false,
-                    });
+                    .or_insert_with(|| AgentState::new(agent.clone(), floor));
                 state.config = agent.clone();
                 self.work.touched.insert(agent.id.clone());
                 Key::Agent(agent.id.clone())

@@ -11,6 +11,8 @@ pub struct Event {
     pub index: u64,
     /// When.
     pub at: Millis,
+    /// Version of the configuration in force.
+    pub version: u64,
     /// What happened.
     pub what: What,
     /// The agent concerned.
@@ -184,6 +186,7 @@ impl State {
         Event {
             index,
             at,
+            version: self.meta.version,
             what,
             agent: agent.cloned(),
             detail: detail.to_owned(),

@@ -37,6 +37,7 @@ mod stage;
 pub mod state;
 mod sun;
 mod transfer;
+pub mod version;
 pub mod wait;
 mod weigh;
 pub mod why;

@@ -11,6 +11,7 @@ use crate::index::{BenchId, Index, LineId};
 use crate::language::Resolved;
 use crate::model::*;
 use crate::service::QueueStats;
+use crate::version::Version;
 
 /// Everything replicas agree on.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +39,7 @@ pub(crate) struct Work {
     pub(crate) dirty: BTreeSet<Key>,
     pub(crate) history: BTreeMap<ChatId, Chat>,
     pub(crate) configured: bool,
+    pub(crate) version: Option<Version>,
     /// Agents whose load or state changed.
     pub(crate) touched: BTreeSet<AgentId>,
     /// Lines and stages that a chat joined.
@@ -61,6 +63,8 @@ pub struct Meta {
     pub request_next: u64,
     /// Newest session of any agent removed since; a new agent's sessions come after it.
     pub epoch_floor: Epoch,
+    /// Number of the [`crate::version::Version`] of the configuration in force; 0 = never configured.
+    pub version: u64,
     /// What became of all chats.
     pub totals: Totals,
 }
@@ -121,6 +125,32 @@ pub struct AgentState {
     pub stopped_at: Millis,
     /// Whether they were reminded that a break is due.
     pub break_due: bool,
+}
+
+impl AgentState {
+    /// One who was never there; sessions come after `epoch`.
+    pub(crate) fn new(config: Agent, epoch: Epoch) -> Self {
+        Self {
+            config,
+            presence: Presence::Offline,
+            presence_before: Presence::Offline,
+            epoch,
+            node: 0,
+            grace_ms: 0,
+            grace_until: 0,
+            ignored: 0,
+            ignored_at: 0,
+            overtime: false,
+            idle_since: 0,
+            excess: 0,
+            turn: 0,
+            pass: 0,
+            tally: Tally::default(),
+            working_since: 0,
+            stopped_at: 0,
+            break_due: false,
+        }
+    }
 }
 
 /// What an agent has done since they were first known.

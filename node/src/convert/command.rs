@@ -441,7 +441,7 @@ fn read(wire: Wire) -> Result<Command, Corrupt> {
     })
 }
 
-fn change(change: &ConfigChange) -> log::ConfigChange {
+pub(super) fn change(change: &ConfigChange) -> log::ConfigChange {
     use log::config_change::Change as Out;
     let out = match change {
         ConfigChange::PutWorkspace(w) => Out::PutWorkspace(model::workspace(w)),
@@ -459,7 +459,7 @@ fn change(change: &ConfigChange) -> log::ConfigChange {
     log::ConfigChange { change: Some(out) }
 }
 
-fn read_change(change: log::ConfigChange) -> Result<ConfigChange, Corrupt> {
+pub(super) fn read_change(change: log::ConfigChange) -> Result<ConfigChange, Corrupt> {
     use log::config_change::Change as In;
     Ok(
         match change.change.ok_or(Corrupt::Missing("configure.change"))? {

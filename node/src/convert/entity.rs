@@ -1,9 +1,9 @@
-//! The durable parts of the routing state, as keys and values of the state family; chats of the history.
+//! The durable parts of the routing state, as keys and values of the state family.
 
 use meridian_proto::log::v1 as log;
 use meridian_routing::closure::Shut;
 use meridian_routing::ids::*;
-use meridian_routing::state::{Chat, Entity, Key, LastAgent, Meta, Request, Totals};
+use meridian_routing::state::{Entity, Key, LastAgent, Meta, Request, Totals};
 use prost::Message as _;
 
 use super::{Corrupt, chat, command, model};
@@ -38,6 +38,7 @@ pub fn encode(entity: &Entity) -> Vec<u8> {
             index: m.index,
             request_next: m.request_next,
             epoch_floor: m.epoch_floor,
+            version: m.version,
             accepted: m.totals.accepted,
             answered: m.totals.answered,
             abandoned: m.totals.abandoned,
@@ -97,6 +98,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
                 index: m.index,
                 request_next: m.request_next,
                 epoch_floor: m.epoch_floor,
+                version: m.version,
                 totals,
             })
         }
@@ -138,28 +140,4 @@ pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
             )
         }
     })
-}
-
-/// Writes a closed chat for the history, under its id.
-pub fn encode_history(chat: &Chat) -> (Vec<u8>, Vec<u8>) {
-    (
-        history_key(&chat.id),
-        super::chat::chat(chat).encode_to_vec(),
-    )
-}
-
-/// Where the history keeps a chat.
-pub fn history_key(chat: &ChatId) -> Vec<u8> {
-    [&b"c"[..], chat.as_str().as_bytes()].concat()
-}
-
-/// Reads a closed chat.
-///
-/// # Errors
-/// The bytes are not a chat this version knows.
-pub fn decode_history(bytes: &[u8]) -> Result<Chat, Corrupt> {
-    super::chat::read_chat(log::Chat::decode(bytes).map_err(|e| Corrupt::Decode {
-        what: "closed chat",
-        why: e.to_string(),
-    })?)
 }

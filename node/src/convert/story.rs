@@ -12,6 +12,7 @@ pub(super) fn event(e: &Event) -> log::Event {
     log::Event {
         index: e.index,
         at: e.at,
+        version: e.version,
         what: e.what as u32,
         agent: e.agent.as_ref().map(|a| a.to_string()),
         detail: e.detail.clone(),
@@ -24,6 +25,7 @@ pub(super) fn read_event(e: log::Event) -> Read<Event> {
     Ok(Event {
         index: e.index,
         at: e.at,
+        version: e.version,
         what: some(what, "event.what")?,
         agent: e.agent.map(AgentId::from),
         detail: e.detail,

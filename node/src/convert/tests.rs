@@ -5,7 +5,7 @@ use meridian_routing::apply::Outcome;
 use meridian_routing::command::{Command, Stamped};
 use meridian_routing::state::State;
 
-use super::{Corrupt, command, entity};
+use super::{Corrupt, command, entity, history};
 
 #[allow(dead_code)] // The scripts' language, shared with the core's own tests.
 #[path = "../../routing/tests/support/mod.rs"]
@@ -28,12 +28,25 @@ fn answers_survive(outcome: &Outcome) {
         outcome.result
     );
     for chat in &outcome.history {
-        let (key, bytes) = entity::encode_history(chat);
-        assert_eq!(key, entity::history_key(&chat.id));
+        let (key, bytes) = history::encode_chat(chat);
+        assert_eq!(key, history::chat_key(&chat.id));
         assert_eq!(
-            &entity::decode_history(&bytes).expect("a closed chat is read"),
+            &history::decode_chat(&bytes).expect("a closed chat is read"),
             chat
         );
+    }
+    if let Some(version) = &outcome.version {
+        let entries = history::encode_version(version);
+        let (head, changes) = entries.split_first().expect("a head");
+        assert_eq!(head.0, history::version_key(version.number));
+        let (mut read, count) = history::decode_version(&head.1).expect("a head is read");
+        assert_eq!(count as usize, changes.len());
+        for (place, (key, bytes)) in changes.iter().enumerate() {
+            assert_eq!(*key, history::change_key(version.number, place as u32));
+            let change = history::decode_change(bytes);
+            read.changes.push(change.expect("a change is read"));
+        }
+        assert_eq!(&read, version);
     }
 }
 

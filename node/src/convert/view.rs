@@ -7,6 +7,7 @@ use meridian_routing::ids::AgentId;
 use meridian_routing::model::*;
 use meridian_routing::reason::Candidate;
 use meridian_routing::state::{AgentState, Chat, State};
+use meridian_routing::version::{Change, How, Version};
 use meridian_routing::wait::Wait;
 
 /// A presence as the API numbers it.
@@ -253,11 +254,51 @@ pub fn queue(state: &State, q: &Queue) -> api::QueueState {
     }
 }
 
+/// A version of the configuration, with as many changes as are told of `changed`.
+pub fn version(version: &Version, changed: u32) -> api::ConfigurationVersion {
+    api::ConfigurationVersion {
+        version: version.number,
+        log_index: version.index,
+        at_ms: version.at,
+        actor: version.actor.clone(),
+        changes: version.changes.iter().map(object_change).collect(),
+        changed,
+    }
+}
+
+fn object_change(change: &Change) -> api::ObjectChange {
+    use meridian_routing::command::ConfigChange::*;
+    let (kind, id) = match &change.undo {
+        PutWorkspace(_) => ("workspace", String::new()),
+        PutRegion(r) => ("region", r.id.to_string()),
+        RemoveRegion(id) => ("region", id.to_string()),
+        PutSchedule(s) | ExtendSchedule(s) => ("schedule", s.id.to_string()),
+        RemoveSchedule(id) => ("schedule", id.to_string()),
+        PutQueue(q) => ("queue", q.id.to_string()),
+        RemoveQueue(id) => ("queue", id.to_string()),
+        PutAgent(a) => ("agent", a.id.to_string()),
+        RemoveAgent(id) => ("agent", id.to_string()),
+        LearnLanguage(r) => ("language", r.language.to_string()),
+    };
+    let how = match change.how {
+        How::Added => api::ChangeKind::Added,
+        How::Replaced => api::ChangeKind::Changed,
+        How::Removed => api::ChangeKind::Removed,
+    };
+    api::ObjectChange {
+        kind: kind.to_owned(),
+        id,
+        change: how.into(),
+        fields: Vec::new(),
+    }
+}
+
 /// A step of a chat's story.
 pub fn event(e: &Event) -> api::ChatEvent {
     api::ChatEvent {
         log_index: e.index,
         at_ms: e.at,
+        version: e.version,
         what: what(e.what).to_owned(),
         agent_id: e.agent.as_ref().map(|a| a.to_string()).unwrap_or_default(),
         detail: e.detail.clone(),

@@ -10,12 +10,14 @@ use meridian_proto::peer::v1::handed;
 use meridian_routing::command::{Command, Shut};
 use meridian_routing::ids::{NodeId, QueueId, RegionId};
 use meridian_routing::limits;
+use meridian_routing::state::State;
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
+use super::pages::{self, Listing};
 use super::plan::{self, Plan};
 use super::status::{Reason, conflict, failed, invalid, not_found, plain};
-use super::{actor, fresh, pages, request_id, traced};
+use super::{actor, fresh, request_id, traced};
 use crate::convert::{api, view};
 use crate::driver::{DriveError, Driver};
 use crate::raft::{MemberError, Node};
@@ -24,6 +26,8 @@ use crate::raft::{MemberError, Node};
 const WHOLE_BYTES_MAX: usize = super::ADMIN_BYTES_MAX - 1_024;
 /// Longest name of an operator: what the audit keeps, less the `operator:` before it.
 const ACTOR_BYTES_MAX: usize = limits::NAME_BYTES_MAX - "operator:".len();
+/// Most objects told of one version of the configuration.
+const VERSION_OBJECTS_MAX: u32 = 100;
 /// How long a call waits for a snapshot.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 
@@ -133,6 +137,7 @@ impl AdminService for Admins {
                 return Ok(Response::new(ApplyResponse {
                     log_index: done.index,
                     already_applied: true,
+                    version: state.meta().version,
                     ..Default::default()
                 }));
             }
@@ -144,6 +149,7 @@ impl AdminService for Admins {
         if ask.dry_run || !plan.needed {
             return Ok(Response::new(ApplyResponse {
                 changes: plan.told,
+                version: self.driver.state().meta().version,
                 ..Default::default()
             }));
         }
@@ -163,12 +169,14 @@ impl AdminService for Admins {
             return Ok(Response::new(ApplyResponse {
                 log_index: first,
                 already_applied: true,
+                version: self.driver.state().meta().version,
                 ..Default::default()
             }));
         }
         Ok(Response::new(ApplyResponse {
             changes: plan.told,
             log_index: written.index,
+            version: self.driver.state().meta().version,
             ..Default::default()
         }))
     }
@@ -221,11 +229,33 @@ impl AdminService for Admins {
         if fresh(ask.consistency)? {
             self.driver.fresh().await.map_err(|e| failed(&e))?;
         }
-        let state = self.driver.state();
-        let (configuration, next_page_token) = if ask.page_size == 0 && ask.page_token.is_empty() {
-            (api::configuration(&state), String::new())
-        } else {
-            pages::configuration(&state, ask.page_size, &ask.page_token)?
+        let whole = ask.page_size == 0 && ask.page_token.is_empty();
+        let show = |state: &State| {
+            let (configuration, next) = if whole {
+                (api::configuration(state), String::new())
+            } else {
+                pages::configuration(state, ask.page_size, &ask.page_token)?
+            };
+            Ok::<_, Status>((configuration, next, state.meta().clone()))
+        };
+        let (configuration, next_page_token, meta) = match ask.version {
+            None => show(&self.driver.state())?,
+            Some(version) => {
+                if version > self.driver.state().meta().version {
+                    // Another node may have told of it already.
+                    self.driver.fresh().await.map_err(|e| failed(&e))?;
+                }
+                let then = self.driver.configuration(version).await;
+                let then = then.map_err(|e| failed(&e))?;
+                let unknown = || {
+                    not_found(
+                        "version",
+                        "version of the configuration",
+                        &version.to_string(),
+                    )
+                };
+                show(&then.ok_or_else(unknown)?)?
+            }
         };
         let bytes = configuration.encoded_len();
         if bytes > WHOLE_BYTES_MAX {
@@ -238,7 +268,37 @@ impl AdminService for Admins {
         }
         Ok(Response::new(GetConfigurationResponse {
             configuration: Some(configuration),
-            log_index: state.meta().index,
+            log_index: meta.index,
+            next_page_token,
+            version: meta.version,
+        }))
+    }
+
+    async fn list_configuration_versions(
+        &self,
+        request: Request<ListConfigurationVersionsRequest>,
+    ) -> Result<Response<ListConfigurationVersionsResponse>, Status> {
+        let ask = request.into_inner();
+        let listing = Listing::new("versions", &[], ask.page_size, &ask.page_token)?;
+        if fresh(ask.consistency)? {
+            self.driver.fresh().await.map_err(|e| failed(&e))?;
+        }
+        let newest = self.driver.state().meta().version;
+        let after = listing
+            .after()
+            .parse()
+            .unwrap_or(newest + 1)
+            .min(newest + 1);
+        let mut versions = Vec::new();
+        for number in (1..after).rev().take(listing.size() + 1) {
+            let found = self.driver.version(number, VERSION_OBJECTS_MAX).await;
+            if let Some((version, changed)) = found.map_err(|e| failed(&e))? {
+                versions.push((number.to_string(), view::version(&version, changed)));
+            }
+        }
+        let (versions, next_page_token) = listing.page(versions.into_iter(), |(n, _)| n);
+        Ok(Response::new(ListConfigurationVersionsResponse {
+            versions: versions.into_iter().map(|(_, version)| version).collect(),
             next_page_token,
         }))
     }

@@ -51,6 +51,16 @@ impl Listing {
         Ok(Self { mark, size, after })
     }
 
+    /// Most objects of a page.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The last object of the page before; empty = from the start.
+    pub(super) fn after(&self) -> &str {
+        &self.after
+    }
+
     /// Where to go on.
     pub(super) fn from<K: for<'a> From<&'a str>>(&self) -> (Bound<K>, Bound<K>) {
         let from = if self.after.is_empty() {
