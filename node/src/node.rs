@@ -135,6 +135,7 @@ impl Node {
         );
         config.snapshot_every = settings.snapshot_every;
         config.log_to_keep = settings.snapshot_every / 2;
+        config.past_bytes = settings.past_mib.saturating_mul(1 << 20);
         let group = Group::start(config, machine).await?;
         driver.attach(group.clone());
 

@@ -41,6 +41,10 @@ pub struct Settings {
     /// A snapshot is taken every so many log entries.
     #[arg(long, env = "MERIDIAN_SNAPSHOT_EVERY", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(100..))]
     pub snapshot_every: u64,
+    /// Most MiB kept of the past (former states with the log since, beside what runs the node), so that decisions can
+    /// be explained as of then; 0 = none.
+    #[arg(long, env = "MERIDIAN_PAST_MIB", default_value_t = 1_024)]
+    pub past_mib: u64,
     /// OTLP collector for traces and metrics, such as http://127.0.0.1:4317; left out = none.
     #[arg(long, env = "MERIDIAN_OTLP", default_value = "")]
     pub otlp: String,

@@ -417,6 +417,7 @@ async fn nothing_lost(node: &Process, acked: &Acknowledged) {
         let ask = ExplainChatRequest {
             consistency: Consistency::Local.into(),
             chat_id: id.clone(),
+            then: None,
         };
         let story = persist(way, 0, async |way| {
             SupervisorServiceClient::new(way)

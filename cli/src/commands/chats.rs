@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use meridian_proto::livechat::v1 as api;
+use meridian_proto::livechat::v1::explain_chat_request::Then;
 use meridian_proto::livechat::v1::supervisor_service_client::SupervisorServiceClient;
 use meridian_proto::livechat::v1::visitor_service_client::VisitorServiceClient;
 use tonic::transport::Channel;
@@ -11,7 +12,7 @@ use crate::args::Read;
 use crate::client::MESSAGE_BYTES_MAX;
 use crate::failure::{Failure, ServerError};
 use crate::output::{Clock, Format};
-use crate::view::{Chat, Explanation};
+use crate::view::{Chat, Explanation, millis_of};
 
 /// Chats: find, explain, watch, and try them by hand.
 #[derive(Debug, Subcommand)]
@@ -20,8 +21,8 @@ pub enum ChatsCommand {
     List(List),
     /// Show one chat
     Show(One),
-    /// Tell what happened to a chat, and why
-    Explain(One),
+    /// Tell what happened to a chat, and why; now, or as of a former moment
+    Explain(Explain),
     /// Show every change of a chat until it is closed
     Watch {
         /// The chat
@@ -80,6 +81,19 @@ pub struct One {
     chat_id: String,
     #[command(flatten)]
     read: Read,
+}
+
+/// A chat to explain.
+#[derive(Debug, Args)]
+pub struct Explain {
+    #[command(flatten)]
+    one: One,
+    /// As of this time, with everybody who was weighed, such as 2026-11-25T14:30Z
+    #[arg(long, value_name = "TIME", value_parser = millis_of, conflicts_with = "at_index")]
+    at: Option<i64>,
+    /// As of right after this log index, as the story tells them
+    #[arg(long, value_name = "INDEX")]
+    at_index: Option<u64>,
 }
 
 /// A chat to start.
@@ -184,7 +198,7 @@ pub async fn run(context: &Context, command: ChatsCommand) -> Result<(), Failure
     match command {
         ChatsCommand::List(list) => show_list(context, list).await,
         ChatsCommand::Show(one) => show(context, one).await,
-        ChatsCommand::Explain(one) => explain(context, one).await,
+        ChatsCommand::Explain(ask) => explain(context, ask).await,
         ChatsCommand::Watch { chat_id } => watch(context, chat_id).await,
         ChatsCommand::Start(start_args) => start(context, start_args).await,
         ChatsCommand::Leave { chat_id } => leave(context, chat_id).await,
@@ -248,16 +262,18 @@ async fn show(context: &Context, one: One) -> Result<(), Failure> {
     print(context, call.await?.value.chat)
 }
 
-async fn explain(context: &Context, one: One) -> Result<(), Failure> {
-    let consistency = one.read.consistency();
+async fn explain(context: &Context, ask: Explain) -> Result<(), Failure> {
+    let at = ask.at.map(Then::AtMs);
     let request = api::ExplainChatRequest {
-        consistency,
-        chat_id: one.chat_id,
+        consistency: ask.one.read.consistency(),
+        chat_id: ask.one.chat_id,
+        then: at.or(ask.at_index.map(Then::AtIndex)),
     };
+    let former = request.then.is_some();
     let call = context.cluster.call(request, async |channel, request| {
         supervisor(channel).explain_chat(request).await
     });
-    let story = Explanation::from(call.await?.value);
+    let story = Explanation::new(call.await?.value, former);
     context.output.document(&story, || {
         story.story(&Clock::system(), context.output.paint)
     })

@@ -93,6 +93,7 @@ async fn explain(supervisor: &mut Supervisor, id: &str) -> Result<Option<Record>
     let ask = api::ExplainChatRequest {
         consistency: api::Consistency::Local.into(),
         chat_id: id.to_owned(),
+        then: None,
     };
     let asked = patiently("a chat's story", async || {
         match supervisor.clone().explain_chat(ask.clone()).await {

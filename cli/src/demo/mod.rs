@@ -191,7 +191,7 @@ fn print(
     let Some(sample) = sample else {
         return Ok(());
     };
-    let story = Explanation::from(sample).story(&Clock::system(), output.paint);
+    let story = Explanation::new(sample, false).story(&Clock::system(), output.paint);
     output.text(&format!(
         "\nWhy one chat went where it went, as `meridian chats explain` tells it\n{story}"
     ))

@@ -348,9 +348,17 @@ impl Weighed {
     }
 }
 
+/// Rows for people; programs get everybody.
+const ROWS_MAX: usize = 40;
+
 fn candidates(list: &[Weighed], paint: Paint) -> String {
-    let rows = list.iter().map(Weighed::row).collect();
-    render_table(&["agent", "eligible", "rule", "reason"], rows, paint)
+    let rows = list.iter().take(ROWS_MAX).map(Weighed::row).collect();
+    let mut table = render_table(&["agent", "eligible", "rule", "reason"], rows, paint);
+    if list.len() > ROWS_MAX {
+        let more = list.len() - ROWS_MAX;
+        table.push_str(&paint.dim(&format!("and {more} more; -o json tells of everybody\n")));
+    }
+    table
 }
 
 /// A step in a chat's story.
@@ -377,6 +385,10 @@ pub struct Explanation {
     #[serde(skip_serializing_if = "Option::is_none")]
     waits: Option<Waits>,
     log_index: u64,
+    /// When it was so.
+    at: Option<String>,
+    #[serde(skip)]
+    former: bool,
 }
 
 /// Why nobody takes it.
@@ -407,8 +419,9 @@ impl From<api::WaitReasons> for Waits {
     }
 }
 
-impl From<api::ExplainChatResponse> for Explanation {
-    fn from(e: api::ExplainChatResponse) -> Self {
+impl Explanation {
+    /// As of now, or of a former moment.
+    pub fn new(e: api::ExplainChatResponse, former: bool) -> Self {
         let moment = |m: api::ChatEvent| Moment {
             log_index: m.log_index,
             version: m.version,
@@ -425,11 +438,11 @@ impl From<api::ExplainChatResponse> for Explanation {
             candidates: e.candidates.into_iter().map(Weighed::from).collect(),
             waits: e.waits.map(Waits::from),
             log_index: e.log_index,
+            at: rfc3339(e.at_ms),
+            former,
         }
     }
-}
 
-impl Explanation {
     /// The story for people.
     pub fn story(&self, clock: &Clock, paint: Paint) -> String {
         let mut text = self.chat.sheet(clock, paint);
@@ -456,10 +469,9 @@ impl Explanation {
             }
         }
         if !self.candidates.is_empty() {
-            text.push_str(&format!(
-                "\n{}\n",
-                paint.bold("Who could take it now, best first")
-            ));
+            let when = if self.former { "then" } else { "now" };
+            let title = format!("Who could take it {when}, best first");
+            text.push_str(&format!("\n{}\n", paint.bold(&title)));
             text.push_str(&indent(&candidates(&self.candidates, paint)));
         }
         text
@@ -533,7 +545,7 @@ mod tests {
             detail: "busy".to_owned(),
             candidates: Vec::new(),
         };
-        let story = Explanation::from(api::ExplainChatResponse {
+        let told = api::ExplainChatResponse {
             waits: Some(api::WaitReasons {
                 summary: "of the agents in reach it is kept from 1 by shift".to_owned(),
                 next_step_ms: 1_060_000,
@@ -543,7 +555,9 @@ mod tests {
             events: vec![event],
             candidates: vec![candidate],
             log_index: 8,
-        });
+            at_ms: 1_000_000,
+        };
+        let story = Explanation::new(told, false);
         let clock = Clock {
             now_ms: 1_000_000,
             zone: TimeZone::UTC,

@@ -30,6 +30,8 @@ pub struct State {
     pub(crate) closures: BTreeMap<Shut, Closure>,
     pub(crate) index: Index,
     pub(crate) work: Work,
+    /// A chat of whose decisions everybody is recorded, not a sample; never of a state that counts.
+    pub(crate) asked_of: Option<ChatId>,
 }
 
 /// What one command leaves to be told and written; emptied into the outcome.
@@ -46,8 +48,6 @@ pub(crate) struct Work {
     pub(crate) lines: BTreeSet<(LineId, usize)>,
     /// Benches on which somebody became ready or gained room.
     pub(crate) benches: BTreeSet<BenchId>,
-    /// A chat of which somebody asked who was weighed: everybody is told, not a sample.
-    pub(crate) asked_of: Option<ChatId>,
     /// When chats of a line that cannot be served now come back, worked out once a command.
     pub(crate) due: BTreeMap<LineId, Return>,
 }

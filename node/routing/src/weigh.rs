@@ -9,7 +9,7 @@ use crate::limits::CANDIDATES_MAX;
 use crate::matching::{Preference, Seeker};
 use crate::model::*;
 use crate::reason::{Candidate, Reason};
-use crate::state::State;
+use crate::state::{Chat, State};
 use crate::sun::SunOrder;
 
 /// How many who might have taken the chat are recorded with a decision, the chosen one included.
@@ -31,7 +31,7 @@ impl State {
         chosen: Option<&Preference>,
         sun: &SunOrder,
     ) -> Vec<Candidate> {
-        if self.work.asked_of.as_ref() == Some(&seeker.chat.id) {
+        if self.asked_of.as_ref() == Some(&seeker.chat.id) {
             return self.everybody(seeker, chosen, sun);
         }
         let mut eligible: Vec<Preference> = chosen.cloned().into_iter().collect();
@@ -97,6 +97,25 @@ impl State {
         }
         told.extend(refused);
         told
+    }
+
+    /// From here on every decision about a chat records everybody who was weighed, not a sample. For a state that lives
+    /// through the past again: one that counts would differ from its replicas.
+    pub fn ask_of(&mut self, chat: &ChatId) {
+        self.asked_of = Some(chat.clone());
+    }
+
+    /// Takes who was weighed for a chat at a log index from another telling of the same story, which knows more.
+    pub fn recall(&mut self, told: &Chat, index: u64) {
+        let Some(chat) = self.chats.get_mut(&told.id) else {
+            return;
+        };
+        for event in chat.events.iter_mut().filter(|e| e.index == index) {
+            let mut same = told.events.iter().filter(|e| e.index == event.index);
+            if let Some(told) = same.find(|e| e.what == event.what && e.agent == event.agent) {
+                event.candidates.clone_from(&told.candidates);
+            }
+        }
     }
 
     /// How every agent of the queues in reach stands towards a waiting chat now, best first, at most

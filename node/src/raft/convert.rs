@@ -173,6 +173,7 @@ pub fn snapshot_out(group: u32, meta: &SnapshotMeta) -> pb::SnapshotHeader {
         group,
         last_applied: log_id_opt_out(meta.last_log_id.as_ref()),
         membership: Some(stored_membership_out(&meta.last_membership)),
+        log_bytes: 0,
     }
 }
 

@@ -20,6 +20,7 @@ use super::log_store::LogStore;
 use super::machine::Machine;
 use super::members;
 use super::network::Network;
+use super::past::{Past, PastError};
 use super::peers::{self, Connector, Lane, MESSAGE_BYTES_MAX, Peers};
 use super::service::{PeerHandler, PeerService};
 use super::state_machine::{StateMachine, StateReader};
@@ -61,13 +62,15 @@ pub struct GroupConfig {
     pub snapshot_every: u64,
     /// So many entries before a snapshot stay in the log.
     pub log_to_keep: u64,
+    /// So many bytes of the past are kept; 0 = nothing.
+    pub past_bytes: u64,
     /// So many commands may be under way at once; more are refused as [`ProposeError::Busy`].
     pub in_flight_max: usize,
 }
 
 impl GroupConfig {
     /// A configuration with the defaults for what is not given: a snapshot every 50,000 entries,
-    /// 20,000 kept before it, 10,000 commands under way.
+    /// 20,000 kept before it, nothing of the past, 10,000 commands under way.
     pub fn new(
         data_dir: PathBuf,
         storage: Arc<dyn Storage>,
@@ -86,6 +89,7 @@ impl GroupConfig {
             connector,
             snapshot_every: 50_000,
             log_to_keep: 20_000,
+            past_bytes: 0,
             in_flight_max: 10_000,
         }
     }
@@ -103,6 +107,8 @@ pub struct Group {
     _finisher: Arc<AbortOnDropHandle<()>>,
     cluster: String,
     reader: StateReader,
+    /// Held by whoever looks at the past.
+    looking: Arc<tokio::sync::Mutex<()>>,
     status: watch::Receiver<Status>,
     closed: watch::Receiver<()>,
     in_flight: Arc<Semaphore>,
@@ -141,15 +147,17 @@ impl Group {
             group: config.group,
         };
         let (data_dir, group) = (config.data_dir.clone(), config.group);
-        let storage = config.storage.clone();
+        let (storage, past_bytes) = (config.storage.clone(), config.past_bytes);
         let opened = tokio::task::spawn_blocking(move || {
             let snapshots = data_dir.join("snapshots");
             let db = Db::open(&*storage, &data_dir)?;
             db.claim(&identity)?;
             let machine = StateMachine::open(db.clone(), group, snapshots, Box::new(machine))?;
-            Ok::<_, StorageError>((db, machine))
+            let log = LogStore::new(db.clone(), group);
+            machine.keep_past(&log, past_bytes)?;
+            Ok::<_, StorageError>((db, log, machine))
         });
-        let (db, machine) = opened
+        let (db, log, machine) = opened
             .await
             .map_err(|error| StartError::Config(format!("the machine panicked: {error}")))??;
         let (closed, reader) = (db.closed(), machine.reader());
@@ -158,7 +166,7 @@ impl Group {
             config.node_id,
             Arc::new(raft_config),
             Network(peers.clone()),
-            LogStore::new(db, config.group),
+            log,
             machine,
         )
         .await?;
@@ -178,6 +186,7 @@ impl Group {
             peers,
             cluster: config.cluster_id,
             reader,
+            looking: Arc::default(),
             status,
             closed,
             in_flight: Arc::new(Semaphore::new(config.in_flight_max)),
@@ -334,6 +343,26 @@ impl Group {
         let read = tokio::task::spawn_blocking(move || reader.history(&key)).await;
         // A panic in there is a fault of this program; it has been reported by the runtime.
         read.unwrap_or(Ok(None))
+    }
+
+    /// Runs something over what this node keeps of the past, away from the threads that run everything else, one at
+    /// a time: it costs as much as the commands it lives through.
+    ///
+    /// # Errors
+    /// [`PastError::NotKept`] where nothing is kept, or what `look` fails with.
+    pub async fn past<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Past) -> Result<T, PastError> + Send + 'static,
+    ) -> Result<T, PastError> {
+        let turn = self.looking.clone().lock_owned().await;
+        let reader = self.reader.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            look(reader.past().ok_or(PastError::NotKept(None))?)
+        });
+        looked
+            .await
+            .unwrap_or_else(|e| Err(PastError::Refused(e.to_string())))
     }
 
     /// What this node knows of the group now.

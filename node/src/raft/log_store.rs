@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::Stream;
 use meridian_proto::log::v1 as pb;
@@ -29,6 +30,8 @@ const READ_BYTES_MAX: usize = 256 << 10;
 pub struct LogStore {
     db: Arc<Db>,
     group: u32,
+    /// Entries after this one stay on disk when Raft has done with them; see [`super::past`].
+    keep_after: Arc<AtomicU64>,
 }
 
 /// What a whole log holds.
@@ -42,7 +45,87 @@ pub struct Checked {
 impl LogStore {
     /// The log of `group`.
     pub fn new(db: Arc<Db>, group: u32) -> Self {
-        Self { db, group }
+        Self {
+            db,
+            group,
+            keep_after: Arc::new(AtomicU64::new(u64::MAX)),
+        }
+    }
+
+    /// Keeps the entries after `index` on disk when Raft has done with them, and deletes the others that it has.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub fn keep_after(&self, index: u64) -> Result<(), StorageError> {
+        self.keep_after.store(index, Ordering::SeqCst);
+        let Some(purged) = self.purged()? else {
+            return Ok(());
+        };
+        let mut batch = Batch::default();
+        self.trim(&mut batch, purged.index.min(index))?;
+        self.db.write(batch)
+    }
+
+    /// The last entry that is gone from the disk; 0 = none is.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub fn trimmed(&self) -> Result<u64, StorageError> {
+        Ok(self.gone()?.unwrap_or(0))
+    }
+
+    fn gone(&self) -> Result<Option<u64>, StorageError> {
+        let trimmed = match self.meta_log_id(Meta::Trimmed)? {
+            Some(trimmed) => Some(trimmed),
+            None => self.purged()?,
+        };
+        Ok(trimmed.map(|id| id.index))
+    }
+
+    fn trim(&self, batch: &mut Batch, to: u64) -> Result<(), StorageError> {
+        let gone = self.gone()?;
+        // From where the last one ended: ranges over the same keys would pile up.
+        let from = gone.map_or(0, |gone| gone.saturating_add(1));
+        if from <= to {
+            let (from, to) = (keys::log(self.group, from), keys::log(self.group, to + 1));
+            batch.delete_range(keys::LOG, from, to);
+        }
+        let id = pb::LogId {
+            index: to.max(gone.unwrap_or(0)),
+            ..Default::default()
+        };
+        self.db.put_meta(batch, self.group, Meta::Trimmed, &id);
+        Ok(())
+    }
+
+    /// Shows the entries from `from` up to and with `to` that are on disk, in order, with their bytes there, until
+    /// `each` has had enough; those that Raft has done with too.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] if one does not read back as written.
+    pub fn visit(
+        &self,
+        from: u64,
+        to: u64,
+        each: &mut dyn FnMut(Entry, usize) -> bool,
+    ) -> Result<(), StorageError> {
+        if to < from {
+            return Ok(());
+        }
+        let end = keys::log(self.group, to.saturating_add(1));
+        for item in self.db.range(keys::LOG, &keys::log(self.group, from), &end) {
+            let (key, value) = item?;
+            let entry = self.entry(&key, &value)?;
+            if !each(entry, key.len() + value.len()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first entry that Raft may ask for.
+    fn first(&self) -> Result<u64, StorageError> {
+        Ok(self.purged()?.map_or(0, |id| id.index.saturating_add(1)))
     }
 
     fn read(
@@ -50,11 +133,12 @@ impl LogStore {
         range: impl RangeBounds<u64>,
         bytes_max: usize,
     ) -> Result<Vec<Entry>, StorageError> {
-        let from = match range.start_bound() {
+        let asked = match range.start_bound() {
             Bound::Included(&index) => index,
             Bound::Excluded(&index) => index.saturating_add(1),
             Bound::Unbounded => 0,
         };
+        let from = asked.max(self.first()?);
         let to = match range.end_bound() {
             Bound::Included(&index) => index.checked_add(1),
             Bound::Excluded(&index) => Some(index),
@@ -117,7 +201,8 @@ impl LogStore {
         let mut last = purged;
         let mut command = None;
         let end = keys::log_end(self.group);
-        for item in self.db.range(keys::LOG, &keys::log(self.group, 0), &end) {
+        let first = keys::log(self.group, self.first()?);
+        for item in self.db.range(keys::LOG, &first, &end) {
             let (key, value) = item?;
             let entry = self.entry(&key, &value)?;
             let id = entry.log_id;
@@ -240,7 +325,7 @@ impl RaftLogStorage<Config> for LogStore {
             .db
             .last(
                 keys::LOG,
-                &keys::log(self.group, 0),
+                &keys::log(self.group, self.first()?),
                 &keys::log_end(self.group),
             )?
             .map(|(key, value)| self.entry(&key, &value))
@@ -317,18 +402,25 @@ impl RaftLogStorage<Config> for LogStore {
 
     // Not synced: a lost purge leaves entries nobody asks for, and is repeated.
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
-        // From where the last one ended: ranges over the same keys would pile up.
-        let from = self.purged()?.map_or(0, |id| id.index.saturating_add(1));
-        let to = log_id.index.saturating_add(1);
-        if from >= to {
+        if self
+            .purged()?
+            .is_some_and(|purged| purged.index >= log_id.index)
+        {
             return Ok(());
         }
+        // Where the log has that very entry, those before it are the ones that were applied. Where it has another or
+        // none, a snapshot came from elsewhere, and what is here may never have been committed.
+        let mut own = false;
+        self.visit(log_id.index, log_id.index, &mut |entry, _| {
+            own = entry.log_id == log_id;
+            own
+        })?;
+        let kept = self.keep_after.load(Ordering::SeqCst);
         let mut batch = Batch::default();
-        batch.delete_range(
-            keys::LOG,
-            keys::log(self.group, from),
-            keys::log(self.group, to),
-        );
+        self.trim(
+            &mut batch,
+            log_id.index.min(if own { kept } else { u64::MAX }),
+        )?;
         let id = convert::log_id_out(&log_id);
         self.db.put_meta(&mut batch, self.group, Meta::Purged, &id);
         Ok(self.db.write(batch)?)

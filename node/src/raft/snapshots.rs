@@ -156,6 +156,7 @@ pub fn write(db: &Db, view: &dyn View, dir: &SnapshotDir) -> Result<SnapshotFile
         group,
         last_applied: applied.last_applied,
         membership: applied.membership,
+        log_bytes: 0,
     };
     let index = applied.last_applied.map_or(0, |id| id.index);
     let mut writer = SnapshotWriter::create(&dir.target(index), dir.incoming(), &header)?;

@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use super::convert::{self, Malformed};
 use super::log_store::LogStore;
 use super::machine::Machine;
+use super::past::Past;
 use super::snapshots::{self, SnapshotBuilder, SnapshotDir};
 use super::types::{Config, Entry, LogId, Reply, SnapshotMeta, StoredMembership};
 use crate::storage::keys::{self, Meta};
@@ -60,6 +61,7 @@ struct Shared {
     failure: OnceLock<String>,
     current: Mutex<Option<SnapshotFile>>,
     applied: watch::Sender<u64>,
+    past: OnceLock<Past>,
 }
 
 /// The state of one group, as openraft drives it.
@@ -117,6 +119,11 @@ impl StateReader {
         db.get_in(&*view, keys::HISTORY, &place, key)
     }
 
+    /// What this node keeps of the past; `None` = it was never asked to.
+    pub fn past(&self) -> Option<&Past> {
+        self.0.past.get()
+    }
+
     /// A name of its own for a snapshot on its way in.
     pub fn incoming_snapshot(&self) -> Temporary {
         self.0.dir.incoming()
@@ -168,6 +175,7 @@ impl StateMachine {
             failure: OnceLock::new(),
             current: Mutex::new(current),
             applied: watch::Sender::new(0),
+            past: OnceLock::new(),
             dir,
             db,
             group,
@@ -178,6 +186,20 @@ impl StateMachine {
         shared.restore(generation, last_applied, membership)?;
         shared.check_state(checked.command)?;
         Ok(Self { shared, generation })
+    }
+
+    /// Keeps at most so many bytes of the past, with what Raft has done with in `log`; 0 = nothing.
+    ///
+    /// # Errors
+    /// [`StorageError`] if what there is of it cannot be read.
+    pub fn keep_past(&self, log: &LogStore, bytes_max: u64) -> Result<(), StorageError> {
+        let shared = &self.shared;
+        let past = Past::open(log.clone(), shared.group, shared.dir.path(), bytes_max)?;
+        if let Some(current) = &*shared.current.lock() {
+            past.remember(current, &shared.dir)?;
+        }
+        drop(shared.past.set(past));
+        Ok(())
     }
 
     /// A view for readers outside Raft.
@@ -357,6 +379,11 @@ impl Shared {
 
     /// Makes `file` the snapshot others are given, unless a newer one is in place already.
     fn publish(&self, file: &SnapshotFile) {
+        if let Some(past) = self.past.get()
+            && let Err(error) = past.remember(file, &self.dir)
+        {
+            tracing::warn!(%error, "this moment of the past is not kept");
+        }
         let mut current = self.current.lock();
         let index = |file: &SnapshotFile| file.header().last_applied.map_or(0, |id| id.index);
         if current.as_ref().is_some_and(|c| index(c) > index(file)) {

@@ -25,6 +25,8 @@ pub(crate) enum Reason {
     Conflict,
     /// A member is too far behind.
     Lagging,
+    /// The node keeps nothing of that moment.
+    NotKept,
     /// A limit is reached.
     Limit,
     /// The node has too much in hand.
@@ -53,6 +55,7 @@ impl Reason {
             Self::SessionFenced => "SESSION_FENCED",
             Self::Conflict => "CONFLICT",
             Self::Lagging => "LAGGING",
+            Self::NotKept => "NOT_KEPT",
             Self::Limit => "LIMIT",
             Self::Overloaded => "OVERLOADED",
             Self::NoLeader => "NO_LEADER",
@@ -70,7 +73,7 @@ impl Reason {
             Self::InvalidField => Code::InvalidArgument,
             Self::Unknown => Code::NotFound,
             Self::SessionFenced => Code::Aborted,
-            Self::Conflict | Self::Lagging => Code::FailedPrecondition,
+            Self::Conflict | Self::Lagging | Self::NotKept => Code::FailedPrecondition,
             Self::Limit | Self::Overloaded => Code::ResourceExhausted,
             Self::NoLeader
             | Self::Starting

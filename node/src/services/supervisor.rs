@@ -19,10 +19,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::pages::Listing;
-use super::status::{ended, failed, invalid, not_found, rejected};
+use super::status::{Reason, ended, failed, invalid, not_found, plain, rejected};
 use super::{actor, fresh, request_id, traced};
 use crate::convert::{api, view};
 use crate::driver::Driver;
+use crate::past::Moment;
+use crate::raft::PastError;
 
 /// Watchers of queues and agents are told at most this often.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -32,6 +34,8 @@ const REFUSALS_MAX: usize = 20;
 const WHO_BYTES_MAX: usize = limits::NAME_BYTES_MAX;
 /// Agents whose standing towards a waiting chat is told.
 const STANDING_MAX: usize = 100;
+/// The same as of a former moment, where everybody is asked for: about 10 MB.
+const EVERYBODY_MAX: usize = 100_000;
 
 /// Serves supervisors.
 pub struct Supervisors {
@@ -123,6 +127,15 @@ impl Supervisors {
         }
     }
 
+    /// A chat, open or closed.
+    async fn known(&self, id: &ChatId) -> Result<meridian_routing::state::Chat, Status> {
+        let known = self.driver.state().chats().get(id).cloned();
+        match known {
+            Some(chat) => Ok(chat),
+            None => self.past(id).await,
+        }
+    }
+
     async fn past(&self, id: &ChatId) -> Result<meridian_routing::state::Chat, Status> {
         let past = self.driver.history(id).await.map_err(|e| failed(&e))?;
         past.ok_or_else(|| not_found("chat_id", "chat", id.as_str()))
@@ -168,6 +181,23 @@ impl Supervisors {
             }
         });
         ReceiverStream::new(receive)
+    }
+}
+
+/// A chat's story, with how at most so many agents stand towards it in a state.
+fn explain(
+    state: &State,
+    chat: &meridian_routing::state::Chat,
+    standing_max: usize,
+) -> ExplainChatResponse {
+    let standing = state.standing(&chat.id, standing_max);
+    ExplainChatResponse {
+        chat: Some(view::chat(state, chat)),
+        events: chat.events.iter().map(view::event).collect(),
+        candidates: standing.iter().map(view::candidate).collect(),
+        log_index: state.meta().index,
+        at_ms: state.meta().now,
+        waits: state.why_waits(&chat.id).map(waits),
     }
 }
 
@@ -339,23 +369,37 @@ impl SupervisorService for Supervisors {
         let ask = request.into_inner();
         self.at(ask.consistency).await?;
         let id = ChatId::from(ask.chat_id);
-        let known = self.driver.state().chats().get(&id).cloned();
-        let chat = match known {
-            Some(chat) => chat,
-            None => self.past(&id).await?,
+        let moment = match ask.then {
+            Some(explain_chat_request::Then::AtMs(at)) => Moment::At(at),
+            Some(explain_chat_request::Then::AtIndex(index)) => Moment::Index(index),
+            None => {
+                let chat = self.known(&id).await?;
+                let state = self.driver.state();
+                return Ok(Response::new(explain(&state, &chat, STANDING_MAX)));
+            }
         };
-        let state = self.driver.state();
-        Ok(Response::new(ExplainChatResponse {
-            chat: Some(view::chat(&state, &chat)),
-            events: chat.events.iter().map(view::event).collect(),
-            candidates: state
-                .standing(&id, STANDING_MAX)
-                .iter()
-                .map(view::candidate)
-                .collect(),
-            log_index: state.meta().index,
-            waits: state.why_waits(&id).map(waits),
-        }))
+        let then = self.driver.then(moment, id.clone()).await;
+        let then = then.map_err(|e| match e {
+            PastError::NotKept(_) => plain(Reason::NotKept, e.to_string()),
+            PastError::Storage(_) | PastError::Refused(_) => plain(Reason::Internal, e.to_string()),
+        })?;
+        let chat = match then.chats().get(&id) {
+            Some(chat) => chat.clone(),
+            None => {
+                let chat = self.known(&id).await?;
+                if chat.closed == 0 || chat.closed > then.meta().now {
+                    let arrived = chat.arrived;
+                    let problem = format!("is before the chat arrived, which was at {arrived}");
+                    let field = match moment {
+                        Moment::At(_) => "at_ms",
+                        Moment::Index(_) => "at_index",
+                    };
+                    return Err(invalid(field, &problem));
+                }
+                chat
+            }
+        };
+        Ok(Response::new(explain(&then, &chat, EVERYBODY_MAX)))
     }
 
     async fn supervise_chat(

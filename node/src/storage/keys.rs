@@ -26,8 +26,10 @@ pub enum Meta {
     Vote,
     /// The last index known to be committed.
     Committed,
-    /// The last entry deleted because a snapshot covers it.
+    /// The last entry that Raft has done with, because a snapshot covers it.
     Purged,
+    /// The last of those that is gone from the disk; without it all are.
+    Trimmed,
     /// Last applied entry, membership and live generation.
     Applied,
 }
@@ -40,6 +42,7 @@ impl Meta {
             Self::Vote => "vote",
             Self::Committed => "committed",
             Self::Purged => "purged",
+            Self::Trimmed => "trimmed",
             Self::Applied => "applied",
         }
     }

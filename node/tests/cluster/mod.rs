@@ -17,7 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 /// A node's process.
 pub struct Process {
     pub id: u64,
-    arguments: Vec<String>,
+    pub arguments: Vec<String>,
     log: PathBuf,
     child: Child,
     pub channel: Channel,

@@ -7,6 +7,7 @@ mod elections;
 mod failover;
 mod install;
 mod membership;
+mod past;
 mod pipeline;
 mod proxy;
 mod refusals;
