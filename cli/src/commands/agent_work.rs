@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Streaming};
 
+use super::desk::{self, Known, Typed};
 use super::{Context, live, request_id};
 use crate::client::Answer;
 use crate::failure::{Failure, ServerError};
@@ -27,7 +28,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Be one agent.
 #[derive(Debug, Subcommand)]
 pub enum AgentCommand {
-    /// Sign on, become available and print what is offered; Ctrl-C signs off
+    /// Sign on, become available and print what is offered; Ctrl-C signs off. Without --auto each line typed is done;
+    /// `help` tells what there is
     Work(Work),
 }
 
@@ -87,11 +89,60 @@ struct Desk {
     epoch: u64,
     /// When the talk of each chat is over.
     talks: BTreeMap<String, Instant>,
+    /// The chats on offer, with the assignment of each.
+    offers: BTreeMap<String, u64>,
+    /// The chats the agent has, and how each stands.
+    chats: BTreeMap<String, api::ChatPhase>,
 }
 
 impl Desk {
+    /// What a line that is typed may mean.
+    fn known(&self) -> Known {
+        let of = |phase| {
+            let chats = self.chats.iter().filter(move |(_, p)| **p == phase);
+            chats.map(|(id, _)| id.clone()).collect()
+        };
+        Known {
+            offered: self.offers.clone().into_iter().collect(),
+            active: of(api::ChatPhase::Active),
+            wrap_up: of(api::ChatPhase::WrapUp),
+        }
+    }
+
+    /// Keeps what is known of the agent's chats up to date.
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Welcome(welcome) => {
+                self.offers.clear();
+                self.chats.clear();
+                let chats = welcome.chats.iter();
+                self.chats
+                    .extend(chats.map(|c| (c.chat_id.clone(), c.phase())));
+            }
+            Event::Offer(offer) => {
+                let chat = offer.chat.as_ref();
+                let id = chat.map(|c| c.chat_id.clone()).unwrap_or_default();
+                self.offers.insert(id, offer.assignment);
+            }
+            Event::OfferWithdrawn(o) => drop(self.offers.remove(&o.chat_id)),
+            Event::Chat(chat) => {
+                self.offers.remove(&chat.chat_id);
+                match chat.phase() {
+                    phase @ (api::ChatPhase::Active | api::ChatPhase::WrapUp) => {
+                        self.chats.insert(chat.chat_id.clone(), phase);
+                    }
+                    _ => {
+                        self.chats.remove(&chat.chat_id);
+                    }
+                }
+            }
+            Event::Reply(_) | Event::State(_) | Event::Fenced(_) => {}
+        }
+    }
+
     /// What to send after an event.
     fn react(&mut self, event: &Event, now: Instant) -> Vec<Action> {
+        self.note(event);
         match event {
             Event::Welcome(welcome) => {
                 self.epoch = welcome.epoch;
@@ -187,10 +238,12 @@ pub async fn run(context: &Context, command: AgentCommand) -> Result<(), Failure
         talk: work.talk,
         ..Desk::default()
     };
+    let mut typed = typing(!work.auto);
     let mut answer = open(context, &work, grace_ms, desk.epoch).await?;
     loop {
         let (send, stream) = answer.value;
-        match session(context, &mut desk, &send, stream, &answer.endpoint).await? {
+        let endpoint = &answer.endpoint;
+        match session(context, &mut desk, &mut typed, &send, stream, endpoint).await? {
             End::SignedOff => return Ok(()),
             End::Broken(why) => {
                 let again = async || open(context, &work, grace_ms, desk.epoch).await;
@@ -200,6 +253,21 @@ pub async fn run(context: &Context, command: AgentCommand) -> Result<(), Failure
             }
         }
     }
+}
+
+/// The lines typed. On a thread of its own, which ends with the process: reading cannot be given up half-way.
+fn typing(wanted: bool) -> mpsc::Receiver<String> {
+    let (send, receive) = mpsc::channel(16);
+    if wanted {
+        std::thread::spawn(move || {
+            for line in std::io::stdin().lines().map_while(Result::ok) {
+                if send.blocking_send(line).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    receive
 }
 
 type Opened = Answer<(Outgoing, Streaming<api::ServerMessage>)>;
@@ -236,6 +304,7 @@ enum End {
 async fn session(
     context: &Context,
     desk: &mut Desk,
+    typed: &mut mpsc::Receiver<String>,
     send: &Outgoing,
     mut stream: Streaming<api::ServerMessage>,
     endpoint: &str,
@@ -248,6 +317,16 @@ async fn session(
             _ = tokio::signal::ctrl_c() => {
                 return sign_off(context, send, stream).await;
             }
+            // At the end of what is typed the session goes on.
+            Some(line) = typed.recv() => match desk::understand(&line, &desk.known()) {
+                Typed::Nothing => Vec::new(),
+                Typed::Do(action) => vec![*action],
+                Typed::Say(text) => {
+                    context.output.note(&text);
+                    Vec::new()
+                }
+                Typed::SignOff => return sign_off(context, send, stream).await,
+            },
             () = tokio::time::sleep_until(wake), if next_end.is_some() => {
                 desk.end_talks(Instant::now())
             }

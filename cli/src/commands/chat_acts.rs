@@ -88,7 +88,8 @@ pub struct Destination {
 }
 
 impl Destination {
-    fn message(self) -> api::Destination {
+    /// As the API says it.
+    pub(super) fn message(self) -> api::Destination {
         use api::destination::To;
         let to = if let Some(queue) = self.queue {
             To::QueueId(queue)

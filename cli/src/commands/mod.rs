@@ -14,6 +14,7 @@ pub mod queues;
 pub mod sun;
 
 mod confirm;
+mod desk;
 mod live;
 mod pages;
 
