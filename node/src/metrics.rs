@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use meridian_routing::model::Presence;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_otlp::WithExportConfig as _;
@@ -21,6 +20,7 @@ use crate::telemetry::Telemetry;
 
 mod calls;
 mod measured;
+mod routing;
 
 pub use calls::{CallLayer, Calls};
 pub use measured::{observe_answer, observe_apply, observe_write};
@@ -67,7 +67,7 @@ pub fn start(
         measured::install(&meter);
         raft(&meter, driver);
         peers(&meter, driver);
-        routing(&meter, driver);
+        routing::observe(&meter, driver);
         leader_changes(&meter, driver)
     });
     let pages = listener.map(|listener| pages(driver, registry, listener));
@@ -245,149 +245,4 @@ fn raft(meter: &Meter, driver: &Arc<Driver>) {
         };
         gauge.with_callback(observe).build();
     }
-}
-
-fn routing(meter: &Meter, driver: &Arc<Driver>) {
-    let d = driver.clone();
-    let chats = meter
-        .u64_observable_gauge("meridian_chats")
-        .with_description("Open chats by queue and phase.");
-    chats
-        .with_callback(move |o| {
-            let state = d.state();
-            for id in state.queues().keys() {
-                let c = state.queue_counts(id);
-                for (phase, count) in [
-                    ("waiting", c.waiting),
-                    ("offered", c.offered),
-                    ("active", c.active),
-                    ("wrap_up", c.wrap_up),
-                    ("deferred", c.deferred),
-                ] {
-                    o.observe(
-                        count.into(),
-                        &[
-                            KeyValue::new("queue", id.to_string()),
-                            KeyValue::new("phase", phase),
-                        ],
-                    );
-                }
-            }
-        })
-        .build();
-    let d = driver.clone();
-    let oldest = meter
-        .i64_observable_gauge("meridian_oldest_wait_ms")
-        .with_description(
-            "How long the longest waiting chat of a queue has waited; 0 when none waits.",
-        );
-    oldest
-        .with_callback(move |o| {
-            let state = d.state();
-            for id in state.queues().keys() {
-                let waited = state
-                    .oldest_waiting(id)
-                    .map_or(0, |at| (d.now() - at).max(0));
-                o.observe(waited, &[KeyValue::new("queue", id.to_string())]);
-            }
-        })
-        .build();
-    let d = driver.clone();
-    let agents = meter
-        .u64_observable_gauge("meridian_agents")
-        .with_description("Agents by region and presence.");
-    agents
-        .with_callback(move |o| {
-            let mut counts = std::collections::BTreeMap::<(String, &str), u64>::new();
-            for agent in d.state().agents().values() {
-                let presence = match agent.presence {
-                    Presence::Offline => "offline",
-                    Presence::Available => "available",
-                    Presence::Break => "break",
-                    Presence::Draining => "draining",
-                    Presence::NotResponding => "not_responding",
-                    Presence::Lost => "lost",
-                };
-                *counts
-                    .entry((agent.config.region.to_string(), presence))
-                    .or_default() += 1;
-            }
-            for ((region, presence), count) in counts {
-                o.observe(
-                    count,
-                    &[
-                        KeyValue::new("region", region),
-                        KeyValue::new("presence", presence),
-                    ],
-                );
-            }
-        })
-        .build();
-    type Figure = (
-        &'static str,
-        &'static str,
-        fn(&meridian_routing::state::Totals) -> u64,
-    );
-    let totals: [Figure; 6] = [
-        (
-            "meridian_chats_accepted",
-            "Chats taken in since the cluster began.",
-            |t| t.accepted,
-        ),
-        (
-            "meridian_chats_answered",
-            "Chats closed after an agent answered.",
-            |t| t.answered,
-        ),
-        (
-            "meridian_chats_abandoned",
-            "Chats whose visitor left before an answer.",
-            |t| t.abandoned,
-        ),
-        ("meridian_chats_expired", "Chats put off too often.", |t| {
-            t.expired
-        }),
-        ("meridian_deferrals", "Times a chat was put off.", |t| {
-            t.deferrals
-        }),
-        ("meridian_offers", "Offers made.", |t| t.offers),
-    ];
-    for (name, about, figure) in totals {
-        let d = driver.clone();
-        let counter = meter.u64_observable_counter(name).with_description(about);
-        counter
-            .with_callback(move |o| o.observe(figure(&d.state().meta().totals), &[]))
-            .build();
-    }
-    let d = driver.clone();
-    let sessions = meter
-        .u64_observable_gauge("meridian_sessions")
-        .with_description("Agents whose session this node holds, lost ones not counted.");
-    sessions
-        .with_callback(move |o| {
-            let state = d.state();
-            let live = state
-                .sessions_of(d.node_id())
-                .filter(|a| !matches!(a.presence, Presence::Lost | Presence::Offline));
-            o.observe(live.count() as u64, &[]);
-        })
-        .build();
-    let d = driver.clone();
-    let streams = meter
-        .u64_observable_gauge("meridian_watched")
-        .with_description("Chats and agents watched by streams of this node.");
-    streams
-        .with_callback(move |o| {
-            let (chats, agents) = d.delivery().watched();
-            o.observe(chats as u64, &[KeyValue::new("kind", "chat")]);
-            o.observe(agents as u64, &[KeyValue::new("kind", "agent")]);
-        })
-        .build();
-    let d = driver.clone();
-    let writes = meter
-        .u64_observable_gauge("meridian_writes_in_hand")
-        .with_description("Writes this node has in hand.");
-    writes
-        .with_callback(move |o| o.observe(d.writes_in_hand() as u64, &[]))
-        .build();
 }

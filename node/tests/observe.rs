@@ -163,6 +163,16 @@ async fn everything_is_measured_under_the_names_dashboards_use() {
         ..Default::default()
     };
     let mut visitor = VisitorServiceClient::new(alone.channel.clone());
+    let given_up = StartChatRequest {
+        request_id: "d".into(),
+        ..chat.clone()
+    };
+    let given_up = visitor.start_chat(given_up).await.expect("a chat");
+    let leave = LeaveChatRequest {
+        request_id: "e".into(),
+        chat_id: given_up.into_inner().chat.expect("it").chat_id,
+    };
+    visitor.leave_chat(leave).await.expect("the visitor leaves");
     let chat = visitor.start_chat(chat).await.expect("a chat").into_inner();
     let watch = WatchChatRequest {
         chat_id: chat.chat.expect("it").chat_id,
@@ -178,13 +188,16 @@ async fn everything_is_measured_under_the_names_dashboards_use() {
     let page = alone.page("/metrics").await;
     for line in [
         r#"meridian_chats{phase="waiting",queue="q"} 1"#,
+        r#"meridian_chats{phase="tracked",queue="q"} 0"#,
+        r#"meridian_recent_abandoned{queue="q"} 1"#,
+        r#"meridian_service_level_percent{queue="q"} 0"#,
         r#"meridian_watched{kind="chat"} 1"#,
         r#"meridian_raft_is_leader{group="1"} 1"#,
         r#"meridian_raft_leader_changes_total{group="1"} 1"#,
         r#"meridian_rpc_duration_seconds_count{code="OK",method="livechat.v1.AdminService/Apply"} 1"#,
-        r#"meridian_rpc_duration_seconds_count{code="OK",method="livechat.v1.VisitorService/StartChat"} 1"#,
+        r#"meridian_rpc_duration_seconds_count{code="OK",method="livechat.v1.VisitorService/StartChat"} 2"#,
         "meridian_sessions 0",
-        "meridian_chats_accepted_total 1",
+        "meridian_chats_accepted_total 2",
     ] {
         assert!(page.lines().any(|l| l == line), "no '{line}' in\n{page}");
     }

@@ -84,10 +84,15 @@ fn first_minute(now: Millis) -> i64 {
 }
 
 impl State {
-    /// What became of a queue's chats within the last [`SERVICE_MINUTES`].
+    /// What became of a queue's chats within the last [`SERVICE_MINUTES`], as the rules see it.
     pub fn service(&self, queue: &QueueId) -> Minute {
+        self.service_at(queue, self.meta.now)
+    }
+
+    /// The same as of `now`, which may be later than the last command, for whoever looks on.
+    pub fn service_at(&self, queue: &QueueId, now: Millis) -> Minute {
         let stats = self.stats.get(queue);
-        stats.map_or(Minute::default(), |s| s.of_late(self.meta.now))
+        stats.map_or(Minute::default(), |s| s.of_late(now.max(self.meta.now)))
     }
 
     /// Counts something that happened to a queue's chats.

@@ -3,7 +3,7 @@
 use meridian_proto::livechat::v1 as api;
 use meridian_routing::closure::{Closure, Shut};
 use meridian_routing::explain::{Event, Rule, What};
-use meridian_routing::ids::AgentId;
+use meridian_routing::ids::{AgentId, Millis};
 use meridian_routing::model::*;
 use meridian_routing::reason::Candidate;
 use meridian_routing::state::{AgentState, Chat, State};
@@ -208,7 +208,7 @@ pub fn agent(state: &State, a: &AgentState) -> api::AgentState {
 }
 
 /// A queue and what waits in it.
-pub fn queue(state: &State, q: &Queue) -> api::QueueState {
+pub fn queue(state: &State, q: &Queue, now: Millis) -> api::QueueState {
     let counts = state.queue_counts(&q.id);
     let open = state.queue_open(q);
     let schedule = q.schedule.as_ref().and_then(|s| state.schedules().get(s));
@@ -219,7 +219,7 @@ pub fn queue(state: &State, q: &Queue) -> api::QueueState {
         Shut::Queue(id) if *id == q.id => Some(c),
         _ => None,
     });
-    let service = state.service(&q.id);
+    let service = state.service_at(&q.id, now);
     let mean = |sum: u64, count: u32| {
         let mean = sum.checked_div(count.into())?;
         Some(u32::try_from(mean).unwrap_or(u32::MAX))

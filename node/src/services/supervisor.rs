@@ -292,11 +292,15 @@ impl SupervisorService for Supervisors {
         let ask = request.into_inner();
         let listing = Listing::new("queues", &[], ask.page_size, &ask.page_token)?;
         self.at(ask.consistency).await?;
+        let now = self.driver.now();
         let state = self.driver.state();
         let items = state.queues().range(listing.from::<QueueId>());
         let (queues, next_page_token) = listing.page(items.map(|(_, q)| q), |q| q.id.as_str());
         Ok(Response::new(ListQueuesResponse {
-            queues: queues.into_iter().map(|q| view::queue(&state, q)).collect(),
+            queues: queues
+                .into_iter()
+                .map(|q| view::queue(&state, q, now))
+                .collect(),
             next_page_token,
             log_index: state.meta().index,
         }))
@@ -520,12 +524,13 @@ impl SupervisorService for Supervisors {
     ) -> Result<Response<Self::WatchQueuesStream>, Status> {
         let queue = request.into_inner().queue_id;
         known_queue(&self.driver.state(), &queue)?;
+        let driver = self.driver.clone();
         Ok(Response::new(self.watch(move |state| {
             let queues = state.queues().values();
             queues
                 .filter(|q| queue.is_empty() || q.id.as_str() == queue)
                 .map(|q| {
-                    let mut now = view::queue(state, q);
+                    let mut now = view::queue(state, q, driver.now());
                     now.log_index = 0;
                     (now.queue_id.clone(), now)
                 })
