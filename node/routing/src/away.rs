@@ -104,7 +104,10 @@ impl State {
             c.message = text.to_owned();
             c.contact = contact.to_owned();
             if at != 0 {
-                c.phase = Phase::Deferred { due: at };
+                c.phase = Phase::Deferred {
+                    due: at,
+                    why: PutOff::Asked,
+                };
                 c.call_back = at;
             }
             c.tell(event);

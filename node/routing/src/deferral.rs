@@ -9,9 +9,6 @@ use crate::limits::*;
 use crate::model::*;
 use crate::state::{Chat, State};
 
-/// Why a chat is put off whose queue is closed.
-const CLOSED_NOW: &str = "outside opening hours";
-
 /// When a chat that cannot be served now comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Return {
@@ -80,7 +77,7 @@ impl State {
     pub(crate) fn line_up(&mut self, id: &ChatId, place: Option<QueueId>) {
         let Some(queue) = place else {
             self.edit_chat(id, |_| {});
-            return self.defer(id, CLOSED_NOW);
+            return self.defer(id, PutOff::Closed);
         };
         let mut moved = self.event(What::Overflowed, None, "");
         self.edit_chat(id, |c| {
@@ -136,7 +133,7 @@ impl State {
     pub(crate) fn waited_enough(&mut self, id: &ChatId) {
         self.settle();
         if self.chats[id].phase == Phase::Waiting {
-            self.defer(id, "waited as long as the queue lets it");
+            self.defer(id, PutOff::Waited);
         }
     }
 
@@ -151,7 +148,12 @@ impl State {
     }
 
     /// Puts a chat off to the time it can be served again, or lets it expire.
-    pub(crate) fn defer(&mut self, id: &ChatId, detail: &str) {
+    pub(crate) fn defer(&mut self, id: &ChatId, why: PutOff) {
+        let detail = match why {
+            PutOff::Closed => "outside opening hours",
+            PutOff::Waited => "waited as long as the queue lets it",
+            PutOff::Asked => "the visitor asked for a later time",
+        };
         if self.chats[id].assist.is_some() {
             return self.part(id, "nobody came in time");
         }
@@ -170,7 +172,7 @@ impl State {
         };
         let event = self.unserved(id, What::Deferred, detail);
         self.edit_chat(id, |c| {
-            c.phase = Phase::Deferred { due };
+            c.phase = Phase::Deferred { due, why };
             c.deferrals += 1;
             c.refusals.clear();
             c.tell(event);
@@ -229,7 +231,7 @@ impl State {
     /// A deferred chat comes back to the line with its arrival time; relaxation starts anew.
     pub(crate) fn return_to_line(&mut self, id: &ChatId) {
         let Some(place) = self.open_place(&self.chats[id].queue) else {
-            return self.defer(id, CLOSED_NOW);
+            return self.defer(id, PutOff::Closed);
         };
         let event = self.event(What::Returned, None, "");
         let now = self.meta.now;
@@ -246,11 +248,11 @@ impl State {
     pub(crate) fn bring_forward(&mut self) {
         let now = self.meta.now;
         let deferred = self.chats.values().filter_map(|c| match c.phase {
-            Phase::Deferred { due } => Some((c, due)),
+            Phase::Deferred { due, why } => Some((c, due, why)),
             _ => None,
         });
         let mut sooner = Vec::new();
-        for (chat, due) in deferred {
+        for (chat, due, why) in deferred {
             let Some(queue) = self.queues.get(&chat.queue) else {
                 continue;
             };
@@ -258,10 +260,8 @@ impl State {
             if chat.call_back > now {
                 continue;
             }
-            let put_off_closed = chat.events.iter().rev().find(|e| e.what == What::Deferred);
-            let put_off_closed = put_off_closed.is_some_and(|e| e.detail == CLOSED_NOW);
             let next = match self.open_queue(queue) {
-                Some(_) if put_off_closed => now,
+                Some(_) if why == PutOff::Closed => now,
                 Some(_) => continue,
                 None => match self.next_opening(queue) {
                     Some(at) => at,
@@ -269,11 +269,11 @@ impl State {
                 },
             };
             if next < due {
-                sooner.push((chat.id.clone(), next));
+                sooner.push((chat.id.clone(), Phase::Deferred { due: next, why }));
             }
         }
-        for (id, due) in sooner {
-            self.edit_chat(&id, |c| c.phase = Phase::Deferred { due });
+        for (id, phase) in sooner {
+            self.edit_chat(&id, |c| c.phase = phase);
         }
     }
 }

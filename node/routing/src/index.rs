@@ -505,7 +505,7 @@ impl State {
                 deadlines.push((*until, Deadline::WrapUp(id.clone())));
                 Some(Kind::WrapUp)
             }
-            Phase::Deferred { due } => {
+            Phase::Deferred { due, .. } => {
                 deadlines.push((*due, Deadline::Due(id.clone())));
                 Some(Kind::Deferred)
             }

@@ -80,7 +80,7 @@ fn deadlines(state: &State) -> Result<(), String> {
     for chat in state.chats.values() {
         let next = match &chat.phase {
             Phase::Offered { until, .. } | Phase::WrapUp { until, .. } => *until,
-            Phase::Deferred { due } | Phase::Tracked { due, .. } => *due,
+            Phase::Deferred { due, .. } | Phase::Tracked { due, .. } => *due,
             Phase::Waiting => chat.since + state.wait_max(chat),
             Phase::Closed(_) => chat.closed + CLOSED_KEPT_MS,
             Phase::Active { .. } => continue,

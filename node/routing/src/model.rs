@@ -473,6 +473,17 @@ pub struct Toward {
     pub hold_ms: u32,
 }
 
+/// Why a chat is put off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PutOff {
+    /// Its queue was closed: it comes back as soon as that opens.
+    Closed = 1,
+    /// It waited as long as the queue lets it.
+    Waited = 2,
+    /// The visitor asked to be called back then.
+    Asked = 3,
+}
+
 /// Where a chat is. Every phase but `Closed` has an owner or a deadline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -499,8 +510,10 @@ pub enum Phase {
     },
     /// Out of hours or waited too long: comes back to the line at `due` with its arrival time.
     Deferred {
-        /// The next opening.
+        /// The next opening, or when it is tried again.
         due: Millis,
+        /// Why.
+        why: PutOff,
     },
     /// Goes on by e-mail, phone or the like, and must be closed by `due`.
     Tracked {

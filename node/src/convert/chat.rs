@@ -13,7 +13,7 @@ use super::model::{Read, read_skills, read_wanted, skills, some, wanted};
 use super::story::{event, read_event};
 
 pub(super) fn phase(p: &Phase) -> log::Phase {
-    use log::phase::{Held, Phase as Out, Tracked, Waiting};
+    use log::phase::{Deferred, Held, Phase as Out, Tracked, Waiting};
     let held = |agent: &AgentId, until: Millis| Held {
         agent: agent.to_string(),
         until,
@@ -31,7 +31,10 @@ pub(super) fn phase(p: &Phase) -> log::Phase {
         }
         Phase::Active { agent } => Out::Active(held(agent, 0)),
         Phase::WrapUp { agent, until } => Out::WrapUp(held(agent, *until)),
-        Phase::Deferred { due } => Out::DeferredDue(*due),
+        Phase::Deferred { due, why } => Out::Deferred(Deferred {
+            due: *due,
+            why: *why as u32,
+        }),
         Phase::Tracked {
             channel,
             reference,
@@ -72,7 +75,14 @@ pub(super) fn read_phase(p: Option<log::Phase>) -> Read<Phase> {
             reference: t.reference,
             due: t.due,
         },
-        In::DeferredDue(due) => Phase::Deferred { due },
+        In::Deferred(d) => {
+            let all = [PutOff::Closed, PutOff::Waited, PutOff::Asked];
+            let why = all.into_iter().find(|why| *why as u32 == d.why);
+            Phase::Deferred {
+                due: d.due,
+                why: some(why, "phase.why")?,
+            }
+        }
         In::Closed(1) => Phase::Closed(Closed::Answered),
         In::Closed(2) => Phase::Closed(Closed::Abandoned),
         In::Closed(3) => Phase::Closed(Closed::Expired),

@@ -44,7 +44,7 @@ pub fn chat(state: &State, c: &Chat) -> api::Chat {
         _ => api::CloseReason::Unspecified,
     };
     let due_ms = match c.phase {
-        Phase::Deferred { due } | Phase::Tracked { due, .. } => due,
+        Phase::Deferred { due, .. } | Phase::Tracked { due, .. } => due,
         _ => 0,
     };
     let name = |agent: &Option<AgentId>| agent.as_ref().map(|a| a.to_string()).unwrap_or_default();

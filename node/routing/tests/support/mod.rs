@@ -473,7 +473,7 @@ fn phase(phase: &Phase) -> String {
         }
         Phase::Active { agent } => format!("active with {agent}"),
         Phase::WrapUp { agent, until } => format!("wrap-up by {agent} until {until}ms"),
-        Phase::Deferred { due } => format!("deferred to {due}ms"),
+        Phase::Deferred { due, .. } => format!("deferred to {due}ms"),
         Phase::Tracked {
             channel,
             reference,
