@@ -22,7 +22,7 @@ test: setup ## format check, lints, all tests
 	cargo test --workspace --locked
 	@$(MAKE) --no-print-directory pure deny
 
-million: ## a million random commands against the routing core, every invariant after each; about an hour
+million: ## a million random commands against the routing core, every invariant after each; about half an hour
 	PROPTEST_CASES=5000 cargo test --locked -p meridian-routing --test random
 
 pure: ## the routing core's dependencies hold no runtime, clock or randomness

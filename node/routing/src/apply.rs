@@ -31,7 +31,7 @@ impl State {
     pub fn apply(&mut self, stamped: &Stamped) -> Outcome {
         self.meta.now = self.meta.now.max(stamped.at.min(TIME_MAX));
         self.meta.index = stamped.index;
-        self.work.dirty.insert(Key::Meta);
+        self.work.dirty.push(Key::Meta);
         self.fire_due();
         let result = match self.answered(stamped) {
             Some(first) => first,
@@ -220,7 +220,7 @@ impl State {
         let key = (stamped.actor.clone(), stamped.request_id.clone());
         if let Some(replaced) = self.index.requests.insert(key, number) {
             self.requests.remove(&replaced);
-            self.work.dirty.insert(Key::Request(replaced));
+            self.work.dirty.push(Key::Request(replaced));
         }
         let request = Request {
             actor: stamped.actor.clone(),
@@ -231,7 +231,7 @@ impl State {
             answer: answer.clone(),
         };
         self.requests.insert(number, request);
-        self.work.dirty.insert(Key::Request(number));
+        self.work.dirty.push(Key::Request(number));
         // Two for one, so that no single command pays for many.
         for _ in 0..2 {
             let kept = |r: &Request| r.at + REQUEST_KEPT_MS >= self.meta.now;
@@ -241,7 +241,7 @@ impl State {
             }
             if let Some((oldest, request)) = self.requests.pop_first() {
                 self.index.requests.remove(&(request.actor, request.id));
-                self.work.dirty.insert(Key::Request(oldest));
+                self.work.dirty.push(Key::Request(oldest));
             }
         }
     }
@@ -261,20 +261,28 @@ impl State {
     /// What a lowered capacity left over shrinks with the load, for good.
     fn forget_excess(&mut self) {
         for id in &self.work.touched {
+            // Mostly there is none.
+            if self.agents.get(id).is_none_or(|a| a.excess == 0) {
+                continue;
+            }
             let excess = self.excess(id);
             if let Some(agent) = self.agents.get_mut(id) {
                 let excess = agent.excess.min(excess);
                 if agent.excess != excess {
                     agent.excess = excess;
-                    self.work.dirty.insert(Key::Agent(id.clone()));
+                    self.work.dirty.push(Key::Agent(id.clone()));
                 }
             }
         }
     }
 
     fn outcome(&mut self, result: Result<Answer, Reject>) -> Outcome {
+        self.work.touched.sort_unstable();
+        self.work.touched.dedup();
         self.forget_excess();
-        let work = std::mem::take(&mut self.work);
+        let mut work = std::mem::take(&mut self.work);
+        work.dirty.sort_unstable();
+        work.dirty.dedup();
         let mut effects = work.effects;
         for key in &work.dirty {
             if let Key::Chat(chat) = key {
@@ -292,7 +300,7 @@ impl State {
         Outcome {
             result,
             effects,
-            dirty: work.dirty.into_iter().collect(),
+            dirty: work.dirty,
             history: work.history.into_values().collect(),
             version: work.version,
         }

@@ -239,9 +239,9 @@ impl State {
     fn take_out(&mut self, id: &ChatId) {
         let holders = self.unindex_chat(id);
         self.chats.remove(id);
-        self.work.dirty.insert(Key::Chat(id.clone()));
+        self.work.dirty.push(Key::Chat(id.clone()));
         for agent in holders {
-            self.work.touched.insert(agent.clone());
+            self.work.touched.push(agent.clone());
             self.refresh_agent(&agent);
         }
     }

@@ -207,7 +207,7 @@ impl State {
         };
         let (due, before) = (&mut self.index.deadlines, old.map(|l| l.until));
         move_deadline(due, before, after, || Deadline::Visitor(visitor.clone()));
-        self.work.dirty.insert(Key::Visitor(visitor));
+        self.work.dirty.push(Key::Visitor(visitor));
     }
 
     /// Wrap-up is finished, by the agent or by time.
@@ -271,7 +271,7 @@ impl State {
     pub(crate) fn forget(&mut self, id: &ChatId) {
         self.unindex_chat(id);
         self.chats.remove(id);
-        self.work.dirty.insert(Key::Chat(id.clone()));
+        self.work.dirty.push(Key::Chat(id.clone()));
     }
 
     /// Checks that the agent's current session owns the chat.

@@ -98,7 +98,7 @@ impl State {
             let due = &mut self.index.deadlines;
             move_deadline(due, None, Some(until), || Deadline::Reopen(what.clone()));
         }
-        self.work.dirty.insert(Key::Closure(what.clone()));
+        self.work.dirty.push(Key::Closure(what.clone()));
         self.work.configured = true;
         self.follow_closure(what);
         Ok(Answer::Done)
@@ -115,7 +115,7 @@ impl State {
         if let Some(closure) = self.closures.remove(what) {
             let (due, before) = (&mut self.index.deadlines, Some(closure.until));
             move_deadline(due, before, None, || Deadline::Reopen(what.clone()));
-            self.work.dirty.insert(Key::Closure(what.clone()));
+            self.work.dirty.push(Key::Closure(what.clone()));
         }
     }
 
@@ -128,7 +128,7 @@ impl State {
                 let ids: Vec<AgentId> = theirs.map(|a| a.config.id.clone()).collect();
                 for agent in ids {
                     self.refresh_agent(&agent);
-                    self.work.touched.insert(agent.clone());
+                    self.work.touched.push(agent.clone());
                     if self.region_shut(region) {
                         self.withdraw_offers(&agent, "the region was closed");
                     }

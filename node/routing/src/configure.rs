@@ -189,7 +189,7 @@ impl State {
                     .entry(agent.id.clone())
                     .or_insert_with(|| AgentState::new(agent.clone(), floor));
                 state.config = agent.clone();
-                self.work.touched.insert(agent.id.clone());
+                self.work.touched.push(agent.id.clone());
                 Key::Agent(agent.id.clone())
             }
             ConfigChange::RemoveRegion(id) => {
@@ -206,7 +206,7 @@ impl State {
                 self.queues.remove(id);
                 self.open_again(&Shut::Queue(id.clone()));
                 if self.stats.remove(id).is_some() {
-                    self.work.dirty.insert(Key::Stats(id.clone()));
+                    self.work.dirty.push(Key::Stats(id.clone()));
                 }
                 self.refresh_slide(id);
                 Key::Queue(id.clone())
@@ -225,6 +225,6 @@ impl State {
                 Key::Agent(id.clone())
             }
         };
-        self.work.dirty.insert(key);
+        self.work.dirty.push(key);
     }
 }

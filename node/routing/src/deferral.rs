@@ -97,6 +97,10 @@ impl State {
         weight: u32,
         interrupting: bool,
     ) -> Result<(), Reject> {
+        // Whoever works at all carries one unit.
+        if weight <= 1 {
+            return Ok(());
+        }
         let reach = self.reach(queue);
         let benches = reach
             .iter()

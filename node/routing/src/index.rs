@@ -413,8 +413,8 @@ impl State {
     ) {
         if let Some(agent) = self.agents.get_mut(id) {
             change(agent);
-            self.work.dirty.insert(Key::Agent(id.clone()));
-            self.work.touched.insert(id.clone());
+            self.work.dirty.push(Key::Agent(id.clone()));
+            self.work.touched.push(id.clone());
             self.refresh_agent(id);
         }
     }
@@ -428,14 +428,14 @@ impl State {
             change(chat);
             chat.index = index;
             after = self.index_chat(id);
-            self.work.dirty.insert(Key::Chat(id.clone()));
+            self.work.dirty.push(Key::Chat(id.clone()));
         }
         // Only now, so that nobody seems to gain room they do not have.
         for agent in before
             .iter()
             .chain(after.iter().filter(|a| !before.contains(a)))
         {
-            self.work.touched.insert(agent.clone());
+            self.work.touched.push(agent.clone());
             self.refresh_agent(agent);
         }
     }

@@ -86,7 +86,7 @@ impl State {
             }
         }
         self.languages.insert(tag.clone(), resolved.clone());
-        self.work.dirty.insert(Key::Language(tag.clone()));
+        self.work.dirty.push(Key::Language(tag.clone()));
         let wanted = |line: &crate::fit::Line| line.languages.iter().any(|(l, _)| l == tag);
         self.index.line_ids.keys().any(wanted)
             || self
@@ -104,7 +104,7 @@ impl State {
         let gone: Vec<Language> = self.languages.keys().cloned().collect();
         for tag in gone.into_iter().filter(|tag| !used.contains(tag)) {
             self.languages.remove(&tag);
-            self.work.dirty.insert(Key::Language(tag));
+            self.work.dirty.push(Key::Language(tag));
         }
     }
 }

@@ -74,7 +74,7 @@ impl State {
             let least = passes.map(|a| a.pass).min().unwrap_or(0);
             stats.pass = stats.pass.max(least);
             at = stats.pass;
-            self.work.dirty.insert(Key::Stats(queue));
+            self.work.dirty.push(Key::Stats(queue));
         }
         for id in agents {
             let Some(agent) = self.agents.get_mut(id) else {
@@ -85,7 +85,7 @@ impl State {
             if weighted {
                 agent.pass = agent.pass.max(at) + STRIDE / u64::from(agent.config.share.max(1));
             }
-            self.work.dirty.insert(Key::Agent(id.clone()));
+            self.work.dirty.push(Key::Agent(id.clone()));
         }
     }
 

@@ -135,7 +135,7 @@ impl State {
     /// A newcomer's capacity grows: another bench is theirs.
     pub(crate) fn ramp_up(&mut self, id: &AgentId) {
         self.seat(id);
-        self.work.touched.insert(id.clone());
+        self.work.touched.push(id.clone());
         if self.index.held_lines.contains_key(id) {
             self.reline();
         }
@@ -150,7 +150,7 @@ impl State {
         move_deadline(due, before, after, || Deadline::Shift(id.clone()));
         for agent in self.index.by_schedule.get(id).cloned().unwrap_or_default() {
             self.refresh_agent(&agent);
-            self.work.touched.insert(agent);
+            self.work.touched.push(agent);
         }
     }
 }

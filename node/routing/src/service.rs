@@ -115,7 +115,7 @@ impl State {
                 stats.minutes.push(last);
             }
         }
-        self.work.dirty.insert(Key::Stats(queue.clone()));
+        self.work.dirty.push(Key::Stats(queue.clone()));
         self.refresh_slide(queue);
         self.look_again(queue);
     }
@@ -141,7 +141,7 @@ impl State {
             return;
         };
         stats.minutes.retain(|m| m.minute >= from);
-        self.work.dirty.insert(Key::Stats(queue.clone()));
+        self.work.dirty.push(Key::Stats(queue.clone()));
         self.refresh_slide(queue);
         self.look_again(queue);
     }

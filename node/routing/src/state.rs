@@ -38,12 +38,13 @@ pub struct State {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Work {
     pub(crate) effects: Vec<Effect>,
-    pub(crate) dirty: BTreeSet<Key>,
+    /// Entities that changed, some more than once.
+    pub(crate) dirty: Vec<Key>,
     pub(crate) history: BTreeMap<ChatId, Chat>,
     pub(crate) configured: bool,
     pub(crate) version: Option<Version>,
-    /// Agents whose load or state changed.
-    pub(crate) touched: BTreeSet<AgentId>,
+    /// Agents whose load or state changed, some more than once.
+    pub(crate) touched: Vec<AgentId>,
     /// Lines and stages that a chat joined.
     pub(crate) lines: BTreeSet<(LineId, usize)>,
     /// Benches on which somebody became ready or gained room.

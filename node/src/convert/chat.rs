@@ -75,6 +75,10 @@ pub(super) fn read_phase(p: Option<log::Phase>) -> Read<Phase> {
             reference: t.reference,
             due: t.due,
         },
+        In::DeferredDue(due) => Phase::Deferred {
+            due,
+            why: PutOff::Waited,
+        },
         In::Deferred(d) => {
             let all = [PutOff::Closed, PutOff::Waited, PutOff::Asked];
             let why = all.into_iter().find(|why| *why as u32 == d.why);

@@ -21,7 +21,9 @@ pub(super) fn event(e: &Event) -> log::Event {
 }
 pub(super) fn read_event(e: log::Event) -> Read<Event> {
     let what = What::ALL.into_iter().find(|w| *w as u32 == e.what);
-    let candidates = e.candidates.into_iter().map(read_candidate);
+    // Those kept in words once are told no more.
+    let candidates = e.candidates.into_iter().filter(|c| c.standing != 0);
+    let candidates = candidates.map(read_candidate);
     Ok(Event {
         index: e.index,
         at: e.at,

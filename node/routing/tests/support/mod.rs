@@ -20,6 +20,7 @@ pub struct Play {
     pub now: Millis,
     pub index: u64,
     epochs: BTreeMap<AgentId, Epoch>,
+    log: Vec<Stamped>,
     /// Every command goes through this on its way in, such as its durable form and back.
     pub codec: Option<fn(Stamped) -> Stamped>,
     /// Sees every outcome.
@@ -61,6 +62,7 @@ impl Play {
         };
         let stamped = self.codec.map_or(stamped.clone(), |codec| codec(stamped));
         let outcome = self.state.apply(&stamped);
+        self.log.push(stamped);
         if let Some(observer) = self.observer {
             observer(&outcome);
         }
@@ -103,6 +105,7 @@ impl Play {
             "whatif" => return self.what_if(args.word(1), args.words.contains(&"overtime")),
             "outlook" => return self.outlook(&chat(&args)),
             "explain" => return self.explain(args.word(1)),
+            "then" => return self.then(args.word(1), args.number("index", 0)),
             "standing" => {
                 return self
                     .state
@@ -395,6 +398,24 @@ impl Play {
             at("next stage", waits.next_stage),
             at("next shift", waits.next_shift)
         )]
+    }
+
+    /// What was decided about a chat at an index, by living through the log again, with everybody who was weighed.
+    fn then(&self, chat: &str, index: u64) -> Vec<String> {
+        let chat = chat.into();
+        let mut then = State::default();
+        for stamped in self.log.iter().take_while(|s| s.index <= index) {
+            if stamped.index == index {
+                then.ask_of(&chat);
+            }
+            then.apply(stamped);
+        }
+        let events = then.chats()[&chat].events.iter();
+        let decided = events.filter(|e| e.index == index);
+        decided
+            .flat_map(|e| &e.candidates)
+            .map(|c| format!("  {:?} {} {:?}: {c}", c.standing, c.agent, c.rule()))
+            .collect()
     }
 
     fn what_if(&self, agent: &str, overtime: bool) -> Vec<String> {
