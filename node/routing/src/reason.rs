@@ -211,7 +211,7 @@ impl Candidate {
     }
 
     /// Orders the refused: those who might soon be free first, then those of another kind, then the absent.
-    pub(crate) fn weight(&self) -> (u32, AgentId) {
+    pub(crate) fn weight(&self) -> (u32, &AgentId) {
         let place = match self.rule() {
             Rule::Declined => 0,
             Rule::Capacity => 1,
@@ -219,7 +219,7 @@ impl Candidate {
             Rule::Presence => 100,
             other => 3 + other as u32,
         };
-        (place, self.agent.clone())
+        (place, &self.agent)
     }
 }
 

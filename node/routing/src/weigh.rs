@@ -35,14 +35,16 @@ impl State {
             return self.everybody(seeker, chosen, sun);
         }
         let mut eligible: Vec<Preference> = chosen.cloned().into_iter().collect();
-        let mut refused = Vec::new();
+        let mut refused = Vec::with_capacity(CANDIDATES_MAX);
         // That nobody else was free is told only when it is certain.
         let mut all_seen = true;
         // Benches without anybody are left out, since not every replica has them; each is looked at once.
+        let at = &seeker.rows.stages[seeker.stage];
+        let several = at.ways.len() > 1 || at.reach.len() > 1;
         let mut seen = BTreeSet::new();
         for row in seeker.fits() {
             let bench = &self.index.benches[row.bench];
-            if bench.members.is_empty() || !seen.insert(row.bench) {
+            if bench.members.is_empty() || (several && !seen.insert(row.bench)) {
                 continue;
             }
             let mut unwilling = 0;
@@ -74,14 +76,14 @@ impl State {
             }
         }
         // Benches in reach that do not fit at all: one member each.
-        let misfits = self.in_reach(seeker);
-        let misfits = misfits.filter(|b| seeker.of_bench(*b).next().is_none());
         let first = |b: BenchId| Some((b, self.index.benches[b].members.first()?));
-        let misfits = misfits.filter_map(first).take(MISFITS_TOLD);
+        let misfits = self.in_reach(seeker).filter_map(first).take(CANDIDATES_MAX);
+        let misfits = misfits.filter(|(b, _)| seeker.of_bench(*b).next().is_none());
+        let misfits = misfits.take(MISFITS_TOLD);
         refused.extend(misfits.filter_map(|(b, a)| self.verdict(seeker, b, a, sun).err()));
         let mut told = self.told(seeker, eligible, all_seen);
         // The busy and the willing tell more than those who are not there.
-        refused.sort_by_cached_key(Candidate::weight);
+        refused.sort_by(|a, b| a.weight().cmp(&b.weight()));
         refused.dedup_by(|a, b| a.agent == b.agent);
         let absent = |c: &Candidate| matches!(c.reason, Reason::Presence(_));
         let there = refused.partition_point(|c| !absent(c));
@@ -150,7 +152,7 @@ impl State {
                 }
             }
         }
-        refused.sort_by_cached_key(Candidate::weight);
+        refused.sort_by(|a, b| a.weight().cmp(&b.weight()));
         let theirs = seeker.chat.belongs_to();
         for refusal in &mut refused {
             refusal.theirs = seeker
