@@ -1,5 +1,6 @@
 //! A Meridian node: everything around the pure routing core.
 
+mod aside;
 pub mod convert;
 pub mod delivery;
 pub mod driver;

@@ -233,6 +233,18 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Leaves the node to its fate, as a simulated crash does once its disk and its network are gone: nothing of it is
+    /// brought to an end in good order.
+    pub fn abandon(self) {
+        for task in self.tasks.iter().chain([&self.figures]) {
+            task.abort();
+        }
+        self.driver.stop();
+        tokio::spawn(async move { self.group.shutdown().await });
+    }
+}
+
 /// Sessions that an earlier run of this node held are over; told once, before agents are let in.
 async fn begin(driver: Arc<Driver>) {
     let node = driver.node_id();

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use meridian_routing::command::Stamped;
 use meridian_routing::ids::*;
 use meridian_routing::state::{Chat, State};
 use meridian_routing::version::Version;
@@ -26,7 +27,8 @@ impl Driver {
     /// # Errors
     /// [`DriveError::Internal`] when the disk or the bytes are at fault.
     pub async fn history(&self, id: &ChatId) -> Result<Option<Chat>, DriveError> {
-        let found = self.recorded(history::chat_key(id)).await?;
+        let found = self.group()?.history(history::chat_key(id)).await;
+        let found = found.map_err(DriveError::internal)?;
         let chat = found.map(|bytes| history::decode_chat(&bytes));
         chat.transpose().map_err(DriveError::internal)
     }
@@ -41,19 +43,32 @@ impl Driver {
         number: u64,
         changes_max: u32,
     ) -> Result<Option<(Version, u32)>, DriveError> {
-        let Some(head) = self.recorded(history::version_key(number)).await? else {
-            return Ok(None);
-        };
-        let (mut version, changes) =
-            history::decode_version(&head).map_err(DriveError::internal)?;
-        for place in 0..changes.min(changes_max) {
-            let found = self.recorded(history::change_key(number, place)).await?;
-            let change = found.map(|bytes| history::decode_change(&bytes));
-            let missing = || DriveError::Internal(format!("version {number} lacks change {place}"));
-            let change = change.ok_or_else(missing)?;
-            version.changes.push(change.map_err(DriveError::internal)?);
-        }
-        Ok(Some((version, changes)))
+        self.written().await?;
+        let read = self.group()?.with_history(move |get| {
+            let get = |key: Vec<u8>| get(&key).map_err(DriveError::internal);
+            let Some(head) = get(history::version_key(number))? else {
+                return Ok(None);
+            };
+            let (mut version, changes) =
+                history::decode_version(&head).map_err(DriveError::internal)?;
+            for place in 0..changes.min(changes_max) {
+                let change = get(history::change_key(number, place))?;
+                let change = change.map(|bytes| history::decode_change(&bytes));
+                let lacks =
+                    || DriveError::Internal(format!("version {number} lacks change {place}"));
+                let change = change.ok_or_else(lacks)?;
+                version.changes.push(change.map_err(DriveError::internal)?);
+            }
+            Ok(Some((version, changes)))
+        });
+        read.await.map_err(DriveError::internal)?
+    }
+
+    /// Waits until what the state shows now is on disk: it is ahead of it for a moment.
+    async fn written(&self) -> Result<(), DriveError> {
+        let (mut progress, index) = (self.progress(), self.state().meta().index);
+        let written = progress.wait_for(|p| p.index >= index).await;
+        written.map(drop).map_err(|_| DriveError::Stopping)
     }
 
     /// The configuration as it was in a version; `None` = there is no such version.
@@ -62,10 +77,6 @@ impl Driver {
     /// [`DriveError::Internal`] when the disk or the bytes are at fault.
     pub async fn configuration(&self, number: u64) -> Result<Option<State>, DriveError> {
         let mut then = self.state().configuration();
-        // The state is ahead of the disk for a moment.
-        let (mut progress, index) = (self.progress(), then.meta().index);
-        let written = progress.wait_for(|p| p.index >= index).await;
-        written.map_err(|_| DriveError::Stopping)?;
         if number > then.meta().version {
             return Ok(None);
         }
@@ -80,60 +91,64 @@ impl Driver {
         Ok(Some(then))
     }
 
-    async fn recorded(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, DriveError> {
-        let found = self.group()?.history(key).await;
-        found.map_err(DriveError::internal)
-    }
-
-    /// The state as it was at a former moment, of the chat with everybody who was weighed for its last decision.
+    /// Looks at the state as it was at a former moment, of the chat with everybody who was weighed for its last
+    /// decision, where the past reaches so far: then `look` is given the log index of that decision. Away from the
+    /// threads that serve, one at a time.
     ///
     /// # Errors
     /// [`PastError::NotKept`] for a moment that this node does not keep. One that is yet to come counts as now.
-    pub async fn then(&self, moment: Moment, chat: ChatId) -> Result<State, PastError> {
-        let newest = self.progress().borrow().index;
+    pub async fn then<T: Send + 'static>(
+        &self,
+        moment: Moment,
+        chat: ChatId,
+        look: impl FnOnce(&State, Option<u64>) -> T + Send + 'static,
+    ) -> Result<T, PastError> {
         let group = self.group();
         let group = group.map_err(|e| PastError::Refused(e.to_string()))?;
+        let newest = group.hash().0;
         group
             .past(move |past| {
-                let to = match moment {
-                    Moment::Index(index) => index.min(newest),
+                let mut then = match moment {
+                    Moment::Index(index) => {
+                        let index = index.min(newest);
+                        relive(past, index, index, |_, _| true)?.0
+                    }
                     Moment::At(at) => last_before(past, at, newest)?,
                 };
-                let mut then = relive(past, to, to, |_, _| {})?;
-                // What is begun with may be later already.
-                if let Moment::At(at) = moment
-                    && then.meta().now > at
-                {
-                    return Err(PastError::NotKept(past.oldest()?));
-                }
                 let decided = then.chats().get(&chat).and_then(|chat| {
                     let mut events = chat.events.iter();
                     events.rfind(|e| !e.candidates.is_empty()).map(|e| e.index)
                 });
                 // Once more, to look on when it was decided; of what is too long ago the sample stays.
-                if let Some(index) = decided
-                    && let Ok(told) = relive(past, index - 1, index, |next, state| {
-                        if next == index {
+                let told = decided.filter(|index| {
+                    let told = relive(past, index - 1, *index, |next, state| {
+                        if next.index == *index {
                             state.ask_of(&chat);
                         }
-                    })
-                    && let Some(told) = told.chats().get(&chat)
-                {
-                    then.recall(told, index);
-                }
-                Ok(then)
+                        true
+                    });
+                    match told.as_ref().ok().and_then(|(s, _)| s.chats().get(&chat)) {
+                        Some(told) => {
+                            then.recall(told, *index);
+                            true
+                        }
+                        None => false,
+                    }
+                });
+                Ok(look(&then, told))
             })
             .await
     }
 }
 
-/// The state right after an index, begun from one at or before `from`, with a look at it before each command.
+/// The state right after an index, begun from one at or before `from`, and the index of that. Before each command
+/// `before` looks on, and says whether to go on.
 fn relive(
     past: &Past,
     from: u64,
     to: u64,
-    before: impl Fn(u64, &mut State),
-) -> Result<State, PastError> {
+    before: impl Fn(&Stamped, &mut State) -> bool,
+) -> Result<(State, u64), PastError> {
     let state = RefCell::new(State::default());
     let restore = |entries: Vec<(Vec<u8>, Vec<u8>)>| {
         let entities = entries.iter().map(|(_, value)| entity::decode(value));
@@ -144,36 +159,47 @@ fn relive(
     let apply = |index, bytes: &[u8]| {
         let (stamped, _) = command::decode(index, bytes).map_err(|e| e.to_string())?;
         let mut state = state.borrow_mut();
-        before(index, &mut state);
-        state.apply(&stamped);
-        Ok(())
+        let goes_on = before(&stamped, &mut state);
+        if goes_on {
+            state.apply(&stamped);
+        }
+        Ok(goes_on)
     };
-    past.relive(from, to, restore, apply)?;
-    Ok(state.into_inner())
+    let begun = past.relive(from, to, restore, apply)?;
+    Ok((state.into_inner(), begun))
 }
 
-/// The last index of a command stamped at or before a time. The leader's time never goes back.
-fn last_before(past: &Past, at: Millis, newest: u64) -> Result<u64, PastError> {
-    let stamp = |from: u64| {
-        let Some((index, bytes)) = past.command(from, newest)? else {
-            return Ok::<_, PastError>(None);
-        };
-        let read = command::decode(index, &bytes);
-        let (stamped, _) = read.map_err(|e| PastError::Refused(e.to_string()))?;
-        Ok(Some(stamped.at))
-    };
-    let Some(mut low) = past.oldest()? else {
+/// The state before the first command that was stamped after a time. Where that is, is found by halving, so that a base
+/// near it can be begun with; stamps may be out of order by a little, so it is then looked for from there.
+fn last_before(past: &Past, at: Millis, newest: u64) -> Result<State, PastError> {
+    let Some(oldest) = past.oldest()? else {
         return Err(PastError::NotKept(None));
     };
-    // The first index of which the next command is later, found by halving.
-    let mut high = newest + 1;
+    let (mut low, mut high) = (oldest, newest + 1);
     while low < high {
         let middle = low + (high - low) / 2;
-        if stamp(middle)?.is_some_and(|stamped| stamped <= at) {
+        let earlier = match past.command(middle, newest)? {
+            Some((index, bytes)) => {
+                let read = command::decode(index, &bytes);
+                read.map_err(|e| PastError::Refused(e.to_string()))?.0.at <= at
+            }
+            None => false,
+        };
+        if earlier {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    Ok(low - 1)
+    let mut from = low.max(oldest);
+    loop {
+        let (then, begun) = relive(past, from, newest, |next, _| next.at <= at)?;
+        if then.meta().now <= at {
+            return Ok(then);
+        }
+        if begun <= oldest {
+            return Err(PastError::NotKept(Some(oldest)));
+        }
+        from = begun - 1;
+    }
 }

@@ -118,6 +118,7 @@ async fn a_decision_is_explained_as_of_then_with_everybody_who_was_weighed() {
     );
     let weighed = &told.events.last().expect("the offer").candidates;
     assert_eq!(weighed.len(), AGENTS);
+    assert!(told.events.last().expect("the offer").complete);
     assert_eq!(weighed[0], offered.candidates[0], "chosen, and why");
     assert_eq!(told.log_index, offered.log_index);
 

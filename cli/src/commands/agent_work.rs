@@ -1,6 +1,7 @@
 //! `meridian agent work`: one agent's session, to try routing by hand.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -258,7 +259,12 @@ pub async fn run(context: &Context, command: AgentCommand) -> Result<(), Failure
 /// The lines typed. On a thread of its own, which ends with the process: reading cannot be given up half-way.
 fn typing(wanted: bool) -> mpsc::Receiver<String> {
     let (send, receive) = mpsc::channel(16);
-    if wanted {
+    // Who reads a terminal from the background is stopped, and the session with them.
+    let stdin = std::io::stdin();
+    let ours = !stdin.is_terminal()
+        || rustix::termios::tcgetpgrp(&stdin)
+            .is_ok_and(|group| group == rustix::process::getpgrp());
+    if wanted && ours {
         std::thread::spawn(move || {
             for line in std::io::stdin().lines().map_while(Result::ok) {
                 if send.blocking_send(line).is_err() {

@@ -16,7 +16,9 @@ use crate::world::World;
 pub enum ConfigCommand {
     /// Print it as the file `meridian apply` reads
     #[command(after_help = "To go back to a former version:\n  \
-        meridian config show --version 7 | meridian apply -f - --prune")]
+        meridian config show --version 7 > former.yaml\n  \
+        meridian apply -f former.yaml --prune --dry-run     # what would change\n  \
+        meridian apply -f former.yaml --prune")]
     Show(Show),
     /// List its versions, the newest first: who changed what and when
     History(History),
@@ -60,7 +62,9 @@ pub async fn run(context: &Context, command: ConfigCommand) -> Result<(), Failur
                 ..Default::default()
             };
             let call = context.cluster.call(request, async |channel, request| {
-                AdminServiceClient::new(channel)
+                let client = AdminServiceClient::new(channel);
+                client
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
                     .list_configuration_versions(request)
                     .await
             });

@@ -372,6 +372,8 @@ pub struct Moment {
     agent_id: Option<String>,
     detail: Option<String>,
     candidates: Vec<Weighed>,
+    /// Whether those are all, and not a sample.
+    complete: bool,
     #[serde(skip)]
     at_ms: i64,
 }
@@ -430,6 +432,7 @@ impl Explanation {
             agent_id: given(m.agent_id),
             detail: given(m.detail),
             candidates: m.candidates.into_iter().map(Weighed::from).collect(),
+            complete: m.complete,
             at_ms: m.at_ms,
         };
         Self {
@@ -544,6 +547,7 @@ mod tests {
             agent_id: "ana".to_owned(),
             detail: "busy".to_owned(),
             candidates: Vec::new(),
+            complete: false,
         };
         let told = api::ExplainChatResponse {
             waits: Some(api::WaitReasons {

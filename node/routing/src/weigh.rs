@@ -1,6 +1,7 @@
 //! Who was weighed: the agents recorded with a decision, and why one agent may not take one chat.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fit::{Misfit, Only};
 use crate::ids::*;
@@ -18,8 +19,13 @@ const ELIGIBLE_TOLD: usize = 3;
 const ABSENT_TOLD: usize = 2;
 /// How many benches of a kind that does not fit.
 const MISFITS_TOLD: usize = 2;
+/// How many benches that fit are looked at.
+const BENCHES_TOLD: usize = 16;
 /// How many of one bench are looked at for those who may not.
 const LOOKED_AT: usize = 4;
+
+/// A bench that fits, and its ways to the chat.
+type Ways<'a> = (BenchId, Cow<'a, [Row]>);
 
 impl State {
     /// Who was weighed when `chosen` was, or when nobody was: the chosen, runners-up, best first, then some who could
@@ -36,17 +42,11 @@ impl State {
         }
         let mut eligible: Vec<Preference> = chosen.cloned().into_iter().collect();
         let mut refused = Vec::with_capacity(CANDIDATES_MAX);
+        let (benches, more) = self.nearest(seeker);
         // That nobody else was free is told only when it is certain.
-        let mut all_seen = true;
-        // Benches without anybody are left out, since not every replica has them; each is looked at once.
-        let at = &seeker.rows.stages[seeker.stage];
-        let several = at.ways.len() > 1 || at.reach.len() > 1;
-        let mut seen = BTreeSet::new();
-        for row in seeker.fits() {
-            let bench = &self.index.benches[row.bench];
-            if bench.members.is_empty() || (several && !seen.insert(row.bench)) {
-                continue;
-            }
+        let mut all_seen = !more;
+        for (id, rows) in &benches {
+            let bench = &self.index.benches[*id];
             let mut unwilling = 0;
             for agent in bench.ready.iter() {
                 if chosen.is_some_and(|c| c.agent == *agent) {
@@ -56,7 +56,7 @@ impl State {
                     all_seen = false;
                     break;
                 }
-                match self.verdict(seeker, row.bench, agent, sun) {
+                match self.verdict(seeker, *id, rows, agent, sun) {
                     Ok(preference) => eligible.push(preference),
                     Err(refusal) => {
                         unwilling += 1;
@@ -69,10 +69,7 @@ impl State {
                 let others = bench.members.iter().take(LOOKED_AT);
                 let others = others.filter(|a| self.index.ready_row(a).is_none());
                 refused
-                    .extend(others.filter_map(|a| self.verdict(seeker, row.bench, a, sun).err()));
-            }
-            if !all_seen && refused.len() >= CANDIDATES_MAX {
-                break;
+                    .extend(others.filter_map(|a| self.verdict(seeker, *id, rows, a, sun).err()));
             }
         }
         // Benches in reach that do not fit at all: one member each.
@@ -80,7 +77,7 @@ impl State {
         let misfits = self.in_reach(seeker).filter_map(first).take(CANDIDATES_MAX);
         let misfits = misfits.filter(|(b, _)| seeker.of_bench(*b).next().is_none());
         let misfits = misfits.take(MISFITS_TOLD);
-        refused.extend(misfits.filter_map(|(b, a)| self.verdict(seeker, b, a, sun).err()));
+        refused.extend(misfits.filter_map(|(b, a)| self.verdict(seeker, b, &[], a, sun).err()));
         let mut told = self.told(seeker, eligible, all_seen);
         // The busy and the willing tell more than those who are not there.
         refused.sort_by(|a, b| a.weight().cmp(&b.weight()));
@@ -99,6 +96,32 @@ impl State {
         }
         told.extend(refused);
         told
+    }
+
+    /// The benches that fit best, with all their ways, and whether there are more. Those without anybody are left out,
+    /// since not every replica has them.
+    fn nearest<'a>(&self, seeker: &Seeker<'a>) -> (Vec<Ways<'a>>, bool) {
+        let at = &seeker.rows.stages[seeker.stage];
+        let several = at.ways.len() > 1 || at.reach.len() > 1;
+        let mut nearest: Vec<Ways> = Vec::new();
+        let fits = &seeker.rows.fits[seeker.stage];
+        let some = |row: &&Row| !self.index.benches[row.bench].members.is_empty();
+        let mut more = false;
+        for row in fits.iter().filter(some) {
+            let known = several.then(|| nearest.iter().position(|(b, _)| *b == row.bench));
+            match known.flatten() {
+                Some(at) => nearest[at].1.to_mut().push(*row),
+                None if nearest.len() < BENCHES_TOLD => {
+                    nearest.push((row.bench, Cow::Borrowed(std::slice::from_ref(row))));
+                }
+                None => more = true,
+            }
+            // The other ways of those known may come later still.
+            if more && !several {
+                break;
+            }
+        }
+        (nearest, more)
     }
 
     /// From here on every decision about a chat records everybody who was weighed, not a sample. For a state that lives
@@ -120,16 +143,12 @@ impl State {
         }
     }
 
-    /// How every agent of the queues in reach stands towards a waiting chat now, best first, at most
-    /// `limit`. Empty for a chat that does not wait. Walks all agents of those queues: for people, not for
-    /// the hot path.
-    pub fn standing(&self, chat: &ChatId, limit: usize) -> Vec<Candidate> {
-        let Some(seeker) = self.seeker(chat) else {
-            return Vec::new();
-        };
-        let mut all = self.everybody(&seeker, None, &self.sun_order());
-        all.truncate(limit);
-        all
+    /// How every agent of the queues in reach stands towards a waiting chat now, best first. Empty for a chat that does
+    /// not wait. Walks all agents of those queues: for people, not for the hot path.
+    pub fn standing(&self, chat: &ChatId) -> Vec<Candidate> {
+        let seeker = self.seeker(chat);
+        let all = seeker.map(|s| self.everybody(&s, None, &self.sun_order()));
+        all.unwrap_or_default()
     }
 
     /// Every agent of the queues in reach.
@@ -141,12 +160,17 @@ impl State {
     ) -> Vec<Candidate> {
         let mut eligible: Vec<Preference> = chosen.cloned().into_iter().collect();
         let mut refused = Vec::new();
+        let mut ways: BTreeMap<BenchId, Vec<Row>> = BTreeMap::new();
+        for row in seeker.fits() {
+            ways.entry(row.bench).or_default().push(*row);
+        }
         for bench in self.in_reach(seeker).collect::<BTreeSet<_>>() {
+            let rows = ways.get(&bench).map_or(&[][..], Vec::as_slice);
             for agent in &self.index.benches[bench].members {
                 if chosen.is_some_and(|c| c.agent == *agent) {
                     continue;
                 }
-                match self.verdict(seeker, bench, agent, sun) {
+                match self.verdict(seeker, bench, rows, agent, sun) {
                     Ok(preference) => eligible.push(preference),
                     Err(refusal) => refused.push(refusal),
                 }
@@ -190,23 +214,24 @@ impl State {
         benches.flatten().map(|(_, bench)| *bench)
     }
 
-    /// How an agent ranks for a waiting chat, or the first rule that refuses them.
+    /// How an agent ranks for a waiting chat by the ways of their bench, or the first rule that refuses them.
     fn verdict(
         &self,
         seeker: &Seeker,
         bench: BenchId,
+        ways: &[Row],
         agent: &AgentId,
         sun: &SunOrder,
     ) -> Result<Preference, Candidate> {
         let (rows, stage) = (seeker.rows, seeker.stage);
         let no = |reason| Err(Candidate::refused(agent, reason));
-        if seeker.of_bench(bench).next().is_none() {
+        if ways.is_empty() {
             let key = &self.index.benches[bench].key;
             let misfit = self.entries(&rows.key, &rows.stages[stage], key).err();
             return no(Reason::Misfit(misfit.unwrap_or(Misfit::Queue)));
         }
         let mine = |row: &&Row| rows.held_for(stage, row).is_none_or(|only| only == agent);
-        let mine = || seeker.of_bench(bench).filter(mine);
+        let mine = || ways.iter().filter(mine);
         let mut first = None;
         for row in mine().filter(|row| seeker.gates.open(&row.entry)) {
             match self.alone(seeker, row, agent, sun) {
@@ -253,6 +278,7 @@ impl State {
         sun: &SunOrder,
     ) -> Option<Candidate> {
         let bench = self.index.bench_of(agent)?;
-        self.verdict(seeker, bench, agent, sun).err()
+        let ways: Vec<Row> = seeker.of_bench(bench).copied().collect();
+        self.verdict(seeker, bench, &ways, agent, sun).err()
     }
 }

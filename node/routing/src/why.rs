@@ -39,12 +39,12 @@ pub struct WhatIf {
 }
 
 impl State {
-    /// Why a waiting chat waits; `None` for one that does not.
-    pub fn why_waits(&self, id: &ChatId) -> Option<Waits> {
+    /// Why a waiting chat waits, by how everybody stands towards it ([`Self::standing`]); `None` for one that does not.
+    pub fn why_waits(&self, id: &ChatId, standing: &[Candidate]) -> Option<Waits> {
         let (chat, (line, stage)) = self.chats.get(id).zip(self.index.line_of(id))?;
         let rows = &self.index.lines[line];
         let mut counts: BTreeMap<Rule, u32> = BTreeMap::new();
-        for candidate in self.standing(id, usize::MAX) {
+        for candidate in standing {
             *counts.entry(candidate.rule()).or_default() += 1;
         }
         let mut rules: Vec<(Rule, u32)> = counts.into_iter().collect();

@@ -303,6 +303,7 @@ pub fn event(e: &Event) -> api::ChatEvent {
         agent_id: e.agent.as_ref().map(|a| a.to_string()).unwrap_or_default(),
         detail: e.detail.clone(),
         candidates: e.candidates.iter().map(candidate).collect(),
+        complete: false,
     }
 }
 

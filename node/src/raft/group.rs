@@ -27,6 +27,7 @@ use super::state_machine::{StateMachine, StateReader};
 use super::status::{self, Member, Role, Status};
 use super::timing::Timing;
 use super::types::{Config, Node, NodeId, Proposal};
+use crate::aside::aside;
 use crate::storage::{Db, Storage, StorageError};
 
 /// The longest command, in bytes. One must always fit into a message between nodes.
@@ -148,13 +149,13 @@ impl Group {
         };
         let (data_dir, group) = (config.data_dir.clone(), config.group);
         let (storage, past_bytes) = (config.storage.clone(), config.past_bytes);
-        let opened = tokio::task::spawn_blocking(move || {
+        let opened = aside(move || {
             let snapshots = data_dir.join("snapshots");
             let db = Db::open(&*storage, &data_dir)?;
             db.claim(&identity)?;
             let machine = StateMachine::open(db.clone(), group, snapshots, Box::new(machine))?;
             let log = LogStore::new(db.clone(), group);
-            machine.keep_past(&log, past_bytes)?;
+            machine.keep_past(&log, past_bytes);
             Ok::<_, StorageError>((db, log, machine))
         });
         let (db, log, machine) = opened
@@ -339,10 +340,21 @@ impl Group {
     /// # Errors
     /// [`StorageError`] if it does not read back as written.
     pub async fn history(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, StorageError> {
-        let reader = self.reader.clone();
-        let read = tokio::task::spawn_blocking(move || reader.history(&key)).await;
+        let read = self.with_history(move |get| get(&key)).await;
         // A panic in there is a fault of this program; it has been reported by the runtime.
         read.unwrap_or(Ok(None))
+    }
+
+    /// Runs something that reads entries of the history family by their keys, away from the threads that serve.
+    ///
+    /// # Errors
+    /// It panicked.
+    pub async fn with_history<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Fn(&[u8]) -> Result<Option<Vec<u8>>, StorageError>) -> T + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        let reader = self.reader.clone();
+        aside(move || read(&|key| reader.history(key))).await
     }
 
     /// Runs something over what this node keeps of the past, away from the threads that run everything else, one at
@@ -356,7 +368,7 @@ impl Group {
     ) -> Result<T, PastError> {
         let turn = self.looking.clone().lock_owned().await;
         let reader = self.reader.clone();
-        let looked = tokio::task::spawn_blocking(move || {
+        let looked = aside(move || {
             let _turn = turn;
             look(reader.past().ok_or(PastError::NotKept(None))?)
         });

@@ -10,6 +10,7 @@ use futures::Stream;
 use meridian_proto::log::v1 as pb;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, OptionalSend, RaftLogReader};
+use parking_lot::Mutex;
 use prost::Message;
 
 use super::convert::{self, Malformed};
@@ -32,6 +33,8 @@ pub struct LogStore {
     group: u32,
     /// Entries after this one stay on disk when Raft has done with them; see [`super::past`].
     keep_after: Arc<AtomicU64>,
+    /// Held by whoever deletes entries: two do, Raft and the past.
+    deleting: Arc<Mutex<()>>,
 }
 
 /// What a whole log holds.
@@ -49,6 +52,7 @@ impl LogStore {
             db,
             group,
             keep_after: Arc::new(AtomicU64::new(u64::MAX)),
+            deleting: Arc::default(),
         }
     }
 
@@ -57,6 +61,7 @@ impl LogStore {
     /// # Errors
     /// [`StorageError`].
     pub fn keep_after(&self, index: u64) -> Result<(), StorageError> {
+        let _deleting = self.deleting.lock();
         self.keep_after.store(index, Ordering::SeqCst);
         let Some(purged) = self.purged()? else {
             return Ok(());
@@ -411,10 +416,12 @@ impl RaftLogStorage<Config> for LogStore {
         // Where the log has that very entry, those before it are the ones that were applied. Where it has another or
         // none, a snapshot came from elsewhere, and what is here may never have been committed.
         let mut own = false;
-        self.visit(log_id.index, log_id.index, &mut |entry, _| {
+        let looked = self.visit(log_id.index, log_id.index, &mut |entry, _| {
             own = entry.log_id == log_id;
             own
-        })?;
+        });
+        let own = own && looked.is_ok();
+        let _deleting = self.deleting.lock();
         let kept = self.keep_after.load(Ordering::SeqCst);
         let mut batch = Batch::default();
         self.trim(

@@ -353,7 +353,7 @@ fn snapshot_parts(
             if offset >= file.length() {
                 return None;
             }
-            let read = tokio::task::spawn_blocking(move || file.read_at(offset, CHUNK_BYTES)).await;
+            let read = crate::aside::aside(move || file.read_at(offset, CHUNK_BYTES)).await;
             let data = match read {
                 Ok(Ok(data)) => data,
                 Ok(Err(error)) => {

@@ -61,15 +61,7 @@ struct Base {
 
 impl Past {
     /// What `dir` has of the past of `group`, for at most `bytes_max` bytes; 0 = none is kept.
-    ///
-    /// # Errors
-    /// [`StorageError`] if the directory or the log cannot be read.
-    pub fn open(
-        log: LogStore,
-        group: u32,
-        dir: &Path,
-        bytes_max: u64,
-    ) -> Result<Self, StorageError> {
+    pub fn open(log: LogStore, group: u32, dir: &Path, bytes_max: u64) -> Self {
         let past = Self {
             log,
             group,
@@ -77,16 +69,35 @@ impl Past {
             bytes_max,
             changing: Mutex::new(()),
         };
-        past.forget()?;
-        Ok(past)
+        past.or_nothing(past.forget());
+        past
     }
 
-    /// Keeps the state of a snapshot, and the log since the one before.
-    ///
-    /// # Errors
-    /// [`StorageError`]; what was kept before is kept still.
-    pub fn remember(&self, snapshot: &SnapshotFile, dir: &SnapshotDir) -> Result<(), StorageError> {
+    /// Keeps the state of a snapshot, and the log since the one before. Where that fails the whole past is given up: to
+    /// go on beside it would keep ever more of the log for a past that has a hole.
+    pub fn remember(&self, snapshot: &SnapshotFile, dir: &SnapshotDir) {
         let _changing = self.changing.lock();
+        self.or_nothing(self.add(snapshot, dir));
+    }
+
+    fn or_nothing(&self, kept: Result<(), StorageError>) {
+        let Err(error) = kept else { return };
+        tracing::warn!(%error, "the past is given up, and begins anew with the next snapshot");
+        let given_up = self.bases().and_then(|bases| {
+            for base in bases {
+                std::fs::remove_file(&base.path).map_err(StorageError::io(&base.path))?;
+            }
+            Ok(())
+        });
+        // The log goes even if a file does not.
+        if let Err(error) = self.log.keep_after(u64::MAX).and(given_up) {
+            tracing::warn!(%error, "some of the past stays on disk");
+        }
+    }
+
+    fn add(&self, snapshot: &SnapshotFile, dir: &SnapshotDir) -> Result<(), StorageError> {
+        // First, so that there is room.
+        self.forget()?;
         let index = snapshot.header().last_applied.map_or(0, |id| id.index);
         let bases = self.bases()?;
         if self.bytes_max == 0 || index == 0 || bases.iter().any(|b| b.index >= index) {
@@ -179,10 +190,13 @@ impl Past {
     /// # Errors
     /// [`StorageError`].
     pub fn oldest(&self) -> Result<Option<u64>, StorageError> {
-        if self.bytes_max > 0 && self.log.trimmed()? == 0 {
+        let trimmed = self.log.trimmed()?;
+        if self.bytes_max > 0 && trimmed == 0 {
             return Ok(Some(1));
         }
-        Ok(self.bases()?.first().map(|b| b.index))
+        let bases = self.bases()?;
+        let mut of_use = bases.iter().filter(|b| b.index >= trimmed);
+        Ok(of_use.next().map(|b| b.index))
     }
 
     /// How many bytes the bases take, and the log kept for them.
@@ -196,8 +210,8 @@ impl Past {
     }
 
     /// Lives through the past up to and with the entry at `to`, which must be applied here: the state family of a former
-    /// moment at or before `from` goes to `restore`, then every command since to `apply`. Blocks for as long as that
-    /// takes.
+    /// moment at or before `from` goes to `restore`, then every command since to `apply`, until that says no. Gives the
+    /// index of the former moment. Blocks for as long as that takes.
     ///
     /// # Errors
     /// [`PastError`].
@@ -206,8 +220,8 @@ impl Past {
         from: u64,
         to: u64,
         restore: impl FnOnce(Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), String>,
-        mut apply: impl FnMut(u64, &[u8]) -> Result<(), String>,
-    ) -> Result<(), PastError> {
+        mut apply: impl FnMut(u64, &[u8]) -> Result<bool, String>,
+    ) -> Result<u64, PastError> {
         let base = self.bases()?.into_iter().rfind(|b| b.index <= from);
         let begun = match base {
             Some(base) => {
@@ -224,24 +238,21 @@ impl Past {
             None => return Err(PastError::NotKept(self.oldest()?)),
         };
         let mut next = begun + 1;
-        let mut refused = None;
+        let mut enough = Ok(false);
         self.log.visit(next, to, &mut |entry: Entry, _| {
             if entry.log_id.index != next {
                 return false;
             }
             next += 1;
             if let EntryPayload::Normal(command) = &entry.payload {
-                refused = apply(entry.log_id.index, &command.0).err();
+                enough = apply(entry.log_id.index, &command.0).map(|go_on| !go_on);
             }
-            refused.is_none()
+            enough == Ok(false)
         })?;
-        if let Some(why) = refused {
-            return Err(PastError::Refused(why));
-        }
-        if next != to + 1 {
+        if !enough.map_err(PastError::Refused)? && next != to + 1 {
             return Err(PastError::NotKept(self.oldest()?));
         }
-        Ok(())
+        Ok(begun)
     }
 
     /// The first command from `from` up to and with `to`, as it is in the log.

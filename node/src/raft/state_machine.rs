@@ -9,7 +9,6 @@ use meridian_proto::log::v1 as pb;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine, Snapshot};
 use openraft::{EntryPayload, OptionalSend};
 use parking_lot::Mutex;
-use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{oneshot, watch};
 
 use super::convert::{self, Malformed};
@@ -18,6 +17,7 @@ use super::machine::Machine;
 use super::past::Past;
 use super::snapshots::{self, SnapshotBuilder, SnapshotDir};
 use super::types::{Config, Entry, LogId, Reply, SnapshotMeta, StoredMembership};
+use crate::aside::{aside, in_place};
 use crate::storage::keys::{self, Meta};
 use crate::storage::snapshot::{SnapshotFile, Temporary};
 use crate::storage::{Batch, Db, StorageError, record};
@@ -189,17 +189,14 @@ impl StateMachine {
     }
 
     /// Keeps at most so many bytes of the past, with what Raft has done with in `log`; 0 = nothing.
-    ///
-    /// # Errors
-    /// [`StorageError`] if what there is of it cannot be read.
-    pub fn keep_past(&self, log: &LogStore, bytes_max: u64) -> Result<(), StorageError> {
+    pub fn keep_past(&self, log: &LogStore, bytes_max: u64) {
         let shared = &self.shared;
-        let past = Past::open(log.clone(), shared.group, shared.dir.path(), bytes_max)?;
-        if let Some(current) = &*shared.current.lock() {
-            past.remember(current, &shared.dir)?;
+        let past = Past::open(log.clone(), shared.group, shared.dir.path(), bytes_max);
+        let current = shared.current.lock().clone();
+        if let Some(current) = current {
+            past.remember(&current, &shared.dir);
         }
         drop(shared.past.set(past));
-        Ok(())
     }
 
     /// A view for readers outside Raft.
@@ -249,7 +246,7 @@ impl StateMachine {
         let (taken, view_taken) = oneshot::channel();
         // The view must be of this moment and the file is written while entries go on being
         // applied: the thread takes the view at once, reports, and writes from it at leisure.
-        let file = tokio::task::spawn_blocking(move || {
+        let file = aside(move || {
             let view = shared.db.view();
             let _ = taken.send(());
             let file = snapshots::write(&shared.db, &*view, &shared.dir)?;
@@ -379,10 +376,8 @@ impl Shared {
 
     /// Makes `file` the snapshot others are given, unless a newer one is in place already.
     fn publish(&self, file: &SnapshotFile) {
-        if let Some(past) = self.past.get()
-            && let Err(error) = past.remember(file, &self.dir)
-        {
-            tracing::warn!(%error, "this moment of the past is not kept");
+        if let Some(past) = self.past.get() {
+            past.remember(file, &self.dir);
         }
         let mut current = self.current.lock();
         let index = |file: &SnapshotFile| file.header().last_applied.map_or(0, |id| id.index);
@@ -405,16 +400,6 @@ fn meta_of(file: &SnapshotFile) -> Result<SnapshotMeta, StorageError> {
     })
 }
 
-/// Runs what may take long here, after the runtime has moved everything else off this thread; in a
-/// runtime of one thread there is nowhere to move it.
-fn in_place<T>(work: impl FnOnce() -> T) -> T {
-    let runtime = tokio::runtime::Handle::try_current();
-    if runtime.is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread) {
-        return tokio::task::block_in_place(work);
-    }
-    work()
-}
-
 fn bytes_of(entry: &Entry) -> usize {
     match &entry.payload {
         EntryPayload::Normal(proposal) => proposal.0.len(),
@@ -426,9 +411,7 @@ fn bytes_of(entry: &Entry) -> usize {
 pub(super) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> io::Result<T> {
-    Ok(tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)??)
+    Ok(aside(work).await.map_err(io::Error::other)??)
 }
 
 impl RaftStateMachine<Config> for StateMachine {

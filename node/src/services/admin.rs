@@ -11,6 +11,7 @@ use meridian_routing::command::{Command, Shut};
 use meridian_routing::ids::{NodeId, QueueId, RegionId};
 use meridian_routing::limits;
 use meridian_routing::state::State;
+use parking_lot::Mutex;
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
@@ -35,12 +36,37 @@ const SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 pub struct Admins {
     driver: Arc<Driver>,
     cluster_id: String,
+    /// The former configuration asked for last.
+    former: Mutex<Option<Arc<State>>>,
 }
 
 impl Admins {
     /// Serves from this node's driver.
     pub fn new(driver: Arc<Driver>, cluster_id: String) -> Self {
-        Self { driver, cluster_id }
+        Self {
+            driver,
+            cluster_id,
+            former: Mutex::new(None),
+        }
+    }
+
+    /// The configuration as it was in a version; the last one asked for is kept, for it is read in pages.
+    async fn former(&self, version: u64) -> Result<Arc<State>, Status> {
+        let known = self.former.lock().clone();
+        if let Some(known) = known.filter(|known| known.meta().version == version) {
+            return Ok(known);
+        }
+        let then = self.driver.configuration(version).await;
+        let then = then.map_err(|e| failed(&e))?.ok_or_else(|| {
+            not_found(
+                "version",
+                "version of the configuration",
+                &version.to_string(),
+            )
+        })?;
+        let then = Arc::new(then);
+        *self.former.lock() = Some(then.clone());
+        Ok(then)
     }
 
     /// Refuses a node that no member is, as far as this node knows after asking the leader.
@@ -238,24 +264,19 @@ impl AdminService for Admins {
             };
             Ok::<_, Status>((configuration, next, state.meta().clone()))
         };
-        let (configuration, next_page_token, meta) = match ask.version {
+        let newest = self.driver.state().meta().version;
+        if ask.version.is_some_and(|version| version > newest) {
+            // Another node may have told of it already.
+            self.driver.fresh().await.map_err(|e| failed(&e))?;
+        }
+        let former = {
+            let state = self.driver.state();
+            ask.version
+                .filter(|version| *version != state.meta().version)
+        };
+        let (configuration, next_page_token, meta) = match former {
             None => show(&self.driver.state())?,
-            Some(version) => {
-                if version > self.driver.state().meta().version {
-                    // Another node may have told of it already.
-                    self.driver.fresh().await.map_err(|e| failed(&e))?;
-                }
-                let then = self.driver.configuration(version).await;
-                let then = then.map_err(|e| failed(&e))?;
-                let unknown = || {
-                    not_found(
-                        "version",
-                        "version of the configuration",
-                        &version.to_string(),
-                    )
-                };
-                show(&then.ok_or_else(unknown)?)?
-            }
+            Some(version) => show(&*self.former(version).await?)?,
         };
         let bytes = configuration.encoded_len();
         if bytes > WHOLE_BYTES_MAX {

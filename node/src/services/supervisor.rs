@@ -190,14 +190,18 @@ fn explain(
     chat: &meridian_routing::state::Chat,
     standing_max: usize,
 ) -> ExplainChatResponse {
-    let standing = state.standing(&chat.id, standing_max);
+    let standing = state.standing(&chat.id);
     ExplainChatResponse {
         chat: Some(view::chat(state, chat)),
         events: chat.events.iter().map(view::event).collect(),
-        candidates: standing.iter().map(view::candidate).collect(),
+        candidates: standing
+            .iter()
+            .take(standing_max)
+            .map(view::candidate)
+            .collect(),
         log_index: state.meta().index,
         at_ms: state.meta().now,
-        waits: state.why_waits(&chat.id).map(waits),
+        waits: state.why_waits(&chat.id, &standing).map(waits),
     }
 }
 
@@ -382,28 +386,30 @@ impl SupervisorService for Supervisors {
                 return Ok(Response::new(explain(&state, &chat, STANDING_MAX)));
             }
         };
-        let then = self.driver.then(moment, id.clone()).await;
-        let then = then.map_err(|e| match e {
+        let chat = self.known(&id).await?;
+        let explained = self.driver.then(moment, id.clone(), move |then, told| {
+            let was = then.chats().get(&id);
+            // Closed so long before that it had left the state.
+            let over = chat.closed != 0 && chat.closed <= then.meta().now;
+            let chat = was.or(over.then_some(&chat)).ok_or(chat.arrived)?;
+            let mut explained = explain(then, chat, EVERYBODY_MAX);
+            for event in &mut explained.events {
+                event.complete = Some(event.log_index) == told && !event.candidates.is_empty();
+            }
+            Ok(explained)
+        });
+        let explained = explained.await.map_err(|e| match e {
             PastError::NotKept(_) => plain(Reason::NotKept, e.to_string()),
             PastError::Storage(_) | PastError::Refused(_) => plain(Reason::Internal, e.to_string()),
         })?;
-        let chat = match then.chats().get(&id) {
-            Some(chat) => chat.clone(),
-            None => {
-                let chat = self.known(&id).await?;
-                if chat.closed == 0 || chat.closed > then.meta().now {
-                    let arrived = chat.arrived;
-                    let problem = format!("is before the chat arrived, which was at {arrived}");
-                    let field = match moment {
-                        Moment::At(_) => "at_ms",
-                        Moment::Index(_) => "at_index",
-                    };
-                    return Err(invalid(field, &problem));
-                }
-                chat
-            }
-        };
-        Ok(Response::new(explain(&then, &chat, EVERYBODY_MAX)))
+        explained.map(Response::new).map_err(|arrived: i64| {
+            let field = match moment {
+                Moment::At(_) => "at_ms",
+                Moment::Index(_) => "at_index",
+            };
+            let problem = format!("is before the chat arrived, which was at {arrived}");
+            invalid(field, &problem)
+        })
     }
 
     async fn supervise_chat(
@@ -477,7 +483,7 @@ impl SupervisorService for Supervisors {
         let copy = self.driver.state().clone();
         let capacity = copy.agents().get(&agent).map_or(0, |a| a.config.capacity);
         // The state is copied once more and played on, which may take a while where it is large.
-        let told = tokio::task::spawn_blocking(move || {
+        let told = crate::aside::aside(move || {
             let what = copy.what_if(&agent, ask.overtime, REFUSALS_MAX)?;
             let refusal = |(chat, c): &(ChatId, Weighed)| Refusal {
                 chat_id: chat.to_string(),

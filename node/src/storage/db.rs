@@ -63,7 +63,8 @@ impl Db {
                 ),
             });
         }
-        let flusher = Flusher::start(engine.clone(), synced).map_err(StorageError::io(&dir))?;
+        let flusher = Flusher::start(engine.clone(), synced, storage.sync_takes());
+        let flusher = flusher.map_err(StorageError::io(&dir))?;
         Ok(Arc::new(Self {
             flusher: Some(flusher),
             engine,
@@ -174,6 +175,9 @@ impl Db {
         self.on_synced(Box::new(move |result| {
             let _ = done.send(result);
         }));
+        if let Some(flusher) = &self.flusher {
+            flusher.hurry();
+        }
         synced.recv().unwrap_or_else(|_| Err(ended()))
     }
 

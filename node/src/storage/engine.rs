@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::StorageError;
 
@@ -53,6 +54,12 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// [`StorageError::Io`].
     fn logs(&self, dir: &Path) -> Result<Vec<String>, StorageError>;
+
+    /// How long a sync takes on the runtime's clock, for a disk that is played; `None` = it takes the time it takes, on a
+    /// thread of its own.
+    fn sync_takes(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// An open database. It is closed when the last reference is dropped.

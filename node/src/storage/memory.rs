@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -14,7 +15,10 @@ use super::keys;
 /// Databases in memory, one a directory. Clones are the same ones, so that a database can be
 /// opened again.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<Disks>>);
+pub struct Memory {
+    disks: Arc<Mutex<Disks>>,
+    sync_takes: Option<Duration>,
+}
 
 type Disks = BTreeMap<PathBuf, Arc<Mutex<Disk>>>;
 
@@ -47,6 +51,14 @@ impl Memory {
         Self::default()
     }
 
+    /// The same, with syncs that take so long on the runtime's clock and no thread of their own.
+    pub fn played(sync_takes: Duration) -> Self {
+        Self {
+            sync_takes: Some(sync_takes),
+            ..Self::default()
+        }
+    }
+
     /// Takes the power away: returns what a restart would find, which is what was synced. Whatever
     /// still uses this one fails from now on.
     pub fn crash(&self) -> Self {
@@ -59,8 +71,18 @@ impl Memory {
         self.end(|disk| disk.pushed)
     }
 
+    /// The same databases, one of them in another directory.
+    pub fn moved(self, from: &Path, to: &Path) -> Self {
+        let mut disks = self.disks.lock();
+        if let Some(disk) = disks.remove(from) {
+            disks.insert(to.to_owned(), disk);
+        }
+        drop(disks);
+        self
+    }
+
     fn end(&self, kept: impl Fn(&Disk) -> usize) -> Self {
-        let disks = self.0.lock();
+        let disks = self.disks.lock();
         let found = disks.iter().map(|(dir, disk)| {
             let mut disk = disk.lock();
             disk.dead = true;
@@ -70,17 +92,20 @@ impl Memory {
             }
             (dir.clone(), Arc::new(Mutex::new(Disk::holding(content))))
         });
-        Self(Arc::new(Mutex::new(found.collect())))
+        Self {
+            disks: Arc::new(Mutex::new(found.collect())),
+            sync_takes: self.sync_takes,
+        }
     }
 
     fn disk(&self, dir: &Path) -> Option<Arc<Mutex<Disk>>> {
-        self.0.lock().get(dir).cloned()
+        self.disks.lock().get(dir).cloned()
     }
 }
 
 impl Storage for Memory {
     fn open(&self, dir: &Path, create: bool) -> Result<Arc<dyn Engine>, StorageError> {
-        let mut disks = self.0.lock();
+        let mut disks = self.disks.lock();
         if !create && !disks.contains_key(dir) {
             return Err(StorageError::Database {
                 dir: dir.to_owned(),
@@ -115,6 +140,10 @@ impl Storage for Memory {
 
     fn logs(&self, _dir: &Path) -> Result<Vec<String>, StorageError> {
         Ok(vec!["in memory".to_owned()])
+    }
+
+    fn sync_takes(&self) -> Option<Duration> {
+        self.sync_takes
     }
 }
 

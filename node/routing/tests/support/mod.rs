@@ -109,7 +109,7 @@ impl Play {
             "standing" => {
                 return self
                     .state
-                    .standing(&args.word(1).into(), 10)
+                    .standing(&args.word(1).into())
                     .iter()
                     .map(|c| format!("  {} {:?}: {c}", c.agent, c.rule()))
                     .collect();
@@ -382,7 +382,9 @@ impl Play {
     }
 
     fn why(&self, chat: &str) -> Vec<String> {
-        let Some(waits) = self.state.why_waits(&chat.into()) else {
+        let chat = chat.into();
+        let standing = self.state.standing(&chat);
+        let Some(waits) = self.state.why_waits(&chat, &standing) else {
             return vec!["  does not wait".to_owned()];
         };
         let rules: Vec<_> = waits

@@ -12,7 +12,7 @@ use crate::raft::log_store::LogStore;
 use crate::raft::machine::Machine;
 use crate::raft::past::{Past, PastError};
 use crate::raft::state_machine::StateMachine;
-use crate::storage::Db;
+use crate::storage::{Db, keys};
 
 const PLENTY: u64 = 1 << 30;
 
@@ -20,7 +20,7 @@ const PLENTY: u64 = 1 << 30;
 fn keeping(dir: &Path, bytes: u64) -> (Arc<Db>, StateMachine, LogStore) {
     let (db, machine) = open(dir);
     let log = LogStore::new(db.clone(), 1);
-    machine.keep_past(&log, bytes).unwrap();
+    machine.keep_past(&log, bytes);
     (db, machine, log)
 }
 
@@ -41,7 +41,7 @@ fn hash_then(past: &Past, index: u64) -> Result<u64, PastError> {
         |entries| state.restore(entries),
         |at, command| {
             commands.push((at, command.to_vec()));
-            Ok(())
+            Ok(true)
         },
     )?;
     for (at, command) in commands {
@@ -150,4 +150,50 @@ async fn entries_that_were_never_applied_are_no_past() {
     assert!(matches!(lost, Err(PastError::NotKept(_))), "{lost:?}");
     apply(&db, &mut machine, 501..510, "b").await;
     assert_eq!(hash_then(past, 505).unwrap(), hash_of(1..=505, "b"));
+}
+
+#[tokio::test]
+async fn damage_costs_the_past_alone_and_it_begins_anew() {
+    let dir = TempDir::new().unwrap();
+    let (db, mut machine, mut log) = keeping(dir.path(), PLENTY);
+    apply(&db, &mut machine, 0..201, "a").await;
+    snapshot(&mut machine, &mut log).await;
+    apply(&db, &mut machine, 201..401, "a").await;
+    snapshot(&mut machine, &mut log).await;
+    drop((db, machine, log));
+    let bases = || {
+        let files = std::fs::read_dir(dir.path().join("snapshots")).unwrap();
+        let paths = files.map(|f| f.unwrap().path());
+        let mut bases: Vec<_> = paths.filter(|p| p.extension().unwrap() == "past").collect();
+        bases.sort();
+        bases
+    };
+    assert_eq!(bases().len(), 2);
+    std::fs::write(&bases()[1], b"no snapshot").unwrap();
+
+    // It starts, and keeps what the snapshot of today shows.
+    let (db, mut machine, mut log) = keeping(dir.path(), PLENTY);
+    let reader = machine.reader();
+    let past = reader.past().unwrap();
+    assert_eq!(past.oldest().unwrap(), Some(400));
+    assert_eq!(log.trimmed().unwrap(), 400);
+    assert_eq!(hash_then(past, 400).unwrap(), hash_of(1..=400, "a"));
+    apply(&db, &mut machine, 401..601, "a").await;
+    snapshot(&mut machine, &mut log).await;
+    assert_eq!(hash_then(past, 555).unwrap(), hash_of(1..=555, "a"));
+    assert_eq!(bases().len(), 2);
+
+    // An entry that Raft has done with reads back as something else: the next snapshot gives the past up and begins anew.
+    let mut batch = crate::storage::Batch::default();
+    batch.put(keys::LOG, keys::log(1, 601), b"nonsense".to_vec());
+    apply(&db, &mut machine, 602..651, "a").await;
+    db.write(batch).unwrap();
+    snapshot(&mut machine, &mut log).await;
+    let lost = hash_then(past, 555);
+    assert!(matches!(lost, Err(PastError::NotKept(_))), "{lost:?}");
+    assert_eq!(
+        log.trimmed().unwrap(),
+        650,
+        "nothing is kept for a past with a hole"
+    );
 }
