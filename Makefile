@@ -3,7 +3,7 @@
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/meridian-target
 SHELL := /bin/bash
 
-.PHONY: help setup demo test million pure fmt lint deny
+.PHONY: help setup demo test sim million pure fmt lint deny
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -21,6 +21,10 @@ test: setup ## format check, lints, all tests
 	cargo build --locked -p meridian-node -p meridian-cli
 	cargo test --workspace --locked
 	@$(MAKE) --no-print-directory pure deny
+
+sim: ## simulated days with faults, a new seed each; SIM="--seeds 1000 --minutes 60" or SIM="--seed 7 --trace"
+	cargo build --locked -p meridian-sim
+	$(CARGO_TARGET_DIR)/debug/sim $(or $(SIM),--seeds 200)
 
 million: ## a million random commands against the routing core, every invariant after each; about half an hour
 	PROPTEST_CASES=5000 cargo test --locked -p meridian-routing --test random
