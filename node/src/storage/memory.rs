@@ -71,6 +71,12 @@ impl Memory {
         self.end(|disk| disk.pushed)
     }
 
+    /// Whether anything written is not durable yet.
+    pub fn has_unsynced(&self) -> bool {
+        let disks = self.disks.lock();
+        disks.values().any(|disk| !disk.lock().pending.is_empty())
+    }
+
     /// The same databases, one of them in another directory.
     pub fn moved(self, from: &Path, to: &Path) -> Self {
         let mut disks = self.disks.lock();

@@ -19,9 +19,6 @@ use crate::net::{Host, Net, Side};
 
 /// When the simulated day begins: a Monday, 2026-01-05, at 08:00 UTC.
 pub const DAWN_MS: i64 = 1_767_600_000_000;
-/// How long a disk takes for a sync.
-const SYNC_TAKES: Duration = Duration::from_micros(500);
-
 /// One node, alive or not.
 pub struct Machine {
     /// Its number, which is also its host.
@@ -59,8 +56,14 @@ fn peer_address(id: u64) -> SocketAddr {
 }
 
 impl Machine {
-    /// A node of a region that does not run yet.
-    pub fn new(net: &Net, dir: &Path, id: u64, region: usize, seed: u64) -> Self {
+    /// A node of a region that does not run yet, with a disk that takes so long for a sync.
+    pub fn new(
+        net: &Net,
+        dir: &Path,
+        (id, region): (u64, usize),
+        seed: u64,
+        sync_takes: Duration,
+    ) -> Self {
         Self {
             id,
             region,
@@ -68,7 +71,7 @@ impl Machine {
             seed,
             lives: 0,
             dir: dir.join(format!("node-{id}")),
-            disk: Memory::played(SYNC_TAKES),
+            disk: Memory::played(sync_takes),
             clock: Arc::new(Skewed {
                 began: Instant::now(),
                 wrong_ms: AtomicI64::new(0),
@@ -106,6 +109,16 @@ impl Machine {
     /// Whether it runs.
     pub fn runs(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// Returns when something written is not on disk yet, or after a while without such a moment.
+    pub async fn caught_writing(&self) {
+        for _ in 0..20_000 {
+            if self.disk.has_unsynced() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_micros(250)).await;
+        }
     }
 
     /// Takes the power away, or only kills the process: then what was handed to the operating system stays.

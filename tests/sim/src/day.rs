@@ -75,8 +75,18 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
         net.distance(a, b, least, least.mul_f64(1.3));
     }
     let nodes: u64 = if random.random_bool(0.5) { 3 } else { 5 };
+    // Slow disks show who answers before the disk does.
+    let slowest = if random.random_bool(0.3) {
+        500_000
+    } else {
+        20_000
+    };
     let mut machines: Vec<Machine> = (1..=nodes)
-        .map(|id| Machine::new(&net, dir, id, id as usize % 3, random.random()))
+        .map(|id| {
+            let sync_takes = Duration::from_micros(random.random_range(300..slowest));
+            let at = (id, id as usize % 3);
+            Machine::new(&net, dir, at, random.random(), sync_takes)
+        })
         .collect();
     for machine in &mut machines {
         machine.start().await.context("a node starts")?;
@@ -211,7 +221,20 @@ async fn fail(
     let one = random.random_range(0..count);
     let id = machines[one].id;
     let dead = machines.iter().filter(|m| !m.runs()).count();
-    match random.random_range(0..10) {
+    match random.random_range(0..11) {
+        10 => {
+            caught_writing(&machines[one], random).await;
+            trace.tell("every node loses its power");
+            for machine in machines.iter_mut() {
+                machine.crash(true);
+            }
+            sleep(Duration::from_millis(random.random_range(100..10_000))).await;
+            trace.tell("the power is back");
+            for machine in machines.iter_mut() {
+                machine.start().await.context("a node comes back")?;
+            }
+            Ok("all lost power")
+        }
         0..=3 if !machines[one].runs() => {
             trace.tell(format!("node {id} comes back"));
             machines[one].start().await.context("a node comes back")?;
@@ -224,6 +247,7 @@ async fn fail(
             } else {
                 "is killed"
             };
+            caught_writing(&machines[one], random).await;
             trace.tell(format!("node {id} {what}"));
             machines[one].crash(power);
             Ok(if power { "lost power" } else { "killed" })
@@ -251,6 +275,12 @@ async fn fail(
             Ok("mended")
         }
     }
+}
+
+/// The worst moment to fail: in the middle of a write, or a little later, when some have answered for it.
+async fn caught_writing(machine: &Machine, random: &mut ChaCha8Rng) {
+    machine.caught_writing().await;
+    sleep(Duration::from_millis(random.random_range(0..400))).await;
 }
 
 async fn mend(net: &Net, machines: &mut [Machine], trace: &Trace) -> anyhow::Result<()> {

@@ -10,6 +10,9 @@ use meridian_sim::day::{Plan, Report, live};
 use meridian_sim::trace::Trace;
 use rand::SeedableRng as _;
 
+/// Longest that one day may take here.
+const REAL_TIME_MAX: Duration = Duration::from_secs(900);
+
 /// Lives through one simulated day; the same seed tells the same story, byte for byte.
 #[derive(Debug, Parser)]
 #[command(name = "sim")]
@@ -37,6 +40,15 @@ fn main() -> ExitCode {
     if let Some(count) = options.seeds {
         return many(seed, count, &options);
     }
+    // A day that never ends is a fault as well.
+    std::thread::spawn(move || {
+        std::thread::sleep(REAL_TIME_MAX);
+        eprintln!(
+            "seed {seed} did not end within {} s of real time",
+            REAL_TIME_MAX.as_secs()
+        );
+        std::process::exit(3);
+    });
     // Before anything asks for chance: the order of maps and of what is ready at once hangs on it.
     mad_turmoil::rand::set_rng(rand::rngs::StdRng::seed_from_u64(seed));
     // Maps take their chance once a thread, so the day has a thread of its own.
