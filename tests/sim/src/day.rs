@@ -197,6 +197,7 @@ async fn apply(side: &Side, nodes: u64) -> anyhow::Result<()> {
         put: Some(put),
         ..Default::default()
     };
+    let mut last = "no node answered".to_owned();
     for attempt in 0..100 {
         let mut admin = AdminServiceClient::new(way(side, 1 + attempt % nodes));
         match timeout(Duration::from_secs(10), admin.apply(ask.clone())).await {
@@ -204,10 +205,12 @@ async fn apply(side: &Side, nodes: u64) -> anyhow::Result<()> {
             Ok(Err(status)) if status.code() == tonic::Code::InvalidArgument => {
                 bail!("the world is refused: {}", status.message())
             }
-            _ => sleep(Duration::from_millis(300)).await,
+            Ok(Err(status)) => last = status.to_string(),
+            Err(_) => {}
         }
+        sleep(Duration::from_millis(300)).await;
     }
-    bail!("the world cannot be applied")
+    bail!("the world cannot be applied: {last}")
 }
 
 /// Lets one thing fail, or mends one. Most of the time a majority lives and can talk.

@@ -3,6 +3,7 @@
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use clap::Parser;
@@ -29,7 +30,7 @@ struct Options {
     /// Nothing fails
     #[arg(long)]
     no_faults: bool,
-    /// Print what happens
+    /// Print what happens; with RUST_LOG what the nodes log, too
     #[arg(long)]
     trace: bool,
 }
@@ -40,20 +41,12 @@ fn main() -> ExitCode {
     if let Some(count) = options.seeds {
         return many(seed, count, &options);
     }
-    // A day that never ends is a fault as well.
-    std::thread::spawn(move || {
-        std::thread::sleep(REAL_TIME_MAX);
-        eprintln!(
-            "seed {seed} did not end within {} s of real time",
-            REAL_TIME_MAX.as_secs()
-        );
-        std::process::exit(3);
-    });
     // Before anything asks for chance: the order of maps and of what is ready at once hangs on it.
     mad_turmoil::rand::set_rng(rand::rngs::StdRng::seed_from_u64(seed));
     // Maps take their chance once a thread, so the day has a thread of its own.
-    let lived = std::thread::spawn(move || day(seed, &options)).join();
-    match lived {
+    let (ends, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || drop(ends.send(day(seed, &options))));
+    match ended.recv_timeout(REAL_TIME_MAX) {
         Ok(Ok(report)) => {
             println!("{}", serde_json::json!(report));
             ExitCode::SUCCESS
@@ -62,7 +55,12 @@ fn main() -> ExitCode {
             eprintln!("{broken:#}");
             ExitCode::FAILURE
         }
-        Err(_) => ExitCode::FAILURE,
+        Err(RecvTimeoutError::Timeout) => {
+            eprintln!("seed {seed} did not end within {REAL_TIME_MAX:?} of real time");
+            ExitCode::FAILURE
+        }
+        // It panicked, and has said why.
+        Err(RecvTimeoutError::Disconnected) => ExitCode::FAILURE,
     }
 }
 
@@ -142,6 +140,14 @@ fn day(seed: u64, options: &Options) -> anyhow::Result<Report> {
         lasts: Duration::from_secs(60 * options.minutes),
         faults: !options.no_faults,
     };
+    if options.trace && std::env::var_os("RUST_LOG").is_some() {
+        // What the nodes log, without the time, which is not the simulated one.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .without_time();
+        log.with_writer(std::io::stderr).init();
+    }
     let memory = std::path::Path::new("/dev/shm");
     let dir = match memory.is_dir() {
         true => tempfile::tempdir_in(memory)?,
