@@ -72,12 +72,13 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
     let net = Net::new(random.random());
     for (a, b) in [(0, 1), (0, 2), (1, 2)] {
         let least = Duration::from_millis(random.random_range(5..60));
+        trace.tell(format!("regions {a} and {b} are {least:?} apart"));
         net.distance(a, b, least, least.mul_f64(1.3));
     }
     let nodes: u64 = if random.random_bool(0.5) { 3 } else { 5 };
     // Slow disks show who answers before the disk does.
     let slowest = if random.random_bool(0.3) {
-        500_000
+        60_000
     } else {
         20_000
     };
@@ -85,6 +86,9 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
         .map(|id| {
             let sync_takes = Duration::from_micros(random.random_range(300..slowest));
             let at = (id, id as usize % 3);
+            trace.tell(format!(
+                "node {id} has a disk that takes {sync_takes:?} for a sync"
+            ));
             Machine::new(&net, dir, at, random.random(), sync_takes)
         })
         .collect();

@@ -3,16 +3,12 @@
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use clap::Parser;
 use meridian_sim::day::{Plan, Report, live};
 use meridian_sim::trace::Trace;
 use rand::SeedableRng as _;
-
-/// Longest that one day may take here.
-const REAL_TIME_MAX: Duration = Duration::from_secs(900);
 
 /// Lives through one simulated day; the same seed tells the same story, byte for byte.
 #[derive(Debug, Parser)]
@@ -46,7 +42,7 @@ fn main() -> ExitCode {
     // Maps take their chance once a thread, so the day has a thread of its own.
     let (ends, ended) = std::sync::mpsc::channel();
     std::thread::spawn(move || drop(ends.send(day(seed, &options))));
-    match ended.recv_timeout(REAL_TIME_MAX) {
+    match ended.recv() {
         Ok(Ok(report)) => {
             println!("{}", serde_json::json!(report));
             ExitCode::SUCCESS
@@ -55,12 +51,8 @@ fn main() -> ExitCode {
             eprintln!("{broken:#}");
             ExitCode::FAILURE
         }
-        Err(RecvTimeoutError::Timeout) => {
-            eprintln!("seed {seed} did not end within {REAL_TIME_MAX:?} of real time");
-            ExitCode::FAILURE
-        }
         // It panicked, and has said why.
-        Err(RecvTimeoutError::Disconnected) => ExitCode::FAILURE,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
@@ -134,6 +126,18 @@ fn many(first: u64, count: u64, options: &Options) -> ExitCode {
     }
 }
 
+/// Milliseconds since the day began.
+struct Simulated;
+
+impl tracing_subscriber::fmt::time::FormatTime for Simulated {
+    fn format_time(&self, out: &mut tracing_subscriber::fmt::format::Writer) -> std::fmt::Result {
+        let began = BEGAN.get_or_init(tokio::time::Instant::now);
+        write!(out, "{:>9}", began.elapsed().as_millis())
+    }
+}
+
+static BEGAN: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
+
 fn day(seed: u64, options: &Options) -> anyhow::Result<Report> {
     let plan = Plan {
         seed,
@@ -141,11 +145,11 @@ fn day(seed: u64, options: &Options) -> anyhow::Result<Report> {
         faults: !options.no_faults,
     };
     if options.trace && std::env::var_os("RUST_LOG").is_some() {
-        // What the nodes log, without the time, which is not the simulated one.
+        // What the nodes log, with the simulated time.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .without_time();
+            .with_timer(Simulated);
         log.with_writer(std::io::stderr).init();
     }
     let memory = std::path::Path::new("/dev/shm");
