@@ -1,5 +1,7 @@
 //! `meridian config`.
 
+use std::cell::Cell;
+
 use clap::{Args, Subcommand};
 use meridian_proto::livechat::v1 as api;
 use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
@@ -87,16 +89,15 @@ pub async fn get(context: &Context, read: Read) -> Result<api::Configuration, Fa
 async fn read_version(
     context: &Context,
     read: Read,
-    mut version: Option<u64>,
+    version: Option<u64>,
 ) -> Result<api::Configuration, Failure> {
-    let mut whole = api::Configuration::default();
-    let mut page_token = String::new();
-    loop {
+    let version = Cell::new(version);
+    let parts = pages::all(async |page_token: String| {
         let request = api::GetConfigurationRequest {
             consistency: read.consistency(),
             page_size: pages::PAGE_SIZE,
-            page_token: page_token.clone(),
-            version,
+            page_token,
+            version: version.get(),
         };
         let call = context.cluster.call(request, async |channel, request| {
             let client = AdminServiceClient::new(channel);
@@ -106,17 +107,16 @@ async fn read_version(
                 .await
         });
         let page = call.await?.value;
-        let part = page.configuration.unwrap_or_default();
+        version.set(Some(page.version));
+        Ok((Vec::from_iter(page.configuration), page.next_page_token))
+    });
+    let mut whole = api::Configuration::default();
+    for part in parts.await? {
         whole.workspace = part.workspace.or(whole.workspace);
         whole.regions.extend(part.regions);
         whole.schedules.extend(part.schedules);
         whole.queues.extend(part.queues);
         whole.agents.extend(part.agents);
-        if page.next_page_token.is_empty() {
-            return Ok(whole);
-        }
-        pages::goes_on(&page_token, &page.next_page_token)?;
-        page_token = page.next_page_token;
-        version = Some(page.version);
     }
+    Ok(whole)
 }

@@ -21,22 +21,13 @@ where
         if next.is_empty() {
             return Ok(rows);
         }
-        goes_on(&token, &next)?;
+        if next == token {
+            return Err(Failure::Failed(
+                "the node sent the same page token twice".to_owned(),
+            ));
+        }
         token = next;
     }
-}
-
-/// Refuses a token that is the one before, which would never end.
-///
-/// # Errors
-/// It is.
-pub fn goes_on(token: &str, next: &str) -> Result<(), Failure> {
-    if next == token {
-        return Err(Failure::Failed(
-            "the node sent the same page token twice".to_owned(),
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use meridian_proto::livechat::v1 as api;
 use serde::Serialize;
 
-use super::change_word;
+use super::{change_sign, change_word};
 use crate::output::{Paint, printable};
 
 /// One object's change.
@@ -76,11 +76,12 @@ impl Changes {
                 .id
                 .as_deref()
                 .map_or(String::new(), |id| format!(" {id}"));
-            let head = |sign: &str| format!("{sign} {}{id}", change.kind);
-            text.push_str(&match change.change.as_str() {
-                "added" => paint.good(&head("+")),
-                "removed" => paint.error(&head("-")),
-                _ => paint.warn(&head("~")),
+            let sign = change_sign(&change.change);
+            let head = format!("{sign} {}{id}", change.kind);
+            text.push_str(&match sign {
+                '+' => paint.good(&head),
+                '-' => paint.error(&head),
+                _ => paint.warn(&head),
             });
             text.push('\n');
             for field in &change.fields {

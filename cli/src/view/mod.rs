@@ -36,6 +36,15 @@ words!(purpose_word, api::Purpose, "PURPOSE_");
 words!(watch_word, api::WatchMode, "WATCH_MODE_");
 words!(change_word, api::ChangeKind, "CHANGE_KIND_");
 
+/// The sign before a changed object, by the word for how it changed.
+fn change_sign(word: &str) -> char {
+    match word {
+        "added" => '+',
+        "removed" => '-',
+        _ => '~',
+    }
+}
+
 /// Text that may be absent: empty becomes `None`.
 fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)

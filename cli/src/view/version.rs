@@ -3,7 +3,7 @@
 use meridian_proto::livechat::v1 as api;
 use serde::Serialize;
 
-use super::{change_word, shown};
+use super::{change_sign, change_word, shown};
 use crate::output::{Clock, Field, Tabular};
 use crate::time::rfc3339;
 
@@ -54,11 +54,7 @@ impl Version {
     /// `+ queue vip, ~ agent ana, - region ap, 3 more`.
     fn words(&self) -> String {
         let name = |o: &Object| {
-            let sign = match o.change.as_str() {
-                "added" => '+',
-                "removed" => '-',
-                _ => '~',
-            };
+            let sign = change_sign(&o.change);
             let id = o.id.as_deref().map(|id| format!(" {id}"));
             format!("{sign} {}{}", o.kind, id.unwrap_or_default())
         };

@@ -91,12 +91,7 @@ impl State {
         };
         let event = self.event(What::MessageLeft, None, &detail);
         if at != 0 {
-            self.withdraw_all(
-                id,
-                What::OfferWithdrawn,
-                "the visitor asked for a later time",
-                false,
-            );
+            self.withdraw_all(id, What::OfferWithdrawn, PutOff::Asked.words(), false);
         }
         self.edit_chat(id, |c| {
             c.lease_ms = 0;

@@ -153,11 +153,7 @@ impl State {
 
     /// Puts a chat off to the time it can be served again, or lets it expire.
     pub(crate) fn defer(&mut self, id: &ChatId, why: PutOff) {
-        let detail = match why {
-            PutOff::Closed => "outside opening hours",
-            PutOff::Waited => "waited as long as the queue lets it",
-            PutOff::Asked => "the visitor asked for a later time",
-        };
+        let detail = why.words();
         if self.chats[id].assist.is_some() {
             return self.part(id, "nobody came in time");
         }

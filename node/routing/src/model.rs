@@ -484,6 +484,17 @@ pub enum PutOff {
     Asked = 3,
 }
 
+impl PutOff {
+    /// For people.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Closed => "outside opening hours",
+            Self::Waited => "waited as long as the queue lets it",
+            Self::Asked => "the visitor asked for a later time",
+        }
+    }
+}
+
 /// Where a chat is. Every phase but `Closed` has an owner or a deadline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {

@@ -23,8 +23,8 @@ impl State {
         };
         let queue = self.queues.get(&c.queue);
         let auto_accept = queue.is_some_and(|q| q.auto_accept);
-        let weighted = queue.is_some_and(|q| q.strategy == Strategy::Weighted);
-        let share_of = weighted.then(|| c.queue.clone());
+        let share_of = queue.filter(|q| q.strategy == Strategy::Weighted);
+        let share_of = share_of.map(|q| q.id.clone());
         let assignment = c.assignment + 1;
         let until = self.meta.now + self.offer_timeout(c);
         let mut agents: Vec<AgentId> = to.iter().map(|p| p.agent.clone()).collect();

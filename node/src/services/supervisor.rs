@@ -114,14 +114,19 @@ impl Supervisors {
         let who = actor("supervisor", who);
         let written = self.driver.write(id, who, parent, command).await;
         written.map_err(|e| failed(&e))?;
+        self.shown(&chat).await
+    }
+
+    /// A chat, open or closed, as the API shows it.
+    async fn shown(&self, id: &ChatId) -> Result<Chat, Status> {
         let known = {
             let state = self.driver.state();
-            state.chats().get(&chat).map(|c| view::chat(&state, c))
+            state.chats().get(id).map(|c| view::chat(&state, c))
         };
         match known {
             Some(chat) => Ok(chat),
             None => {
-                let past = self.past(&chat).await?;
+                let past = self.past(id).await?;
                 Ok(view::chat(&self.driver.state(), &past))
             }
         }
@@ -353,19 +358,8 @@ impl SupervisorService for Supervisors {
         let ask = request.into_inner();
         self.at(ask.consistency).await?;
         let id = ChatId::from(ask.chat_id);
-        let known = {
-            let state = self.driver.state();
-            state.chats().get(&id).map(|c| view::chat(&state, c))
-        };
-        let chat = match known {
-            Some(chat) => chat,
-            None => {
-                let past = self.past(&id).await?;
-                view::chat(&self.driver.state(), &past)
-            }
-        };
         Ok(Response::new(GetChatResponse {
-            chat: Some(chat),
+            chat: Some(self.shown(&id).await?),
             log_index: self.driver.state().meta().index,
         }))
     }

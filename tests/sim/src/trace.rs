@@ -42,9 +42,4 @@ impl Trace {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         })
     }
-
-    /// How many lines there are.
-    pub fn lines(&self) -> usize {
-        self.text.lock().lines().count()
-    }
 }

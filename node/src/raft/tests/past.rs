@@ -31,6 +31,16 @@ async fn snapshot(machine: &mut StateMachine, log: &mut LogStore) {
     log.purge(built.meta.last_log_id.unwrap()).await.unwrap();
 }
 
+/// A node that keeps the past, with snapshots at 200 and 400.
+async fn two_snapshots(dir: &Path) -> (Arc<Db>, StateMachine, LogStore) {
+    let (db, mut machine, mut log) = keeping(dir, PLENTY);
+    apply(&db, &mut machine, 0..201, "a").await;
+    snapshot(&mut machine, &mut log).await;
+    apply(&db, &mut machine, 201..401, "a").await;
+    snapshot(&mut machine, &mut log).await;
+    (db, machine, log)
+}
+
 /// The hash that the state had at an index, as the past tells it.
 fn hash_then(past: &Past, index: u64) -> Result<u64, PastError> {
     let mut state = Counter::default();
@@ -62,11 +72,7 @@ fn hash_of(indexes: std::ops::RangeInclusive<u64>, name: &str) -> u64 {
 #[tokio::test]
 async fn every_moment_since_the_beginning_can_be_lived_through_again() {
     let dir = TempDir::new().unwrap();
-    let (db, mut machine, mut log) = keeping(dir.path(), PLENTY);
-    apply(&db, &mut machine, 0..201, "a").await;
-    snapshot(&mut machine, &mut log).await;
-    apply(&db, &mut machine, 201..401, "a").await;
-    snapshot(&mut machine, &mut log).await;
+    let (db, mut machine, mut log) = two_snapshots(dir.path()).await;
     apply(&db, &mut machine, 401..450, "a").await;
     let check = |machine: &StateMachine| {
         let reader = machine.reader();
@@ -155,11 +161,7 @@ async fn entries_that_were_never_applied_are_no_past() {
 #[tokio::test]
 async fn damage_costs_the_past_alone_and_it_begins_anew() {
     let dir = TempDir::new().unwrap();
-    let (db, mut machine, mut log) = keeping(dir.path(), PLENTY);
-    apply(&db, &mut machine, 0..201, "a").await;
-    snapshot(&mut machine, &mut log).await;
-    apply(&db, &mut machine, 201..401, "a").await;
-    snapshot(&mut machine, &mut log).await;
+    let (db, machine, log) = two_snapshots(dir.path()).await;
     drop((db, machine, log));
     let bases = || {
         let files = std::fs::read_dir(dir.path().join("snapshots")).unwrap();
