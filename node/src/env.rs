@@ -102,6 +102,38 @@ impl AsyncWrite for Connection {
     }
 }
 
+/// Sees every state a node comes to, under the lock that guards it; for checks.
+pub trait Witness: Send + Sync + 'static {
+    /// A command was applied, which made this the state; `hash` is the one replicas compare.
+    ///
+    /// # Errors
+    /// What must not be; the node does not go on.
+    fn applied(&self, moment: Moment<'_>) -> Result<(), String>;
+}
+
+/// A state just come to.
+pub struct Moment<'a> {
+    /// By which node.
+    pub node: u64,
+    /// The command.
+    pub command: &'a meridian_routing::command::Stamped,
+    /// What came of it.
+    pub outcome: &'a meridian_routing::apply::Outcome,
+    /// The state after it.
+    pub state: &'a meridian_routing::state::State,
+    /// The state's hash after it.
+    pub hash: u64,
+}
+
+/// Checks every invariant after every command.
+pub struct Invariants;
+
+impl Witness for Invariants {
+    fn applied(&self, moment: Moment<'_>) -> Result<(), String> {
+        meridian_routing::invariants::check(moment.state)
+    }
+}
+
 /// The world a node lives in.
 #[derive(Clone)]
 pub struct Environment {
@@ -113,6 +145,8 @@ pub struct Environment {
     pub network: Arc<dyn Network>,
     /// Where the database is kept.
     pub storage: Arc<dyn Storage>,
+    /// Who sees every state; nobody in the real world, since it costs.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 impl Environment {
@@ -123,6 +157,7 @@ impl Environment {
             random: Arc::new(ThreadRandom),
             network: Arc::new(Tcp),
             storage: Arc::new(Rocks),
+            witness: None,
         }
     }
 
@@ -213,6 +248,7 @@ mod tests {
                 random: Arc::new(SeededRandom::new(seed)),
                 network: Arc::new(Tcp),
                 storage: Arc::new(Rocks),
+                witness: None,
             }
             .id()
         };

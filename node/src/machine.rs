@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::convert::{command, entity, history};
 use crate::delivery::Delivery;
+use crate::env::{Moment, Witness};
 use crate::raft::{Applied, Machine};
 
 /// The state every service reads; only the machine writes it.
@@ -25,7 +26,8 @@ pub struct RoutingMachine {
     hashes: HashMap<Vec<u8>, u64>,
     hash: u64,
     pending: Vec<Effect>,
-    check_invariants: bool,
+    node: u64,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 /// How far the state has come.
@@ -40,10 +42,11 @@ pub struct Progress {
 }
 
 impl RoutingMachine {
-    /// An empty state; [`Machine::restore`] fills it. `check_invariants` checks all of them after every command.
+    /// An empty state of a node; [`Machine::restore`] fills it.
     pub fn new(
+        node: u64,
         delivery: Arc<Delivery>,
-        check_invariants: bool,
+        witness: Option<Arc<dyn Witness>>,
     ) -> (Self, Shared, watch::Receiver<Progress>) {
         let shared = Shared::default();
         let (progress, seen) = watch::channel(Progress::default());
@@ -54,7 +57,8 @@ impl RoutingMachine {
             hashes: HashMap::new(),
             hash: 0,
             pending: Vec::new(),
-            check_invariants,
+            node,
+            witness,
         };
         (machine, shared, seen)
     }
@@ -109,14 +113,9 @@ impl Machine for RoutingMachine {
         let span = tracing::info_span!("apply", index, request_id = %stamped.request_id);
         crate::telemetry::follow(&span, &traceparent);
         let _entered = span.enter();
-        let mut state = self.shared.write();
+        let shared = self.shared.clone();
+        let mut state = shared.write();
         let outcome = state.apply(&stamped);
-        if self.check_invariants
-            && let Err(broken) = meridian_routing::invariants::check(&state)
-        {
-            tracing::error!(index, command = ?stamped.command, broken, "an invariant is broken; this node must not go on");
-            std::process::abort();
-        }
         let writes: Vec<_> = outcome
             .dirty
             .iter()
@@ -128,10 +127,22 @@ impl Machine for RoutingMachine {
             })
             .collect();
         crate::metrics::observe_answer(&state, &stamped, &outcome.result);
-        drop(state);
         for (key, value) in &writes {
             self.put_hash(key, value.as_deref());
         }
+        if let Some(witness) = &self.witness
+            && let Err(broken) = witness.applied(Moment {
+                node: self.node,
+                command: &stamped,
+                outcome: &outcome,
+                state: &state,
+                hash: self.hash,
+            })
+        {
+            tracing::error!(index, command = ?stamped.command, broken, "an invariant is broken; this node must not go on");
+            std::process::abort();
+        }
+        drop(state);
         self.pending.extend(outcome.effects);
         let chats = outcome.history.iter().map(history::encode_chat);
         let version = outcome.version.iter().flat_map(history::encode_version);

@@ -18,7 +18,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::delivery::Delivery;
 use crate::driver::{Driver, Forwarded};
-use crate::env::{Connections, Environment, Network};
+use crate::env::{Connections, Environment, Invariants, Network, Witness};
 use crate::machine::RoutingMachine;
 use crate::metrics;
 use crate::raft::{
@@ -100,7 +100,7 @@ impl Node {
     /// # Errors
     /// [`NodeError`]; nothing is left running.
     pub async fn start(settings: &Settings, env: Environment) -> Result<Self, NodeError> {
-        let timing = Timing::derive(settings.round_trip_ms)?;
+        let timing = Timing::derive(settings.round_trip_ms, settings.slowest_sync_ms)?;
         // Addresses first: a taken one is the commonest mistake and the cheapest to find.
         let (network, storage) = (env.network.clone(), env.storage.clone());
         let listen = async |flag, address| {
@@ -119,8 +119,12 @@ impl Node {
         };
 
         let delivery = Arc::new(Delivery::default());
+        let witness = env.witness.clone().or_else(|| {
+            let checks = settings.check_invariants;
+            checks.then(|| Arc::new(Invariants) as Arc<dyn Witness>)
+        });
         let (machine, shared, progress) =
-            RoutingMachine::new(delivery.clone(), settings.check_invariants);
+            RoutingMachine::new(settings.node_id, delivery.clone(), witness);
         let driver = Driver::new(settings.node_id, env, shared, progress, delivery);
         let mut config = GroupConfig::new(
             settings.data.clone(),

@@ -35,6 +35,9 @@ pub struct Settings {
     /// follow from it.
     #[arg(long, env = "MERIDIAN_ROUND_TRIP_MS", default_value_t = 0)]
     pub round_trip_ms: u64,
+    /// Slowest sync of a voter's disk, in ms (its 99.9th percentile, at most 1000); elections wait for that long.
+    #[arg(long, env = "MERIDIAN_SLOWEST_SYNC_MS", default_value_t = 50)]
+    pub slowest_sync_ms: u64,
     /// Dial a peer elsewhere than the membership says, as ID=HOST:PORT; for tunnels and tests; repeatable.
     #[arg(long = "dial", env = "MERIDIAN_DIAL", value_parser = dial, value_delimiter = ',')]
     pub dial: Vec<(u64, String)>,

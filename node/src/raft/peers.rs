@@ -397,7 +397,7 @@ mod tests {
     #[tokio::test]
     async fn members_are_dialled_where_they_are_now_and_forgotten_when_they_leave() {
         let dialled = Arc::new(Noting::default());
-        let timing = Timing::derive(5).unwrap();
+        let timing = Timing::derive(5, 50).unwrap();
         let connector = Arc::new(dialled.clone());
         let peers = Peers::new("test", 1, 1, connector, timing).unwrap();
         let (old, new) = (node("10.0.0.1:1"), node("10.0.0.2:1"));

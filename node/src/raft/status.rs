@@ -150,15 +150,17 @@ impl Status {
     /// Whether the two differ in nothing but times: those change with every heartbeat, and nobody
     /// need wake for them.
     fn says_the_same(&self, other: &Self) -> bool {
-        let timeless = |status: &Self| {
-            let mut status = status.clone();
-            status.quorum_heard = None;
-            for member in status.members.values_mut() {
-                (member.heard, member.round_trip) = (None, None);
-            }
-            status
+        let plain = |s: &Self| {
+            let indexes = (s.last_log, s.committed, s.applied, s.snapshot, s.purged);
+            (s.node_id, s.role, s.term, s.leader, indexes, s.joint)
         };
-        timeless(self) == timeless(other)
+        let alike = |(a, b): (&Member, &Member)| {
+            (&a.node, a.voter, a.matched, a.too_far) == (&b.node, b.voter, b.matched, b.too_far)
+        };
+        plain(self) == plain(other)
+            && self.failure == other.failure
+            && self.members.keys().eq(other.members.keys())
+            && self.members.values().zip(other.members.values()).all(alike)
     }
 
     /// The leader with its address, as far as this node knows.
@@ -181,20 +183,16 @@ pub(super) fn follow(
     timing: Timing,
 ) -> watch::Receiver<Status> {
     let (copies, status) = watch::channel(Status::of(&metrics, &peers, &timing));
-    let addresses = |status: &Status| -> BTreeMap<_, _> {
-        let members = status.members.iter();
-        members.map(|(id, m)| (*id, m.node.clone())).collect()
-    };
     tokio::spawn(async move {
-        let mut known = BTreeMap::new();
+        let mut known: BTreeMap<NodeId, Node> = BTreeMap::new();
         // The term it leads, and since when.
         let mut leads = None;
         loop {
             let copy = Status::of(&metrics, &peers, &timing);
-            let members = addresses(&copy);
-            if members != known {
-                peers.members_are(members.clone());
-                known = members;
+            let members = copy.members.iter().map(|(id, m)| (id, &m.node));
+            if !members.clone().eq(&known) {
+                known = members.map(|(id, node)| (*id, node.clone())).collect();
+                peers.members_are(known.clone());
             }
             leads = match leads {
                 _ if copy.role != Role::Leader => None,

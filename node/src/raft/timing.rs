@@ -1,10 +1,11 @@
-//! Raft's times, derived from the worst round trip between any two voters.
+//! Raft's times, derived from the worst round trip between any two voters and the slowest sync of a disk.
 //!
 //! How openraft uses them, which is not how their names read:
 //! - `heartbeat_interval` is also the time after which a heartbeat or the start of an append stream
 //!   is given up, and we are to answer within three quarters of it. Below the round trip no
 //!   heartbeat ever succeeds.
-//! - A vote is given up after `election_timeout_min`.
+//! - A vote is given up after `election_timeout_min`; we are to answer within three quarters of it. A voter answers once
+//!   its disk has the vote, so with slower disks nobody would ever be elected.
 //! - A follower trusts its leader for `election_timeout_max` (the lease) after the last message,
 //!   then waits for a random time between the two, and only then asks for a pre-vote.
 
@@ -17,8 +18,13 @@ const ELECTION_FLOOR_MS: u64 = 200;
 const SPREAD_FLOOR_MS: u64 = 300;
 /// A longer round trip is a wrong measurement, or a place no voter should be.
 const ROUND_TRIP_MAX_MS: u64 = 1_000;
-/// Syncs and scheduling during an election, in all.
-const ELECTION_WORK_MS: u64 = 100;
+/// A slower disk is broken.
+const SYNC_MAX_MS: u64 = 1_000;
+/// Scheduling during an election, in all.
+const ELECTION_WORK_MS: u64 = 50;
+/// Syncs that follow each other from a candidate's vote to the first entry on a majority's disks: the candidate's vote,
+/// the voter's, the follower's that it is elected, the entry.
+const ELECTION_SYNCS: u64 = 4;
 
 /// Why times were refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,32 +73,55 @@ pub enum TimingError {
         /// The worst round trip.
         worst_round_trip_ms: u64,
     },
+    /// No disk of a voter should be that slow.
+    #[error(
+        "a sync that takes {slowest_sync_ms} ms is more than {max} ms: such a disk is broken",
+        max = SYNC_MAX_MS
+    )]
+    SyncTooLong {
+        /// The time given.
+        slowest_sync_ms: u64,
+    },
+    /// Votes would be given up before the voter's disk has them.
+    #[error(
+        "a vote is given up after three quarters of the shortest election time-out ({election_min_ms} ms), which is not above the worst round trip and the slowest sync together ({worst_round_trip_ms} and {slowest_sync_ms} ms): nobody would ever be elected"
+    )]
+    VoteTooShort {
+        /// The shortest election time-out given.
+        election_min_ms: u64,
+        /// The worst round trip.
+        worst_round_trip_ms: u64,
+        /// The slowest sync.
+        slowest_sync_ms: u64,
+    },
 }
 
 /// A checked set of times. All in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timing {
     worst_round_trip_ms: u64,
+    slowest_sync_ms: u64,
     heartbeat_ms: u64,
     election_min_ms: u64,
     election_max_ms: u64,
 }
 
 impl Timing {
-    /// The times for a cluster whose voters are at worst `worst_round_trip_ms` apart (take the
-    /// 99.9th percentile, 0 on one machine).
+    /// The times for a cluster whose voters are at worst `worst_round_trip_ms` apart and whose disks take at worst
+    /// `slowest_sync_ms` for a sync (take the 99.9th percentile of both, 0 for voters on one machine).
     ///
     /// # Errors
-    /// [`TimingError::RoundTripTooLong`] above one second.
-    pub fn derive(worst_round_trip_ms: u64) -> Result<Self, TimingError> {
-        let rtt = worst_round_trip_ms;
+    /// [`TimingError::RoundTripTooLong`] and [`TimingError::SyncTooLong`] above one second.
+    pub fn derive(worst_round_trip_ms: u64, slowest_sync_ms: u64) -> Result<Self, TimingError> {
+        let (rtt, sync) = (worst_round_trip_ms, slowest_sync_ms);
         // Half a round trip of slack above it, of which three quarters count.
         let heartbeat = (rtt * 3 / 2 + 20).max(HEARTBEAT_FLOOR_MS);
         // The lease in front of the wait is what forgives lost heartbeats, so the wait may start
         // low; that leaves room for a wide spread, which is what keeps two from campaigning at once.
-        let min = (heartbeat * 8 / 7).max(ELECTION_FLOOR_MS);
+        let vote = (rtt + sync) * 4 / 3 + 4;
+        let min = (heartbeat * 8 / 7).max(vote).max(ELECTION_FLOOR_MS);
         let max = min + (rtt * 3).max(SPREAD_FLOOR_MS);
-        Self::new(rtt, heartbeat, min, max)
+        Self::new((rtt, sync), heartbeat, (min, max))
     }
 
     /// Times chosen by hand.
@@ -100,11 +129,13 @@ impl Timing {
     /// # Errors
     /// [`TimingError`] says which rule they break and why it is one.
     pub fn new(
-        worst_round_trip_ms: u64,
+        (worst_round_trip_ms, slowest_sync_ms): (u64, u64),
         heartbeat_ms: u64,
-        election_min_ms: u64,
-        election_max_ms: u64,
+        (election_min_ms, election_max_ms): (u64, u64),
     ) -> Result<Self, TimingError> {
+        if slowest_sync_ms > SYNC_MAX_MS {
+            return Err(TimingError::SyncTooLong { slowest_sync_ms });
+        }
         if worst_round_trip_ms > ROUND_TRIP_MAX_MS {
             return Err(TimingError::RoundTripTooLong {
                 worst_round_trip_ms,
@@ -124,6 +155,13 @@ impl Timing {
                 heartbeat_ms,
             });
         }
+        if election_min_ms * 3 / 4 <= worst_round_trip_ms + slowest_sync_ms {
+            return Err(TimingError::VoteTooShort {
+                election_min_ms,
+                worst_round_trip_ms,
+                slowest_sync_ms,
+            });
+        }
         let spread = worst_round_trip_ms.max(SPREAD_FLOOR_MS / 3);
         if election_max_ms < election_min_ms + spread {
             return Err(TimingError::SpreadTooNarrow {
@@ -134,6 +172,7 @@ impl Timing {
         }
         Ok(Self {
             worst_round_trip_ms,
+            slowest_sync_ms,
             heartbeat_ms,
             election_min_ms,
             election_max_ms,
@@ -173,13 +212,17 @@ impl Timing {
     /// The longest time from a leader's death to the first commit under the next one, when a
     /// majority is left, the first candidate wins, and no message is lost: the lease, the longest
     /// wait, then a round trip each for pre-vote and vote, two to find where the logs meet, and one
-    /// for the first entry. A split vote, which the
+    /// for the first entry, with a sync of a disk here and there. A split vote, which the
     /// spread makes rare, adds up to another [`Timing::election_max`] and two round trips.
     pub fn failover_bound(&self) -> Duration {
         // openraft looks at its clocks 64/13 times per heartbeat; lease and wait each end on a look.
         let tick = self.heartbeat_ms * 13 / 64 + 1;
         Duration::from_millis(
-            2 * self.election_max_ms + 5 * self.worst_round_trip_ms + 2 * tick + ELECTION_WORK_MS,
+            2 * self.election_max_ms
+                + 5 * self.worst_round_trip_ms
+                + ELECTION_SYNCS * self.slowest_sync_ms
+                + 2 * tick
+                + ELECTION_WORK_MS,
         )
     }
 
@@ -239,24 +282,30 @@ mod tests {
     #[test]
     fn derived_times_hold_for_every_distance_and_openraft_accepts_them() {
         for rtt in 0..=ROUND_TRIP_MAX_MS {
-            let timing = Timing::derive(rtt).unwrap();
-            timing.config("c", 10_000, 1_000).validate().unwrap();
+            for sync in [0, 1, 50, 333, SYNC_MAX_MS] {
+                let timing = Timing::derive(rtt, sync).unwrap();
+                timing.config("c", 10_000, 1_000).validate().unwrap();
+            }
         }
         assert!(matches!(
-            Timing::derive(ROUND_TRIP_MAX_MS + 1),
+            Timing::derive(ROUND_TRIP_MAX_MS + 1, 0),
             Err(TimingError::RoundTripTooLong { .. })
+        ));
+        assert!(matches!(
+            Timing::derive(0, SYNC_MAX_MS + 1),
+            Err(TimingError::SyncTooLong { .. })
         ));
     }
 
     #[test]
     fn a_planet_fails_over_within_four_seconds_and_a_lan_much_sooner() {
-        assert!(Timing::derive(220).unwrap().failover_bound() < Duration::from_secs(4));
-        assert!(Timing::derive(1).unwrap().failover_bound() < Duration::from_millis(1_500));
+        assert!(Timing::derive(220, 50).unwrap().failover_bound() < Duration::from_secs(4));
+        assert!(Timing::derive(1, 50).unwrap().failover_bound() < Duration::from_millis(1_500));
     }
 
     #[test]
     fn a_leader_nobody_answers_is_quiet_and_probes_by_turns() {
-        let timing = Timing::new(0, 100, 200, 500).unwrap();
+        let timing = Timing::new((0, 0), 100, (200, 500)).unwrap();
         let quiet = |ms| timing.keeps_quiet(Duration::from_millis(ms));
         assert!(!quiet(0) && !quiet(499));
         assert!(quiet(500) && quiet(1_999));
@@ -267,16 +316,20 @@ mod tests {
     #[test]
     fn bad_combinations_are_refused_with_the_reason() {
         assert!(matches!(
-            Timing::new(220, 250, 600, 1_200),
+            Timing::new((220, 0), 250, (600, 1_200)),
             Err(TimingError::HeartbeatTooShort { .. })
         ));
         assert!(matches!(
-            Timing::new(10, 100, 100, 600),
+            Timing::new((10, 0), 100, (100, 600)),
             Err(TimingError::ElectionTooShort { .. })
         ));
         assert!(matches!(
-            Timing::new(220, 350, 700, 800),
+            Timing::new((220, 0), 350, (700, 800)),
             Err(TimingError::SpreadTooNarrow { .. })
+        ));
+        assert!(matches!(
+            Timing::new((220, 400), 350, (700, 1_400)),
+            Err(TimingError::VoteTooShort { .. })
         ));
     }
 }

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::error::StorageError;
+use super::memory::SyncTakes;
 
 /// A key and its value as they are stored, the value not yet unwrapped.
 pub type RawRecord = (Box<[u8]>, Box<[u8]>);
@@ -57,7 +57,7 @@ pub trait Storage: Send + Sync {
 
     /// How long a sync takes on the runtime's clock, for a disk that is played; `None` = it takes the time it takes, on a
     /// thread of its own.
-    fn sync_takes(&self) -> Option<Duration> {
+    fn sync_takes(&self) -> Option<SyncTakes> {
         None
     }
 }

@@ -11,13 +11,13 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::engine::Engine;
 use super::error::StorageError;
+use super::memory::SyncTakes;
 use super::synced::Synced;
 
 /// What to do once everything written so far is on disk, or is known not to be.
@@ -49,7 +49,7 @@ impl Flusher {
     pub(super) fn start(
         engine: Arc<dyn Engine>,
         synced: Synced,
-        sync_takes: Option<Duration>,
+        sync_takes: Option<SyncTakes>,
     ) -> std::io::Result<Self> {
         let work = Work::new(engine, synced);
         let Some(takes) = sync_takes else {
@@ -71,7 +71,7 @@ impl Flusher {
         let task = tokio::spawn(async move {
             loop {
                 woken.notified().await;
-                tokio::time::sleep(takes).await;
+                tokio::time::sleep(takes.now()).await;
                 flush(&played);
             }
         });

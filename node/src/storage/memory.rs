@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -17,7 +18,24 @@ use super::keys;
 #[derive(Clone, Default)]
 pub struct Memory {
     disks: Arc<Mutex<Disks>>,
-    sync_takes: Option<Duration>,
+    sync_takes: Option<SyncTakes>,
+}
+
+/// How long a sync of a disk takes that is played. Clones are the same disk's.
+#[derive(Clone)]
+pub struct SyncTakes(Arc<AtomicU64>);
+
+impl SyncTakes {
+    /// As of now.
+    pub fn now(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    /// From now on.
+    pub fn set(&self, takes: Duration) {
+        let micros = u64::try_from(takes.as_micros()).unwrap_or(u64::MAX);
+        self.0.store(micros, Ordering::Relaxed);
+    }
 }
 
 type Disks = BTreeMap<PathBuf, Arc<Mutex<Disk>>>;
@@ -53,9 +71,18 @@ impl Memory {
 
     /// The same, with syncs that take so long on the runtime's clock and no thread of their own.
     pub fn played(sync_takes: Duration) -> Self {
+        let takes = SyncTakes(Arc::default());
+        takes.set(sync_takes);
         Self {
-            sync_takes: Some(sync_takes),
+            sync_takes: Some(takes),
             ..Self::default()
+        }
+    }
+
+    /// How long a sync takes from now on, if the disk is played.
+    pub fn set_sync_takes(&self, takes: Duration) {
+        if let Some(played) = &self.sync_takes {
+            played.set(takes);
         }
     }
 
@@ -100,7 +127,7 @@ impl Memory {
         });
         Self {
             disks: Arc::new(Mutex::new(found.collect())),
-            sync_takes: self.sync_takes,
+            sync_takes: self.sync_takes.clone(),
         }
     }
 
@@ -148,8 +175,8 @@ impl Storage for Memory {
         Ok(vec!["in memory".to_owned()])
     }
 
-    fn sync_takes(&self) -> Option<Duration> {
-        self.sync_takes
+    fn sync_takes(&self) -> Option<SyncTakes> {
+        self.sync_takes.clone()
     }
 }
 

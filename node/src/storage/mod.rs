@@ -33,5 +33,5 @@ pub use db::Db;
 pub use engine::{Batch, Engine, EngineError, Part, RawRecord, Records, Storage, View};
 pub use error::StorageError;
 pub use flusher::OnSynced;
-pub use memory::Memory;
+pub use memory::{Memory, SyncTakes};
 pub use rocks::Rocks;

@@ -29,6 +29,8 @@ pub struct Machine {
     lives: u64,
     dir: PathBuf,
     disk: Memory,
+    sync_takes: Duration,
+    slowest_sync_ms: u64,
     clock: Arc<Skewed>,
     running: Option<Node>,
 }
@@ -56,13 +58,14 @@ fn peer_address(id: u64) -> SocketAddr {
 }
 
 impl Machine {
-    /// A node of a region that does not run yet, with a disk that takes so long for a sync.
+    /// A node of a region that does not run yet, with a disk that takes so long for a sync, in a cluster set up for
+    /// disks that take at most so many ms.
     pub fn new(
         net: &Net,
         dir: &Path,
         (id, region): (u64, usize),
         seed: u64,
-        sync_takes: Duration,
+        (sync_takes, slowest_sync_ms): (Duration, u64),
     ) -> Self {
         Self {
             id,
@@ -72,6 +75,8 @@ impl Machine {
             lives: 0,
             dir: dir.join(format!("node-{id}")),
             disk: Memory::played(sync_takes),
+            sync_takes,
+            slowest_sync_ms,
             clock: Arc::new(Skewed {
                 began: Instant::now(),
                 wrong_ms: AtomicI64::new(0),
@@ -91,6 +96,7 @@ impl Machine {
             listen: client_address(self.id),
             peer_listen: peer_address(self.id),
             round_trip_ms: 200,
+            slowest_sync_ms: self.slowest_sync_ms,
             snapshot_every: 200,
             past_mib: 1,
             check_invariants: true,
@@ -101,6 +107,7 @@ impl Machine {
             random: Arc::new(SeededRandom::new(self.seed ^ (self.lives << 32) ^ self.id)),
             network: Arc::new(self.net.side(self.id, self.region)),
             storage: Arc::new(self.disk.clone()),
+            witness: None,
         };
         self.running = Some(Node::start(&settings, env).await?);
         Ok(())
@@ -143,6 +150,11 @@ impl Machine {
     /// Sets its clock wrong.
     pub fn set_clock_wrong(&self, by_ms: i64) {
         self.clock.wrong_ms.store(by_ms, Ordering::Relaxed);
+    }
+
+    /// Makes its disk slower than it is, or as fast as it is.
+    pub fn set_disk_slower(&self, by: Duration) {
+        self.disk.set_sync_takes(self.sync_takes + by);
     }
 
     /// Index and hash of its state.

@@ -77,19 +77,22 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
     }
     let nodes: u64 = if random.random_bool(0.5) { 3 } else { 5 };
     // Slow disks show who answers before the disk does.
-    let slowest = if random.random_bool(0.3) {
-        60_000
-    } else {
-        20_000
-    };
+    let slowest_sync_ms = if random.random_bool(0.3) { 500 } else { 30 };
     let mut machines: Vec<Machine> = (1..=nodes)
         .map(|id| {
-            let sync_takes = Duration::from_micros(random.random_range(300..slowest));
+            let sync_takes =
+                Duration::from_micros(random.random_range(300..slowest_sync_ms * 1_000));
             let at = (id, id as usize % 3);
             trace.tell(format!(
                 "node {id} has a disk that takes {sync_takes:?} for a sync"
             ));
-            Machine::new(&net, dir, at, random.random(), sync_takes)
+            Machine::new(
+                &net,
+                dir,
+                at,
+                random.random(),
+                (sync_takes, slowest_sync_ms),
+            )
         })
         .collect();
     for machine in &mut machines {
@@ -228,7 +231,7 @@ async fn fail(
     let one = random.random_range(0..count);
     let id = machines[one].id;
     let dead = machines.iter().filter(|m| !m.runs()).count();
-    match random.random_range(0..11) {
+    match random.random_range(0..12) {
         10 => {
             caught_writing(&machines[one], random).await;
             trace.tell("every node loses its power");
@@ -270,6 +273,12 @@ async fn fail(
             }
             Ok("cut off")
         }
+        11 => {
+            let by = Duration::from_millis(random.random_range(20..1_500));
+            trace.tell(format!("a sync of node {id} takes {by:?} longer"));
+            machines[one].set_disk_slower(by);
+            Ok("disk slow")
+        }
         6 => {
             let wrong = random.random_range(-3_000..3_000);
             trace.tell(format!("the clock of node {id} is wrong by {wrong} ms"));
@@ -277,8 +286,11 @@ async fn fail(
             Ok("clock set wrong")
         }
         _ => {
-            trace.tell("the network is whole");
+            trace.tell("the network is whole, and disks are as fast as they can be");
             net.mend();
+            machines
+                .iter()
+                .for_each(|m| m.set_disk_slower(Duration::ZERO));
             Ok("mended")
         }
     }
@@ -295,6 +307,7 @@ async fn mend(net: &Net, machines: &mut [Machine], trace: &Trace) -> anyhow::Res
     net.mend();
     for machine in machines {
         machine.set_clock_wrong(0);
+        machine.set_disk_slower(Duration::ZERO);
         if !machine.runs() {
             machine.start().await.context("a node comes back")?;
         }

@@ -91,7 +91,7 @@ pub(super) struct Cluster {
 impl Cluster {
     /// `voters` nodes side by side, initialized, with a leader.
     pub(super) async fn new(voters: u64) -> Self {
-        let cluster = Self::apart(voters, Timing::derive(5).unwrap(), Some(100)).await;
+        let cluster = Self::apart(voters, Timing::derive(5, 50).unwrap(), Some(100)).await;
         cluster.initialize().await;
         cluster
     }

@@ -27,7 +27,7 @@ async fn a_pre_vote_is_denied_to_a_stale_log_and_granted_to_a_whole_one() {
         1,
         asker,
         std::sync::Arc::new(Direct),
-        Timing::derive(5).unwrap(),
+        Timing::derive(5, 50).unwrap(),
     )
     .unwrap();
     let mut peer = Network(peers).new_client(asked, &node).await;
@@ -128,7 +128,7 @@ async fn leadership_moves_on_request_and_nothing_is_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hand_over_that_stalls_goes_to_the_next_voter() {
-    let cluster = Cluster::apart(3, Timing::derive(5).unwrap(), None).await;
+    let cluster = Cluster::apart(3, Timing::derive(5, 50).unwrap(), None).await;
     let planet = Planet::between(&cluster, Duration::ZERO).await;
     cluster.initialize().await;
     let (index, _) = cluster.propose(&add("a", 1)).await;
@@ -158,7 +158,7 @@ async fn a_hand_over_that_stalls_goes_to_the_next_voter() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leadership_is_offered_to_nobody_who_is_silent_and_to_whom_is_at_hand() {
-    let cluster = Cluster::apart(3, Timing::derive(5).unwrap(), None).await;
+    let cluster = Cluster::apart(3, Timing::derive(5, 50).unwrap(), None).await;
     let planet = Planet::between(&cluster, Duration::ZERO).await;
     cluster.initialize().await;
     let (index, _) = cluster.propose(&add("a", 1)).await;

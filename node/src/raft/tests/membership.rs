@@ -151,7 +151,7 @@ async fn a_change_left_half_way_is_completed_by_the_leader() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_given_up_still_count_against_the_bound() {
-    let mut cluster = Cluster::empty(Timing::derive(5).unwrap(), None);
+    let mut cluster = Cluster::empty(Timing::derive(5, 50).unwrap(), None);
     cluster.in_flight_max = Some(4);
     for id in 1..=3 {
         cluster.start(id).await;

@@ -135,7 +135,7 @@ async fn a_stream_given_up_takes_no_more_requests_and_holds_up_only_what_it_must
         .add_service(PeerServer::new(Puppet(streams)));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     let connector = Arc::new(Direct);
-    let peers = Peers::new("test", 1, 1, connector, Timing::derive(1_000).unwrap()).unwrap();
+    let peers = Peers::new("test", 1, 1, connector, Timing::derive(1_000, 50).unwrap()).unwrap();
     let region = String::new();
     let mut peer = Network(peers)
         .new_client(2, &Node { address, region })

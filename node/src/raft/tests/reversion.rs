@@ -49,7 +49,7 @@ async fn an_emptied_voter_neither_ends_the_leader_nor_votes() {
     // A candidate with a whole log asks with the leader's word.
     let asker = (1..=3).find(|id| *id != leader && *id != emptied).unwrap();
     let connector = Arc::new(Direct);
-    let peers = Peers::new("test", 1, asker, connector, Timing::derive(5).unwrap()).unwrap();
+    let peers = Peers::new("test", 1, asker, connector, Timing::derive(5, 50).unwrap()).unwrap();
     let node = cluster.node(emptied);
     let mut peer = Network(peers).new_client(emptied, &node).await;
     let whole = Some(LogId::new(term.into(), status.last_log));

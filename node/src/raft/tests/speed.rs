@@ -10,7 +10,7 @@ use crate::raft::Timing;
 #[ignore = "a measurement, nothing can fail"]
 async fn speed_of_commits() {
     for nodes in [1, 3] {
-        let cluster = Cluster::apart(nodes, Timing::derive(5).unwrap(), None).await;
+        let cluster = Cluster::apart(nodes, Timing::derive(5, 50).unwrap(), None).await;
         cluster.initialize().await;
         cluster.propose(&add("a", 1)).await;
         let leader = cluster.leader().await;

@@ -14,7 +14,7 @@ const ROUND_TRIP: Duration = Duration::from_millis(220);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_take_one_round_trip_are_pipelined_and_fail_over_in_time() {
-    let timing = Timing::derive(ROUND_TRIP.as_millis() as u64).unwrap();
+    let timing = Timing::derive(ROUND_TRIP.as_millis() as u64, 50).unwrap();
     let bound = timing.failover_bound();
     let mut cluster = Cluster::apart(3, timing, None).await;
     let _planet = Planet::between(&cluster, ROUND_TRIP / 2).await;
@@ -82,7 +82,7 @@ async fn commits_take_one_round_trip_are_pipelined_and_fail_over_in_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_largest_command_commits_and_the_next_leader_can_pass_it_on() {
-    let timing = Timing::derive(ROUND_TRIP.as_millis() as u64).unwrap();
+    let timing = Timing::derive(ROUND_TRIP.as_millis() as u64, 50).unwrap();
     let mut cluster = Cluster::apart(3, timing, None).await;
     let _planet = Planet::between(&cluster, ROUND_TRIP / 2).await;
     cluster.initialize().await;
@@ -118,7 +118,7 @@ async fn the_largest_command_commits_and_the_next_leader_can_pass_it_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_largest_command_passes_a_link_that_takes_seconds_for_it() {
-    let cluster = Cluster::apart(3, Timing::derive(5).unwrap(), None).await;
+    let cluster = Cluster::apart(3, Timing::derive(5, 50).unwrap(), None).await;
     let rate = COMMAND_BYTES_MAX as u64 / 4;
     let _planet = Planet::shaped(&cluster, Duration::ZERO, rate).await;
     cluster.initialize().await;
@@ -174,7 +174,7 @@ async fn a_node_too_far_away_gets_no_vote() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_is_not_answered_steps_aside_in_time() {
-    let cluster = Cluster::apart(3, Timing::derive(5).unwrap(), None).await;
+    let cluster = Cluster::apart(3, Timing::derive(5, 50).unwrap(), None).await;
     let planet = Planet::between(&cluster, Duration::ZERO).await;
     cluster.initialize().await;
     cluster.propose(&add("a", 1)).await;
@@ -217,7 +217,7 @@ async fn a_leader_that_is_not_answered_steps_aside_in_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_that_is_not_heard_disturbs_nobody() {
-    let cluster = Cluster::apart(3, Timing::derive(5).unwrap(), None).await;
+    let cluster = Cluster::apart(3, Timing::derive(5, 50).unwrap(), None).await;
     let planet = Planet::between(&cluster, Duration::ZERO).await;
     cluster.initialize().await;
     cluster.propose(&add("a", 1)).await;
