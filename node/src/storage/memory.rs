@@ -54,11 +54,13 @@ struct Content {
 struct Disk {
     written: Content,
     durable: Content,
-    /// What was written since the last sync.
-    pending: Vec<Part>,
+    /// The batches written since the last sync.
+    pending: Vec<Vec<Part>>,
     /// So many of those are with the operating system.
     pushed: usize,
     open: bool,
+    /// No space is left: nothing more reaches the disk.
+    full: bool,
     /// The machine has crashed: what is still held of it reaches no disk any more.
     dead: bool,
 }
@@ -89,7 +91,19 @@ impl Memory {
     /// Takes the power away: returns what a restart would find, which is what was synced. Whatever
     /// still uses this one fails from now on.
     pub fn crash(&self) -> Self {
-        self.end(|_| 0)
+        self.crash_with(0)
+    }
+
+    /// The same, but so many of the batches that were not synced had reached the disk by chance.
+    pub fn crash_with(&self, batches: usize) -> Self {
+        self.end(|disk| batches.min(disk.pending.len()))
+    }
+
+    /// Whether no space is left, so that nothing written from now on can be synced.
+    pub fn set_full(&self, full: bool) {
+        for disk in self.disks.lock().values() {
+            disk.lock().full = full;
+        }
     }
 
     /// Kills the process: returns what a restart would find, which is what was synced or pushed.
@@ -120,7 +134,7 @@ impl Memory {
             let mut disk = disk.lock();
             disk.dead = true;
             let mut content = disk.durable.clone();
-            for part in &disk.pending[..kept(&disk)] {
+            for part in disk.pending[..kept(&disk)].iter().flatten() {
                 content.apply(part);
             }
             (dir.clone(), Arc::new(Mutex::new(Disk::holding(content))))
@@ -221,8 +235,17 @@ impl Disk {
             pending: Vec::new(),
             pushed: 0,
             open: false,
+            full: false,
             dead: false,
         }
+    }
+
+    fn takes_more(&self) -> Result<(), EngineError> {
+        self.alive()?;
+        if self.full && !self.pending.is_empty() {
+            return Err(EngineError::new("no space is left on the disk"));
+        }
+        Ok(())
     }
 
     fn alive(&self) -> Result<(), EngineError> {
@@ -268,10 +291,10 @@ impl Engine for Open {
         if parts.iter().any(is_reversed) {
             return Err(EngineError::new("a range ends before it starts"));
         }
-        for part in parts {
-            disk.written.apply(&part);
-            disk.pending.push(part);
+        for part in &parts {
+            disk.written.apply(part);
         }
+        disk.pending.push(parts);
         Ok(())
     }
 
@@ -297,8 +320,8 @@ impl Engine for Open {
 
     fn sync(&self) -> Result<(), EngineError> {
         let mut disk = self.0.lock();
-        disk.alive()?;
-        for part in std::mem::take(&mut disk.pending) {
+        disk.takes_more()?;
+        for part in std::mem::take(&mut disk.pending).into_iter().flatten() {
             disk.durable.apply(&part);
         }
         disk.pushed = 0;
@@ -307,7 +330,7 @@ impl Engine for Open {
 
     fn push(&self) -> Result<(), EngineError> {
         let mut disk = self.0.lock();
-        disk.alive()?;
+        disk.takes_more()?;
         disk.pushed = disk.pending.len();
         Ok(())
     }

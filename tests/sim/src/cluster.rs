@@ -3,49 +3,91 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use meridian_node::env::{Clock, Environment, Network as _, SeededRandom};
+use meridian_node::env::{Clock, Environment, Network as _, SeededRandom, Witness};
 use meridian_node::node::Node;
 use meridian_node::settings::Settings;
 use meridian_node::storage::Memory;
 use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
 use meridian_proto::livechat::v1::*;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::net::{Host, Net, Side};
 
-/// When the simulated day begins: a Monday, 2026-01-05, at 08:00 UTC.
-pub const DAWN_MS: i64 = 1_767_600_000_000;
+/// When the clocks begin: a Monday, 2026-01-05, at 08:00 UTC.
+const DAWN_MS: i64 = 1_767_600_000_000;
+
+/// What the nodes have in common.
+#[derive(Clone)]
+pub struct Ground {
+    /// The network.
+    pub net: Net,
+    /// The moment that the clocks count from.
+    pub dawn: Instant,
+    /// Where files are kept.
+    pub dir: PathBuf,
+    /// The slowest sync that the nodes are set up for.
+    pub slowest_sync_ms: u64,
+    /// Who sees what they decide.
+    pub witness: Arc<dyn Witness>,
+}
+
 /// One node, alive or not.
 pub struct Machine {
     /// Its number, which is also its host.
     pub id: u64,
-    region: usize,
-    net: Net,
+    /// Where it stands.
+    pub region: usize,
+    ground: Ground,
     seed: u64,
     lives: u64,
     dir: PathBuf,
     disk: Memory,
     sync_takes: Duration,
-    slowest_sync_ms: u64,
-    clock: Arc<Skewed>,
+    clock: Arc<Wrong>,
     running: Option<Node>,
 }
 
-/// A clock that is wrong by so many ms.
-struct Skewed {
-    began: Instant,
-    wrong_ms: AtomicI64,
+/// A clock that may be wrong.
+struct Wrong {
+    dawn: Instant,
+    by: Mutex<Skew>,
 }
 
-impl Clock for Skewed {
+/// How wrong a clock is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Skew {
+    since: Option<Instant>,
+    /// At that moment.
+    ms: i64,
+    /// What it gains a second since then, in ms.
+    gains: i64,
+}
+
+impl Clock for Wrong {
     fn now(&self) -> i64 {
-        let passed = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
-        DAWN_MS + passed + self.wrong_ms.load(Ordering::Relaxed)
+        let now = Instant::now();
+        wall_ms(self.dawn, now) + self.by.lock().at(now)
     }
+}
+
+impl Skew {
+    fn at(&self, now: Instant) -> i64 {
+        let since = self.since.map_or(0, |since| millis(now - since));
+        self.ms + since * self.gains / 1_000
+    }
+}
+
+fn millis(passed: Duration) -> i64 {
+    i64::try_from(passed.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What a clock that is right shows at a moment.
+pub fn wall_ms(dawn: Instant, at: Instant) -> i64 {
+    DAWN_MS + millis(at - dawn)
 }
 
 /// Where clients of a node connect.
@@ -58,34 +100,34 @@ fn peer_address(id: u64) -> SocketAddr {
 }
 
 impl Machine {
-    /// A node of a region that does not run yet, with a disk that takes so long for a sync, in a cluster set up for
-    /// disks that take at most so many ms.
+    /// A node of a region that does not run yet, with a disk that takes so long for a sync.
     pub fn new(
-        net: &Net,
-        dir: &Path,
+        ground: &Ground,
         (id, region): (u64, usize),
         seed: u64,
-        (sync_takes, slowest_sync_ms): (Duration, u64),
+        sync_takes: Duration,
     ) -> Self {
         Self {
             id,
             region,
-            net: net.clone(),
+            ground: ground.clone(),
             seed,
             lives: 0,
-            dir: dir.join(format!("node-{id}")),
+            dir: ground.dir.join(format!("node-{id}")),
             disk: Memory::played(sync_takes),
             sync_takes,
-            slowest_sync_ms,
-            clock: Arc::new(Skewed {
-                began: Instant::now(),
-                wrong_ms: AtomicI64::new(0),
+            clock: Arc::new(Wrong {
+                dawn: ground.dawn,
+                by: Mutex::default(),
             }),
             running: None,
         }
     }
 
     /// Starts it on what its disk holds.
+    ///
+    /// # Errors
+    /// It does not start.
     pub async fn start(&mut self) -> anyhow::Result<()> {
         self.lives += 1;
         let settings = Settings {
@@ -96,18 +138,17 @@ impl Machine {
             listen: client_address(self.id),
             peer_listen: peer_address(self.id),
             round_trip_ms: 200,
-            slowest_sync_ms: self.slowest_sync_ms,
-            snapshot_every: 200,
+            slowest_sync_ms: self.ground.slowest_sync_ms,
+            snapshot_every: 100,
             past_mib: 1,
-            check_invariants: true,
             ..<Settings as clap::Parser>::parse_from(["sim", "--node-id=1", "--data=."])
         };
         let env = Environment {
             clock: self.clock.clone(),
             random: Arc::new(SeededRandom::new(self.seed ^ (self.lives << 32) ^ self.id)),
-            network: Arc::new(self.net.side(self.id, self.region)),
+            network: Arc::new(self.ground.net.side(self.id, self.region)),
             storage: Arc::new(self.disk.clone()),
-            witness: None,
+            witness: Some(self.ground.witness.clone()),
         };
         self.running = Some(Node::start(&settings, env).await?);
         Ok(())
@@ -120,7 +161,7 @@ impl Machine {
 
     /// Returns when something written is not on disk yet, or after a while without such a moment.
     pub async fn caught_writing(&self) {
-        for _ in 0..20_000 {
+        for _ in 0..4_000 {
             if self.disk.has_unsynced() {
                 return;
             }
@@ -128,18 +169,23 @@ impl Machine {
         }
     }
 
-    /// Takes the power away, or only kills the process: then what was handed to the operating system stays.
-    pub fn crash(&mut self, power: bool) {
+    /// Kills the process: what was handed to the operating system stays.
+    pub fn kill(&mut self) {
+        self.end(Memory::kill);
+    }
+
+    /// Takes the power away: of what was not synced, so many batches had reached the disk by chance.
+    pub fn lose_power(&mut self, batches: usize) {
+        self.end(|disk| disk.crash_with(batches));
+    }
+
+    fn end(&mut self, left: impl FnOnce(&Memory) -> Memory) {
         let Some(node) = self.running.take() else {
             return;
         };
-        self.net.crash(self.id);
+        self.ground.net.crash(self.id);
         // What is left of it writes to a disk that is gone, and to files that nobody reads any more.
-        let disk = if power {
-            self.disk.crash()
-        } else {
-            self.disk.kill()
-        };
+        let disk = left(&self.disk);
         let dir = self.dir.with_extension(self.lives.to_string());
         copy(&self.dir, &dir);
         self.disk = disk.moved(&self.dir.join("db"), &dir.join("db"));
@@ -147,9 +193,23 @@ impl Machine {
         node.abandon();
     }
 
-    /// Sets its clock wrong.
-    pub fn set_clock_wrong(&self, by_ms: i64) {
-        self.clock.wrong_ms.store(by_ms, Ordering::Relaxed);
+    /// Fills its disk up, and returns once the node has ended of it, or nothing was written for a while.
+    pub async fn fill_disk(&mut self) {
+        let Some(node) = &self.running else {
+            return;
+        };
+        self.disk.set_full(true);
+        let _ = tokio::time::timeout(Duration::from_secs(5), node.failed()).await;
+        self.kill();
+    }
+
+    /// Sets its clock wrong by so many ms, and so many more every second.
+    pub fn set_clock_wrong(&self, ms: i64, gains: i64) {
+        *self.clock.by.lock() = Skew {
+            since: Some(Instant::now()),
+            ms,
+            gains,
+        };
     }
 
     /// Makes its disk slower than it is, or as fast as it is.
@@ -168,6 +228,16 @@ impl Machine {
         self.running
             .as_ref()
             .is_some_and(|node| *node.driver().readiness().borrow())
+    }
+
+    /// It as a member.
+    pub fn member(&self) -> Member {
+        Member {
+            node_id: self.id,
+            region_id: region_name(self.region),
+            peer_address: peer_address(self.id).to_string(),
+            ..Default::default()
+        }
     }
 }
 
@@ -201,15 +271,12 @@ pub fn way(side: &Side, node: u64) -> Channel {
 }
 
 /// Makes the nodes one cluster.
+///
+/// # Errors
+/// Nobody does it.
 pub async fn form(side: &Side, machines: &[Machine]) -> anyhow::Result<()> {
-    let members = machines.iter().map(|m| Member {
-        node_id: m.id,
-        region_id: region_name(m.region),
-        peer_address: peer_address(m.id).to_string(),
-        ..Default::default()
-    });
     let ask = InitializeClusterRequest {
-        members: members.collect(),
+        members: machines.iter().map(Machine::member).collect(),
     };
     let mut admin = AdminServiceClient::new(way(side, machines[0].id));
     for _ in 0..100 {

@@ -1,5 +1,5 @@
 //! A network in memory: every byte arrives, in order, after a delay that a seed decides, or not before a cut is
-//! mended. A host that crashes takes its connections along.
+//! mended, or the connection breaks and takes along what was under way. A host that crashes takes its connections along.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -24,6 +24,8 @@ pub type Host = u64;
 const WINDOW: usize = 256 << 10;
 /// How long a host waits for an answer to its first packet.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+/// One way within a region, at least and at most.
+const NEAR: (Duration, Duration) = (Duration::from_micros(100), Duration::from_micros(400));
 
 /// The whole network. Clones are the same one.
 #[derive(Clone)]
@@ -35,11 +37,15 @@ struct Wires {
     regions: BTreeMap<Host, usize>,
     /// One way between two regions, at least and at most.
     delay: BTreeMap<(usize, usize), (Duration, Duration)>,
+    /// So many times as far as they are.
+    slower: BTreeMap<(usize, usize), f64>,
     /// Directions in which nothing arrives.
     cut: BTreeSet<(Host, Host)>,
     mended: Arc<Notify>,
-    /// Counts the lives of each host; its connections end with one.
-    lives: BTreeMap<Host, watch::Sender<u64>>,
+    /// Counts the lives of each host.
+    lives: BTreeMap<Host, u64>,
+    /// What breaks each connection.
+    ties: Vec<((Host, Host), watch::Sender<bool>)>,
 }
 
 impl Net {
@@ -50,9 +56,11 @@ impl Net {
             listeners: BTreeMap::new(),
             regions: BTreeMap::new(),
             delay: BTreeMap::new(),
+            slower: BTreeMap::new(),
             cut: BTreeSet::new(),
             mended: Arc::new(Notify::new()),
             lives: BTreeMap::new(),
+            ties: Vec::new(),
         })))
     }
 
@@ -63,10 +71,18 @@ impl Net {
         wires.delay.insert((b, a), (least, most));
     }
 
+    /// What is sent between two regions takes so many times as long, until it is mended.
+    pub fn slow_down(&self, a: usize, b: usize, times: f64) {
+        let mut wires = self.0.lock();
+        wires.slower.insert((a, b), times);
+        wires.slower.insert((b, a), times);
+    }
+
     /// The network as a host in a region sees it.
     pub fn side(&self, host: Host, region: usize) -> Side {
-        self.0.lock().regions.insert(host, region);
-        let life = *self.life(host).borrow();
+        let mut wires = self.0.lock();
+        wires.regions.insert(host, region);
+        let life = wires.life(host);
         Side {
             net: self.clone(),
             host,
@@ -83,6 +99,7 @@ impl Net {
     pub fn mend(&self) {
         let mut wires = self.0.lock();
         wires.cut.clear();
+        wires.slower.clear();
         wires.mended.notify_waiters();
     }
 
@@ -90,31 +107,17 @@ impl Net {
     pub fn crash(&self, host: Host) {
         let mut wires = self.0.lock();
         wires.listeners.retain(|_, (h, _)| *h != host);
-        if let Some(life) = wires.lives.get(&host) {
-            life.send_modify(|life| *life += 1);
-        }
+        *wires.lives.entry(host).or_default() += 1;
+        wires.snap(|a, b| a == host || b == host);
     }
 
-    fn life(&self, host: Host) -> watch::Receiver<u64> {
-        let mut wires = self.0.lock();
-        let life = wires
-            .lives
-            .entry(host)
-            .or_insert_with(|| watch::Sender::new(0));
-        life.subscribe()
+    /// Every connection of a host breaks; what was under way never arrives.
+    pub fn snap(&self, host: Host) {
+        self.0.lock().snap(|a, b| a == host || b == host);
     }
 
     fn takes(&self, from: Host, to: Host) -> Duration {
-        let mut wires = self.0.lock();
-        let at = |h: &Host| wires.regions.get(h).copied().unwrap_or(0);
-        let between = (at(&from), at(&to));
-        let (least, most) = wires
-            .delay
-            .get(&between)
-            .copied()
-            .unwrap_or((Duration::from_micros(100), Duration::from_micros(400)));
-        let spread = (most - least).as_micros() as u64;
-        least + Duration::from_micros(wires.random.random_range(0..=spread))
+        self.0.lock().takes(from, to)
     }
 
     /// Returns once what one host sends arrives at the other.
@@ -137,13 +140,14 @@ impl Net {
         }
     }
 
-    async fn dial(self, from: Host, address: SocketAddr) -> io::Result<DuplexStream> {
+    async fn dial(self, from: Host, life: u64, address: SocketAddr) -> io::Result<DuplexStream> {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
         let there = {
-            let wires = self.0.lock();
-            wires.listeners.get(&address).cloned()
+            let mut wires = self.0.lock();
+            let found = wires.listeners.get(&address).cloned();
+            found.map(|(to, listener)| (to, wires.life(to), listener))
         };
-        let Some((to, listener)) = there else {
+        let Some((to, its_life, listener)) = there else {
             tokio::time::sleep(Duration::from_millis(1)).await;
             return Err(refused());
         };
@@ -157,27 +161,66 @@ impl Net {
         }
         let (near, near_end) = tokio::io::duplex(WINDOW);
         let (far, far_end) = tokio::io::duplex(WINDOW);
+        let (tie, broken) = watch::channel(false);
+        {
+            let mut wires = self.0.lock();
+            if wires.life(from) != life || wires.life(to) != its_life {
+                return Err(refused());
+            }
+            wires.ties.retain(|(_, tie)| !tie.is_closed());
+            wires.ties.push(((from, to), tie));
+        }
         if listener.send(Ok(Connection::new(far))).is_err() {
             return Err(refused());
         }
         let (near_read, near_write) = tokio::io::split(near_end);
         let (far_read, far_write) = tokio::io::split(far_end);
-        tokio::spawn(carry(self.clone(), (from, to), near_read, far_write));
-        tokio::spawn(carry(self, (to, from), far_read, near_write));
+        let there = carry(self.clone(), (from, to), near_read, far_write);
+        let back = carry(self, (to, from), far_read, near_write);
+        tokio::spawn(until(broken.clone(), there));
+        tokio::spawn(until(broken, back));
         Ok(near)
     }
 }
 
-/// Carries one direction of a connection for as long as both hosts live.
+impl Wires {
+    fn life(&mut self, host: Host) -> u64 {
+        *self.lives.entry(host).or_default()
+    }
+
+    fn snap(&mut self, which: impl Fn(Host, Host) -> bool) {
+        for (_, tie) in self.ties.iter().filter(|((a, b), _)| which(*a, *b)) {
+            tie.send_replace(true);
+        }
+    }
+
+    fn takes(&mut self, from: Host, to: Host) -> Duration {
+        let at = |h: &Host| self.regions.get(h).copied().unwrap_or(0);
+        let between = (at(&from), at(&to));
+        let (least, most) = self.delay.get(&between).copied().unwrap_or(NEAR);
+        let times = self.slower.get(&between).copied().unwrap_or(1.0);
+        let spread = (most - least).as_micros() as u64;
+        let takes = least + Duration::from_micros(self.random.random_range(0..=spread));
+        takes.mul_f64(times)
+    }
+}
+
+/// Carries until the connection breaks.
+async fn until(mut broken: watch::Receiver<bool>, carrying: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        _ = broken.wait_for(|broken| *broken) => {}
+        () = carrying => {}
+    }
+}
+
+/// Carries one direction of a connection.
 async fn carry(
     net: Net,
     (from, to): (Host, Host),
     mut read: ReadHalf<DuplexStream>,
     mut write: WriteHalf<DuplexStream>,
 ) {
-    let (mut here, mut there) = (net.life(from), net.life(to));
-    here.mark_unchanged();
-    there.mark_unchanged();
     let mut under_way: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
     let mut last = Instant::now();
     let mut open = true;
@@ -190,8 +233,6 @@ async fn carry(
         }
         tokio::select! {
             biased;
-            _ = here.changed() => return,
-            _ = there.changed() => return,
             () = arrives(&net, from, to, next), if next.is_some() => {
                 if let Some((_, bytes)) = under_way.pop_front()
                     && write.write_all(&bytes).await.is_err()
@@ -247,10 +288,10 @@ impl Network for Side {
                 let authority = uri.authority().map(ToString::to_string);
                 let address = authority.and_then(|a| a.parse::<SocketAddr>().ok());
                 let address = address.ok_or(io::ErrorKind::InvalidInput)?;
-                if *side.net.life(side.host).borrow() != side.life {
+                if side.net.0.lock().life(side.host) != side.life {
                     return Err(io::ErrorKind::NotConnected.into());
                 }
-                let stream = side.net.dial(side.host, address).await?;
+                let stream = side.net.dial(side.host, side.life, address).await?;
                 Ok::<_, io::Error>(TokioIo::new(stream))
             }
         }))

@@ -1,28 +1,29 @@
-//! Visitors and agents, who retry, go away, take their time and come back; what they were told is written down.
+//! Everybody who uses the cluster, and what they were told.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_proto::livechat::v1::agent_message::Action;
-use meridian_proto::livechat::v1::agent_service_client::AgentServiceClient;
-use meridian_proto::livechat::v1::server_message::Event;
+use meridian_proto::livechat::v1::supervisor_service_client::SupervisorServiceClient;
 use meridian_proto::livechat::v1::visitor_service_client::VisitorServiceClient;
 use meridian_proto::livechat::v1::*;
 use parking_lot::Mutex;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Code;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::{Code, Response, Status};
 
 use crate::cluster::{client_host, way};
+use crate::ledger::Ledger;
 use crate::net::{Net, Side};
 use crate::trace::Trace;
+use crate::world::{Day, LANGUAGES, QUEUES};
 
 /// How long a visitor goes on trying to be taken in.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anybody waits for one answer.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the cluster promised to people.
 #[derive(Default)]
@@ -35,6 +36,17 @@ pub struct Promises {
     pub unknown: u64,
 }
 
+/// Where the day stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turn {
+    /// People come, and things fail.
+    Day,
+    /// Nobody comes any more and nothing fails; agents do their best.
+    Evening,
+    /// Everybody goes home.
+    Over,
+}
+
 /// What everybody shares.
 #[derive(Clone)]
 pub struct Stage {
@@ -44,62 +56,94 @@ pub struct Stage {
     pub trace: Trace,
     /// What was promised.
     pub promises: Arc<Mutex<Promises>>,
-    /// How many nodes there are.
-    pub nodes: u64,
-    /// Turns true when the day is over.
-    pub over: watch::Receiver<bool>,
+    /// What was decided.
+    pub ledger: Arc<Ledger>,
+    /// The nodes there are.
+    pub nodes: Arc<Mutex<Vec<u64>>>,
+    /// The day.
+    pub day: Day,
+    /// Where it stands.
+    pub turn: watch::Receiver<Turn>,
 }
 
-fn is_over(over: &watch::Receiver<bool>) -> bool {
-    *over.borrow()
+impl Stage {
+    /// Any node.
+    pub fn some_node(&self, random: &mut ChaCha8Rng) -> u64 {
+        let nodes = self.nodes.lock();
+        nodes[random.random_range(0..nodes.len())]
+    }
+
+    /// Any chat that was taken in.
+    pub fn some_chat(&self, random: &mut ChaCha8Rng) -> Option<String> {
+        let promises = self.promises.lock();
+        let count = promises.chats.len();
+        let which = (count > 0).then(|| random.random_range(0..count))?;
+        promises.chats.values().nth(which).cloned()
+    }
+
+    /// Where the day stands.
+    pub fn now(&self) -> Turn {
+        *self.turn.borrow()
+    }
+
+    /// Returns when the day has come so far.
+    pub async fn comes(&self, turn: Turn) {
+        let mut turns = self.turn.clone();
+        // An error means that nobody is left to say so.
+        let _ = turns.wait_for(|now| *now >= turn).await;
+    }
+
+    /// Sleeps, but no longer than until the day has come so far; whether it has.
+    pub async fn rests(&self, pause: Duration, turn: Turn) -> bool {
+        tokio::select! {
+            biased;
+            () = self.comes(turn) => true,
+            () = sleep(pause) => false,
+        }
+    }
 }
 
-/// Returns when the day is over.
-async fn ends(over: &mut watch::Receiver<bool>) {
-    // An error means that nobody is left to say so.
-    let _ = over.wait_for(|over| *over).await;
+/// Between two amounts of time.
+pub fn between(random: &mut ChaCha8Rng, least: u64, most: u64) -> Duration {
+    Duration::from_millis(random.random_range(least..most))
 }
 
-/// Lets visitors come, one after another, until the day is over.
-pub async fn visitors(
-    stage: Stage,
-    seed: u64,
-    languages: &'static [&'static str],
-    every: Duration,
-) {
+/// Lets visitors come, one after another, until the evening.
+pub async fn visitors(stage: Stage, seed: u64, every: Duration) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut over = stage.over.clone();
     let mut tasks = Vec::new();
     for number in 0.. {
         let pause = every.mul_f64(random.random_range(0.1..2.0));
-        tokio::select! {
-            biased;
-            () = ends(&mut over) => break,
-            () = sleep(pause) => {}
+        if stage.rests(pause, Turn::Evening).await {
+            break;
         }
-        let language = languages[random.random_range(0..languages.len())];
         let seed = random.random();
-        tasks.push(tokio::spawn(visit(stage.clone(), number, language, seed)));
+        tasks.push(tokio::spawn(visit(stage.clone(), number, seed)));
     }
     for task in tasks {
         let _ = task.await;
     }
 }
 
-/// One visitor: asks to be taken in, again and again under one request id, at whichever node answers; some leave.
-async fn visit(stage: Stage, number: u64, language: &'static str, seed: u64) {
+/// One visitor: asks to be taken in, again and again under one request id, at whichever node answers, and sometimes at
+/// two at once; some leave, some rate.
+async fn visit(stage: Stage, number: u64, seed: u64) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let side = stage
-        .net
-        .side(client_host(number), random.random_range(0..3));
+    let region = random.random_range(0..3);
+    let side = stage.net.side(client_host(number), region);
     let request = format!("visit-{number}");
+    let visitor = format!("v{}", number % 17);
     let ask = StartChatRequest {
         request_id: request.clone(),
-        queue_id: "q".to_owned(),
-        languages: vec![language.to_owned()],
+        queue_id: QUEUES[usize::from(random.random_bool(0.2))].to_owned(),
+        languages: vec![LANGUAGES[random.random_range(0..3)].to_owned()],
+        visitor_id: visitor.clone(),
+        priority: if random.random_bool(0.1) { 5 } else { 0 },
+        vip: random.random_bool(0.1),
         ..Default::default()
     };
     let began = Instant::now();
+    let asked = stage.ledger.asks();
     let mut sent = 0;
     let chat = loop {
         if began.elapsed() > PATIENCE {
@@ -109,210 +153,107 @@ async fn visit(stage: Stage, number: u64, language: &'static str, seed: u64) {
             stage.promises.lock().unknown += 1;
             return;
         }
-        let node = random.random_range(1..=stage.nodes);
         sent += 1;
-        let mut client = VisitorServiceClient::new(way(&side, node));
-        let answer = timeout(Duration::from_secs(10), client.start_chat(ask.clone())).await;
+        let node = stage.some_node(&mut random);
+        let answer = if random.random_bool(0.1) {
+            let other = stage.some_node(&mut random);
+            let (one, two) = tokio::join!(
+                start(&side, node, ask.clone()),
+                start(&side, other, ask.clone())
+            );
+            one.or(two)
+        } else {
+            start(&side, node, ask.clone()).await
+        };
         match answer {
-            Ok(Ok(started)) => {
-                let Some(chat) = started.into_inner().chat else {
-                    continue;
-                };
-                break chat.chat_id;
-            }
-            Ok(Err(status)) if status.code() == Code::InvalidArgument => {
-                stage
-                    .trace
-                    .tell(format!("{request} refused: {}", status.message()));
+            Ok(chat) => break chat,
+            Err(status) if status.code() == Code::InvalidArgument => {
+                let why = status.message();
+                stage.trace.tell(format!("{request} refused: {why}"));
                 return;
             }
-            Ok(Err(_)) | Err(_) => {
-                sleep(Duration::from_millis(random.random_range(50..1_000))).await
-            }
+            Err(_) => sleep(between(&mut random, 50, 1_000)).await,
         }
     };
+    let (id, index) = (chat.chat_id, Some(chat.log_index));
     stage
         .trace
-        .tell(format!("{request} is {chat} after {sent} tries"));
+        .tell(format!("{request} is {id} after {sent} tries"));
+    let who = format!("visitor:{visitor}");
+    stage.ledger.answers(&who, &request, asked, true, index);
     let before = stage
         .promises
         .lock()
         .chats
-        .insert(request.clone(), chat.clone());
+        .insert(request.clone(), id.clone());
     assert_eq!(before, None, "one request, one chat");
-    if random.random_bool(0.1) {
-        sleep(Duration::from_millis(random.random_range(100..30_000))).await;
+    if random.random_bool(0.15) {
+        stage
+            .rests(between(&mut random, 100, 20_000), Turn::Evening)
+            .await;
         let leave = LeaveChatRequest {
             request_id: format!("leave-{number}"),
-            chat_id: chat.clone(),
+            chat_id: id.clone(),
         };
-        let node = random.random_range(1..=stage.nodes);
+        let asked = stage.ledger.asks();
+        let node = stage.some_node(&mut random);
         let mut client = VisitorServiceClient::new(way(&side, node));
-        let left = timeout(Duration::from_secs(10), client.leave_chat(leave)).await;
-        let told = matches!(left, Ok(Ok(_)));
+        let left = answered(client.leave_chat(leave)).await;
+        let told = left.is_ok();
         stage
             .trace
             .tell(format!("{request} leaves, told so: {told}"));
+        if told {
+            let (who, request) = (format!("chat:{id}"), format!("leave-{number}"));
+            stage.ledger.answers(&who, &request, asked, true, None);
+        }
     }
 }
 
-/// One agent's working day: at a desktop that may break, at whichever node lets them in.
-pub async fn agent(stage: Stage, number: u64, name: String, seed: u64) {
+async fn start(side: &Side, node: u64, ask: StartChatRequest) -> Result<Chat, Status> {
+    let mut client = VisitorServiceClient::new(way(side, node));
+    let started = answered(client.start_chat(ask)).await?;
+    let chat = started.chat;
+    chat.ok_or_else(|| Status::internal("no chat in the answer"))
+}
+
+/// Waits for an answer, but not for ever.
+pub async fn answered<T>(
+    asks: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Status> {
+    match timeout(ANSWER_WITHIN, asks).await {
+        Ok(answer) => answer.map(Response::into_inner),
+        Err(_) => Err(Status::deadline_exceeded("nobody answered")),
+    }
+}
+
+/// One supervisor, who looks at one chat after another and must see all that anybody was told before.
+pub async fn supervisor(stage: Stage, seed: u64) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let region = random.random_range(0..3);
-    let side = stage.net.side(client_host(1_000_000 + number), region);
-    let (mut epoch, mut sent) = (0, 0);
-    let mut over = stage.over.clone();
-    while !is_over(&over) {
-        let node = random.random_range(1..=stage.nodes);
-        let why = desk(
-            &stage,
-            &side,
-            (&name, node),
-            (&mut epoch, &mut sent),
-            &mut random,
-        )
-        .await;
-        stage.trace.tell(format!("{name} loses node {node}: {why}"));
-        let pause = Duration::from_millis(random.random_range(100..5_000));
-        tokio::select! {
-            biased;
-            () = ends(&mut over) => {}
-            () = sleep(pause) => {}
-        }
-    }
-}
-
-/// One session; tells why it ended.
-async fn desk(
-    stage: &Stage,
-    side: &Side,
-    (name, node): (&str, u64),
-    (epoch, sent): (&mut u64, &mut u64),
-    random: &mut ChaCha8Rng,
-) -> String {
-    let (send, receive) = mpsc::channel(64);
-    let mut message = |action: Action| {
-        *sent += 1;
-        AgentMessage {
-            request_id: format!("{name}-{sent}"),
-            action: Some(action),
-        }
-    };
-    let hello = Hello {
-        agent_id: name.to_owned(),
-        resume_epoch: *epoch,
-        grace_ms: 10_000,
-    };
-    let _ = send.send(message(Action::Hello(hello))).await;
-    let mut client = AgentServiceClient::new(way(side, node));
-    let opening = client.work(ReceiverStream::new(receive));
-    let mut stream = match timeout(Duration::from_secs(10), opening).await {
-        Ok(Ok(stream)) => stream.into_inner(),
-        Ok(Err(status)) => return format!("{:?}", status.code()),
-        Err(_) => return "no answer".to_owned(),
-    };
-    // Some desktops break in the middle of it.
-    let breaks = Instant::now() + Duration::from_secs(random.random_range(20..900));
-    // What the agent does next, and when.
-    let mut plan: BTreeMap<(Instant, u64), Action> = BTreeMap::new();
-    let mut planned = 0;
-    let mut over = stage.over.clone();
-    loop {
-        let next = plan.keys().next().copied();
-        let wake = next.map_or(breaks, |(at, _)| at);
-        let event = tokio::select! {
-            biased;
-            () = ends(&mut over) => return "the day is over".to_owned(),
-            () = sleep_until(breaks) => return "the desktop breaks".to_owned(),
-            () = sleep_until(wake), if next.is_some() => {
-                if let Some(action) = next.and_then(|key| plan.remove(&key)) {
-                    let message = message(action);
-                    if send.send(message).await.is_err() {
-                        return "the stream ends".to_owned();
-                    }
-                }
-                continue;
-            }
-            received = stream.message() => match received {
-                Ok(Some(message)) => message.event,
-                Ok(None) => return "the stream ends".to_owned(),
-                Err(status) => return format!("{:?}", status.code()),
-            },
+    let side = stage
+        .net
+        .side(client_host(8_000_000), random.random_range(0..3));
+    while !stage
+        .rests(between(&mut random, 200, 2_000), Turn::Over)
+        .await
+    {
+        let Some(chat_id) = stage.some_chat(&mut random) else {
+            continue;
         };
-        let mut later = |least: u64, most: u64, action: Action, random: &mut ChaCha8Rng| {
-            planned += 1;
-            let at = Instant::now() + Duration::from_millis(random.random_range(least..most));
-            plan.insert((at, planned), action);
+        let asked = stage.ledger.asks();
+        let ask = GetChatRequest {
+            consistency: Consistency::Linearizable.into(),
+            chat_id: chat_id.clone(),
         };
-        let talk = |chat: &Chat| match chat.phase() {
-            ChatPhase::Active => Some(Action::EndChat(EndChat {
-                chat_id: chat.chat_id.clone(),
-            })),
-            ChatPhase::WrapUp => Some(Action::FinishWrapUp(FinishWrapUp {
-                chat_id: chat.chat_id.clone(),
-            })),
-            _ => None,
-        };
-        match event {
-            Some(Event::Welcome(welcome)) => {
-                *epoch = welcome.epoch;
-                stage
-                    .trace
-                    .tell(format!("{name} signs on at node {node}, session {epoch}"));
-                let available = SetPresence {
-                    presence: Presence::Available.into(),
-                    overtime: false,
-                };
-                later(0, 500, Action::SetPresence(available), random);
-                for chat in &welcome.chats {
-                    if let Some(action) = talk(chat) {
-                        later(500, 60_000, action, random);
-                    }
-                }
+        let node = stage.some_node(&mut random);
+        let mut client = SupervisorServiceClient::new(way(&side, node));
+        match answered(client.get_chat(ask)).await {
+            Ok(told) => stage.ledger.reads(asked, told.log_index),
+            Err(status) if status.code() == Code::NotFound => {
+                let what = format!("3: node {node} knows nothing of {chat_id}, which was taken in");
+                stage.ledger.breaks(what);
             }
-            Some(Event::Offer(offer)) => {
-                let chat_id = offer.chat.map(|c| c.chat_id).unwrap_or_default();
-                let assignment = offer.assignment;
-                let accept = Action::AcceptOffer(AcceptOffer {
-                    chat_id: chat_id.clone(),
-                    assignment,
-                });
-                match random.random_range(0..10) {
-                    0 => {}
-                    1 => {
-                        let decline = DeclineOffer {
-                            chat_id,
-                            assignment,
-                            reason: "busy".to_owned(),
-                        };
-                        later(100, 8_000, Action::DeclineOffer(decline), random);
-                    }
-                    _ => later(100, 12_000, accept, random),
-                }
-            }
-            Some(Event::Chat(chat)) => {
-                if chat.phase() == ChatPhase::Active {
-                    let mut promises = stage.promises.lock();
-                    let owners = promises.accepted.entry(chat.chat_id.clone()).or_default();
-                    if owners.last().is_none_or(|last| last != name) {
-                        owners.push(name.to_owned());
-                        stage.trace.tell(format!("{name} has {}", chat.chat_id));
-                    }
-                }
-                if let Some(action) = talk(&chat) {
-                    later(1_000, 90_000, action, random);
-                }
-            }
-            Some(Event::State(state)) if state.presence() == Presence::NotResponding => {
-                let available = SetPresence {
-                    presence: Presence::Available.into(),
-                    overtime: false,
-                };
-                later(1_000, 20_000, Action::SetPresence(available), random);
-            }
-            Some(Event::Fenced(_)) => return "another session took over".to_owned(),
-            Some(Event::Reply(_) | Event::OfferWithdrawn(_) | Event::State(_)) | None => {}
+            Err(_) => {}
         }
     }
 }

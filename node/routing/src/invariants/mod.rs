@@ -1,0 +1,29 @@
+//! What must hold after every command, one promise a file. The numbers are those of ARCHITECTURE.md. Checked in tests
+//! and under simulation after each step, and by the running node on demand; walks everything.
+
+mod counters;
+mod ends;
+mod history;
+mod load;
+mod matched;
+mod order;
+mod owner;
+mod refusal;
+
+use crate::state::State;
+
+pub use history::Seen;
+pub use refusal::unchanged_by_refusal;
+
+/// Checks every invariant the state alone can break.
+///
+/// # Errors
+/// The number and story of the first broken one.
+pub fn check(state: &State) -> Result<(), String> {
+    load::check(state)?;
+    owner::check(state)?;
+    ends::check(state)?;
+    matched::check(state)?;
+    order::check(state)?;
+    counters::check(state)
+}

@@ -1,0 +1,368 @@
+//! What fails, and how it is mended.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
+use meridian_proto::livechat::v1::*;
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::Status;
+
+use crate::cluster::{Machine, client_host, way};
+use crate::net::{Net, Side};
+use crate::people::Stage;
+use crate::plan::Fault;
+
+/// How long a change of the members may take, once nothing fails any more.
+const CHANGE_WITHIN: Duration = Duration::from_secs(120);
+
+/// The machines, and who lets them fail.
+pub struct Fate {
+    /// All that are in use.
+    pub machines: Vec<Machine>,
+    /// What failed so far, by kind.
+    pub failed: BTreeMap<String, u32>,
+    ground: crate::cluster::Ground,
+    stage: Stage,
+    random: ChaCha8Rng,
+    mix: Vec<Fault>,
+    next_id: u64,
+    /// A machine is being replaced: the one that is gone for good, and the changes of the members.
+    replacing: Option<(u64, JoinHandle<Result<(), String>>)>,
+}
+
+impl Fate {
+    /// Nothing has failed yet.
+    pub fn new(
+        machines: Vec<Machine>,
+        ground: crate::cluster::Ground,
+        stage: Stage,
+        random: ChaCha8Rng,
+        mix: Vec<Fault>,
+    ) -> Self {
+        Self {
+            next_id: machines.len() as u64 + 1,
+            machines,
+            failed: BTreeMap::new(),
+            ground,
+            stage,
+            random,
+            mix,
+            replacing: None,
+        }
+    }
+
+    /// Lets things fail and be mended until a moment.
+    ///
+    /// # Errors
+    /// A machine does not come back.
+    pub async fn until(&mut self, end: Instant) -> anyhow::Result<()> {
+        let hour = (end - Instant::now()).as_millis() as u64 / 24;
+        while Instant::now() < end {
+            let pause = self.random.random_range(hour / 12..hour * 2);
+            sleep(Duration::from_millis(pause)).await;
+            match self.random.random_range(0..10) {
+                0..2 => self.mend_ways(),
+                2..4 => self.one_comes_back().await?,
+                _ if self.mix.is_empty() => {}
+                _ => {
+                    let fault = self.mix[self.random.random_range(0..self.mix.len())];
+                    if self.strike(fault).await? {
+                        *self.failed.entry(format!("{fault:?}")).or_default() += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Mends everything.
+    ///
+    /// # Errors
+    /// A machine does not come back, or the members cannot be changed.
+    pub async fn mend(&mut self) -> anyhow::Result<()> {
+        self.tell("everything is mended");
+        self.mend_ways();
+        for machine in &mut self.machines {
+            machine.set_clock_wrong(0, 0);
+            if !machine.runs() {
+                machine.start().await.context("a node comes back")?;
+            }
+        }
+        if let Some((old, change)) = self.replacing.take() {
+            let changed = timeout(CHANGE_WITHIN, change).await;
+            let changed = changed.context("the members cannot be changed")?;
+            changed?.map_err(anyhow::Error::msg)?;
+            self.tell(format!("node {old} is replaced"));
+        }
+        Ok(())
+    }
+
+    fn tell(&self, what: impl AsRef<str>) {
+        self.stage.trace.tell(what);
+    }
+
+    fn net(&self) -> &Net {
+        &self.ground.net
+    }
+
+    fn mend_ways(&mut self) {
+        self.tell("ways are whole, and disks as fast as they can be");
+        self.net().mend();
+        for machine in &self.machines {
+            machine.set_disk_slower(Duration::ZERO);
+        }
+    }
+
+    async fn one_comes_back(&mut self) -> anyhow::Result<()> {
+        if let Some(machine) = self.machines.iter_mut().find(|m| !m.runs()) {
+            let id = machine.id;
+            self.stage.trace.tell(format!("node {id} comes back"));
+            machine.start().await.context("a node comes back")?;
+        }
+        Ok(())
+    }
+
+    /// Whether a majority lives even without one more.
+    fn spares_one(&self) -> bool {
+        let dead = self.machines.iter().filter(|m| !m.runs()).count();
+        let gone = usize::from(self.replacing.is_some());
+        dead + gone < self.machines.len() / 2
+    }
+
+    fn some_way(&mut self) -> Duration {
+        Duration::from_millis(self.random.random_range(20..1_500))
+    }
+
+    /// Lets one thing fail; whether it did.
+    async fn strike(&mut self, fault: Fault) -> anyhow::Result<bool> {
+        let one = self.random.random_range(0..self.machines.len());
+        let (id, runs) = (self.machines[one].id, self.machines[one].runs());
+        let ends = matches!(
+            fault,
+            Fault::Killed | Fault::LostPower | Fault::DiskFull | Fault::Replaced
+        );
+        if ends && !(runs && self.spares_one()) {
+            return Ok(false);
+        }
+        match fault {
+            Fault::Killed => {
+                self.caught_writing(one).await;
+                self.tell(format!("node {id} is killed"));
+                self.machines[one].kill();
+            }
+            Fault::LostPower => {
+                self.caught_writing(one).await;
+                self.tell(format!("node {id} loses its power"));
+                self.machines[one].lose_power(self.random.random_range(0..3));
+            }
+            Fault::AllLostPower => {
+                self.caught_writing(one).await;
+                self.tell("every node loses its power");
+                for machine in &mut self.machines {
+                    machine.lose_power(self.random.random_range(0..3));
+                }
+                let dark = self.random.random_range(100..5_000);
+                sleep(Duration::from_millis(dark)).await;
+                self.tell("the power is back");
+                for machine in &mut self.machines {
+                    machine.start().await.context("a node comes back")?;
+                }
+            }
+            Fault::CutOff => self.cut_off(|machine| machine.id == id),
+            Fault::RegionCutOff => {
+                let region = self.machines[one].region;
+                self.cut_off(|machine| machine.region == region);
+            }
+            Fault::PairCut => {
+                let other = self.machines[self.random.random_range(0..self.machines.len())].id;
+                self.tell(format!("nodes {id} and {other} hear each other no more"));
+                self.net().cut(id, other);
+                self.net().cut(other, id);
+            }
+            Fault::Snapped => {
+                self.tell(format!("every connection of node {id} breaks"));
+                self.net().snap(id);
+            }
+            Fault::SlowWay => {
+                let (a, b) = (
+                    self.random.random_range(0..3),
+                    self.random.random_range(0..3),
+                );
+                let times = self.random.random_range(1.5..12.0);
+                self.tell(format!(
+                    "regions {a} and {b} are {times:.1} times as far apart"
+                ));
+                self.net().slow_down(a, b, times);
+            }
+            Fault::ClockWrong => {
+                let wrong = self.random.random_range(-3_000..3_000);
+                self.tell(format!("the clock of node {id} is wrong by {wrong} ms"));
+                self.machines[one].set_clock_wrong(wrong, 0);
+            }
+            Fault::ClockDrifts => {
+                let gains = self.random.random_range(-200..200);
+                self.tell(format!("the clock of node {id} gains {gains} ms a second"));
+                self.machines[one].set_clock_wrong(0, gains);
+            }
+            Fault::DiskSlow => {
+                let by = self.some_way();
+                self.tell(format!("a sync of node {id} takes {by:?} longer"));
+                self.machines[one].set_disk_slower(by);
+            }
+            Fault::DiskFull => {
+                self.tell(format!("the disk of node {id} is full"));
+                self.machines[one].fill_disk().await;
+            }
+            Fault::Transferred => {
+                let to = self.machines[self.random.random_range(0..self.machines.len())].id;
+                self.tell(format!("node {id} is asked to have node {to} lead"));
+                let side = self.operator();
+                tokio::spawn(async move {
+                    let ask = TransferLeaderRequest { node_id: to };
+                    let mut admin = AdminServiceClient::new(way(&side, id));
+                    // It may well be refused.
+                    let _ = admin.transfer_leader(ask).await;
+                });
+            }
+            Fault::Snapshot => {
+                self.tell(format!("node {id} is asked for a snapshot"));
+                let side = self.operator();
+                tokio::spawn(async move {
+                    let mut admin = AdminServiceClient::new(way(&side, id));
+                    let _ = admin.snapshot(SnapshotRequest {}).await;
+                });
+            }
+            Fault::Replaced => return self.replace(one).await,
+        }
+        Ok(true)
+    }
+
+    fn operator(&mut self) -> Side {
+        let region = self.random.random_range(0..3);
+        self.net().side(client_host(9_000_000), region)
+    }
+
+    /// The worst moment to fail: in the middle of a write, or a little later, when some have answered for it.
+    async fn caught_writing(&mut self, one: usize) {
+        self.machines[one].caught_writing().await;
+        let later = self.random.random_range(0..300);
+        sleep(Duration::from_millis(later)).await;
+    }
+
+    fn cut_off(&mut self, inside: impl Fn(&Machine) -> bool) {
+        // Both ways, or they are not heard, or hear nothing.
+        let (mute, deaf) = match self.random.random_range(0..4) {
+            0 => (true, false),
+            1 => (false, true),
+            _ => (true, true),
+        };
+        let (inside, outside): (Vec<_>, Vec<_>) = self.machines.iter().partition(|m| inside(m));
+        let names: Vec<u64> = inside.iter().map(|m| m.id).collect();
+        self.tell(format!(
+            "nodes {names:?} are cut off, not heard: {mute}, not hearing: {deaf}"
+        ));
+        for (a, b) in inside
+            .iter()
+            .flat_map(|a| outside.iter().map(|b| (a.id, b.id)))
+        {
+            if mute {
+                self.net().cut(a, b);
+            }
+            if deaf {
+                self.net().cut(b, a);
+            }
+        }
+    }
+
+    /// Loses a machine for good; another takes its place while everything else goes on.
+    async fn replace(&mut self, one: usize) -> anyhow::Result<bool> {
+        match &self.replacing {
+            Some((_, change)) if !change.is_finished() => return Ok(false),
+            Some(_) => {
+                if let Some((_, change)) = self.replacing.take() {
+                    change.await?.map_err(anyhow::Error::msg)?;
+                }
+            }
+            None => {}
+        }
+        let mut old = self.machines.remove(one);
+        let id = self.next_id;
+        self.next_id += 1;
+        self.tell(format!(
+            "node {} is lost for good, node {id} comes in its place",
+            old.id
+        ));
+        old.lose_power(0);
+        let sync_takes = Duration::from_micros(self.random.random_range(300..30_000));
+        let at = (id, old.region);
+        let mut new = Machine::new(&self.ground, at, self.random.random(), sync_takes);
+        new.start().await.context("a new node starts")?;
+        let member = new.member();
+        self.machines.push(new);
+        let nodes: Vec<u64> = self.machines.iter().map(|m| m.id).collect();
+        *self.stage.nodes.lock() = nodes;
+        let (side, stage, seed) = (self.operator(), self.stage.clone(), self.random.random());
+        let change = tokio::spawn(change(side, stage, (old.id, member), seed));
+        self.replacing = Some((old.id, change));
+        Ok(true)
+    }
+}
+
+/// Adds a node, gives it a vote and takes another out, however often that takes.
+async fn change(
+    side: Side,
+    stage: Stage,
+    (old, new): (u64, Member),
+    seed: u64,
+) -> Result<(), String> {
+    use rand::SeedableRng as _;
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let id = new.node_id;
+    let mut step = 0;
+    while step < 3 {
+        let mut admin = AdminServiceClient::new(way(&side, stage.some_node(&mut random)));
+        let asked = async {
+            match step {
+                0 => {
+                    admin
+                        .add_learner(AddLearnerRequest {
+                            member: Some(new.clone()),
+                        })
+                        .await
+                }
+                1 => admin.promote(PromoteRequest { node_id: id }).await,
+                _ => {
+                    admin
+                        .remove_member(RemoveMemberRequest { node_id: old })
+                        .await
+                }
+            }
+        };
+        match timeout(Duration::from_secs(10), asked).await {
+            Ok(Ok(_)) => {
+                stage
+                    .trace
+                    .tell(format!("node {id} for {old}: step {step} is done"));
+                step += 1;
+            }
+            Ok(Err(status)) if is_final(&status) => {
+                return Err(format!("node {id} for {old}, step {step}: {status}"));
+            }
+            Ok(Err(_)) | Err(_) => {
+                let pause = random.random_range(200..1_000);
+                sleep(Duration::from_millis(pause)).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Trying again would not help.
+fn is_final(status: &Status) -> bool {
+    status.code() == tonic::Code::InvalidArgument
+}
