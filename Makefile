@@ -3,7 +3,7 @@
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/meridian-target
 SHELL := /bin/bash
 
-.PHONY: help setup demo test sim million pure fmt lint deny
+.PHONY: help setup demo test sim sim-mutants million pure fmt lint deny
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -25,6 +25,10 @@ test: setup ## format check, lints, all tests
 sim: ## simulated days with faults, a new seed each; SIM="--seeds 1000 --minutes 60" or SIM="--seed 7 --trace"
 	cargo build --locked -p meridian-sim
 	$(CARGO_TARGET_DIR)/debug/sim $(or $(SIM),--seeds 200)
+
+sim-mutants: ## deliberate bugs, one after another, until a simulated day shows each
+	cargo build --locked -p meridian-sim --features mutants
+	$(CARGO_TARGET_DIR)/debug/sim --mutants $(or $(SEEDS),200)
 
 million: ## a million random commands against the routing core, every invariant after each; about half an hour
 	PROPTEST_CASES=5000 cargo test --locked -p meridian-routing --test random

@@ -1,6 +1,7 @@
 //! The way in: a write becomes a command, reaches the leader in one hop, is stamped, committed, applied and
 //! answered once; a fresh read waits until this replica has caught up with every write answered before.
 
+use meridian_routing::mutants::{self, Mutant};
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -396,6 +397,9 @@ impl Driver {
     /// # Errors
     /// [`DriveError::Unavailable`] when no leader confirms in time.
     pub async fn fresh(&self) -> Result<(), DriveError> {
+        if mutants::is(Mutant::ReadsStale) {
+            return Ok(());
+        }
         let index = self.until_leader(|leader| self.read_index(leader)).await?;
         let group = self.group()?;
         tokio::time::timeout(WRITE_TIMEOUT, group.wait_applied(index))

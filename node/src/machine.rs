@@ -1,5 +1,6 @@
 //! The routing core as the state machine Raft drives: bytes in, bytes out, and word of what changed.
 
+use meridian_routing::mutants::{self, Mutant};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -101,7 +102,7 @@ fn fingerprint(key: &[u8], value: &[u8]) -> u64 {
 
 impl Machine for RoutingMachine {
     fn apply(&mut self, index: u64, bytes: &[u8]) -> Applied {
-        let (stamped, traceparent) = match command::decode(index, bytes) {
+        let (mut stamped, traceparent) = match command::decode(index, bytes) {
             Ok(decoded) => decoded,
             // Going on would make this replica differ from those that know the command.
             Err(e) => {
@@ -109,6 +110,9 @@ impl Machine for RoutingMachine {
                 std::process::abort();
             }
         };
+        if mutants::is(Mutant::ReplicasDiffer) {
+            stamped.at += self.node as i64;
+        }
         let began = std::time::Instant::now();
         let span = tracing::info_span!("apply", index, request_id = %stamped.request_id);
         crate::telemetry::follow(&span, &traceparent);
@@ -159,7 +163,9 @@ impl Machine for RoutingMachine {
         let mut entities = Vec::with_capacity(entries.len());
         self.hashes.clear();
         self.hash = 0;
-        for (key, value) in &entries {
+        let lacks = usize::from(mutants::is(Mutant::RestartLacks));
+        let count = entries.len().saturating_sub(lacks);
+        for (key, value) in &entries[..count] {
             let entity = entity::decode(value)
                 .map_err(|e| format!("state entry {}: {e}", String::from_utf8_lossy(key)))?;
             entities.push(entity);

@@ -17,7 +17,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::delivery::Delivery;
-use crate::driver::{Driver, Forwarded};
+use crate::driver::{DriveError, Driver, Forwarded};
 use crate::env::{Connections, Environment, Invariants, Network, Witness};
 use crate::machine::RoutingMachine;
 use crate::metrics;
@@ -249,6 +249,9 @@ impl Node {
     }
 }
 
+/// Between two tries to tell that this node begins.
+const BEGIN_AGAIN: Duration = Duration::from_millis(200);
+
 /// Sessions that an earlier run of this node held are over; told once, before agents are let in.
 async fn begin(driver: Arc<Driver>) {
     let node = driver.node_id();
@@ -260,10 +263,14 @@ async fn begin(driver: Arc<Driver>) {
         tokio::select! {
             told = told => match told {
                 Ok(_) => return driver.ready(),
+                // Raft has ended by itself, and the node will.
+                Err(DriveError::Stopping) => return,
                 Err(e) => tracing::info!(error = %e, "waiting to join a cluster"),
             },
             () = driver.stopped() => return,
         }
+        // Most failures took their time; one that comes at once must not be asked for at once again.
+        tokio::time::sleep(BEGIN_AGAIN).await;
     }
 }
 

@@ -50,7 +50,8 @@ pub async fn ticks(driver: Arc<Driver>) {
                     let mut leading = group.watch();
                     tokio::select! {
                         changed = progress.changed() => if changed.is_err() { return },
-                        _ = leading.wait_for(|s| s.role == Role::Leader) => {}
+                        // Raft has ended by itself: asking on would keep a processor busy until the node stops.
+                        led = leading.wait_for(|s| s.role == Role::Leader) => if led.is_err() { return },
                         () = driver.stopped() => return,
                     }
                 } else if let Err(e) = driver.propose_here(Command::Tick).await {

@@ -6,6 +6,7 @@ use crate::effect::{Answer, Effect, Reject};
 use crate::ids::AgentId;
 use crate::index::Deadline;
 use crate::limits::*;
+use crate::mutants::{self, Mutant};
 use crate::offer::bytes;
 use crate::state::{Chat, Key, Request, State};
 use crate::version::Version;
@@ -30,6 +31,9 @@ impl State {
     /// outage everybody has the full time from now on, not from the past.
     pub fn apply(&mut self, stamped: &Stamped) -> Outcome {
         self.meta.now = self.meta.now.max(stamped.at.min(TIME_MAX));
+        if mutants::is(Mutant::TimeRunsBack) {
+            self.meta.now = stamped.at;
+        }
         self.meta.index = stamped.index;
         self.work.dirty.push(Key::Meta);
         self.fire_due();
@@ -190,7 +194,7 @@ impl State {
 
     /// The first answer to a request seen before, or a refusal when its id stood for another.
     fn answered(&self, stamped: &Stamped) -> Option<Result<Answer, Reject>> {
-        if stamped.request_id.is_empty() {
+        if stamped.request_id.is_empty() || mutants::is(Mutant::RequestsRepeat) {
             return None;
         }
         let request = self.request(&stamped.actor, &stamped.request_id)?;
@@ -231,7 +235,9 @@ impl State {
             answer: answer.clone(),
         };
         self.requests.insert(number, request);
-        self.work.dirty.push(Key::Request(number));
+        if !mutants::is(Mutant::AnswersForgotten) {
+            self.work.dirty.push(Key::Request(number));
+        }
         // Two for one, so that no single command pays for many.
         for _ in 0..2 {
             let kept = |r: &Request| r.at + REQUEST_KEPT_MS >= self.meta.now;

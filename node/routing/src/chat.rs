@@ -7,6 +7,7 @@ use crate::ids::*;
 use crate::index::{Deadline, move_deadline};
 use crate::limits::*;
 use crate::model::*;
+use crate::mutants::{self, Mutant};
 use crate::state::{Chat, Key, LastAgent, State};
 
 impl State {
@@ -220,7 +221,9 @@ impl State {
         self.count_handled(&queue, took);
         let event = self.event(What::WrappedUp, agent.as_ref(), "");
         self.edit_chat(id, |c| c.tell(event));
-        self.meta.totals.answered += 1;
+        if !mutants::is(Mutant::Uncounted) {
+            self.meta.totals.answered += 1;
+        }
         self.close(id, Closed::Answered);
         let now = self.meta.now;
         if let Some(agent) = agent {

@@ -7,6 +7,7 @@ use crate::ids::*;
 use crate::index::LineRows;
 use crate::limits::*;
 use crate::model::*;
+use crate::mutants::{self, Mutant};
 use crate::state::{Chat, State};
 
 /// When a chat that cannot be served now comes back.
@@ -68,6 +69,9 @@ impl State {
         self.edit_chat(id, |c| {
             c.phase = Phase::Waiting;
             c.since = now;
+            if mutants::is(Mutant::ArrivalLost) {
+                c.arrived = now;
+            }
             change(c);
             c.tell(event);
         });

@@ -4,6 +4,7 @@
 use crate::ids::*;
 use crate::limits::{CHAT_LANGUAGES_MAX, LANGUAGE_DISTANCE_MAX, SKILL_LEVEL_MAX};
 use crate::model::*;
+use crate::mutants::{self, Mutant};
 use crate::state::{Chat, State};
 
 /// Agents that are alike to routing sit on one bench.
@@ -209,7 +210,8 @@ impl Bench {
 
     /// Units that a chat may fill up to.
     pub(crate) fn room(&self, interrupting: bool) -> u32 {
-        self.capacity + if interrupting { self.extra } else { 0 }
+        let more = u32::from(mutants::is(Mutant::OverCapacity));
+        self.capacity + more + if interrupting { self.extra } else { 0 }
     }
 }
 

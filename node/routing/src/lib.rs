@@ -25,6 +25,7 @@ pub mod limits;
 mod lines;
 mod matching;
 pub mod model;
+pub mod mutants;
 mod offer;
 pub mod order;
 mod presence;

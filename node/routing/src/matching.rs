@@ -12,6 +12,7 @@ use crate::ids::*;
 use crate::index::{BenchId, LineId, LineRows, Row};
 use crate::limits::HEAVY_WAITS_MS;
 use crate::model::*;
+use crate::mutants::{self, Mutant};
 use crate::ready::Best;
 use crate::reason::Reason;
 use crate::stage::Gates;
@@ -83,7 +84,9 @@ impl State {
         loop {
             let mut lines = std::mem::take(&mut self.work.lines);
             for bench in std::mem::take(&mut self.work.benches) {
-                lines.extend(&self.index.benches[bench].lines);
+                if !mutants::is(Mutant::FreeUnseen) {
+                    lines.extend(&self.index.benches[bench].lines);
+                }
             }
             let head = |(line, stage)| {
                 let (order, chat) = self.index.head(line, stage, None)?.clone();

@@ -6,6 +6,7 @@ use crate::ids::*;
 use crate::limits::*;
 use crate::matching::Preference;
 use crate::model::*;
+use crate::mutants::{self, Mutant};
 use crate::reason::Candidate;
 use crate::state::{AgentState, Chat, Key, State};
 
@@ -91,6 +92,9 @@ impl State {
 
     fn offer_timeout(&self, chat: &Chat) -> Millis {
         let queue = self.queues.get(&chat.queue);
+        if mutants::is(Mutant::OffersStand) {
+            return Millis::from(DAY_MS);
+        }
         Millis::from(queue.map_or(HOUR_MS, |q| q.offer_timeout_ms))
     }
 
@@ -234,6 +238,16 @@ impl State {
         let c = self.chat(chat)?;
         match &c.phase {
             Phase::Offered { to, .. } if to.contains(agent) && c.assignment == assignment => Ok(()),
+            Phase::Offered { to, .. }
+                if to.contains(agent) && mutants::is(Mutant::AcceptsOldOffers) =>
+            {
+                Ok(())
+            }
+            Phase::Offered { .. } | Phase::Active { .. }
+                if mutants::is(Mutant::AcceptsWithoutOffer) =>
+            {
+                Ok(())
+            }
             _ => Err(Reject::Conflict(format!(
                 "offer {assignment} of chat '{chat}' is no longer open to agent '{agent}'; wait for the next offer"
             ))),

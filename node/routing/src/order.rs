@@ -15,6 +15,7 @@
 use crate::ids::*;
 use crate::limits::{DAY_MS, PRIORITY_MAX};
 use crate::model::*;
+use crate::mutants::{self, Mutant};
 use crate::state::{Chat, State};
 
 impl Queue {
@@ -37,6 +38,7 @@ impl State {
         let vip = if chat.vip { queue.vip_priority } else { 0 };
         let points = Millis::from(chat.priority + queue.priority + vip);
         let due = match self.workspace.order {
+            Order::Arrival if mutants::is(Mutant::NewestFirst) => -chat.arrived,
             Order::Arrival => chat.arrived,
             Order::Deadline => chat.arrived + Millis::from(queue.answer_target_ms),
         };

@@ -6,6 +6,7 @@ use crate::effect::{Answer, Effect, Reject};
 use crate::explain::What;
 use crate::ids::*;
 use crate::model::*;
+use crate::mutants::{self, Mutant};
 use crate::state::{AgentState, State};
 
 impl State {
@@ -19,7 +20,7 @@ impl State {
     pub(crate) fn session(&self, id: &AgentId, epoch: Epoch) -> Result<(), Reject> {
         let agent = self.agent(id)?;
         let live = !matches!(agent.presence, Presence::Offline | Presence::Lost);
-        if agent.epoch == epoch && live {
+        if (agent.epoch == epoch || mutants::is(Mutant::SessionsUnfenced)) && live {
             return Ok(());
         }
         Err(Reject::Fenced {
@@ -44,7 +45,10 @@ impl State {
             Presence::Available | Presence::Break | Presence::Draining if resumed => agent.presence,
             _ => Presence::Break,
         };
-        let old = agent.epoch;
+        let old = match mutants::is(Mutant::SessionsUnnumbered) && resumed {
+            true => agent.epoch - 1,
+            false => agent.epoch,
+        };
         if !matches!(agent.presence, Presence::Offline | Presence::Lost) {
             self.work.effects.push(Effect::SessionFenced {
                 agent: id.clone(),
@@ -139,6 +143,9 @@ impl State {
                     self.part_all(&chat, detail);
                     let event = self.event(What::AgentLost, Some(id), detail);
                     self.wait_again(&chat, event, |_| {});
+                    if mutants::is(Mutant::ChatLost) {
+                        self.forget(&chat);
+                    }
                 }
             }
         }

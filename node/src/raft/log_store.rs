@@ -1,5 +1,6 @@
 //! Raft's log and vote in the database.
 
+use meridian_routing::mutants::{self, Mutant};
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
@@ -350,7 +351,13 @@ impl RaftLogStorage<Config> for LogStore {
         let mut batch = Batch::default();
         self.db
             .put_meta(&mut batch, self.group, Meta::Vote, &convert::vote_out(vote));
+        if mutants::is(Mutant::VoteForgotten) {
+            return Ok(());
+        }
         self.db.write(batch)?;
+        if mutants::is(Mutant::VoteBeforeSync) {
+            return Ok(());
+        }
         Ok(self.db.synced().await?)
     }
 
@@ -385,6 +392,10 @@ impl RaftLogStorage<Config> for LogStore {
             batch.put(keys::LOG, key, record::seal(&key, &payload));
         }
         self.db.write(batch)?;
+        if mutants::is(Mutant::AckBeforeSync) {
+            callback.io_completed(Ok(()));
+            return Ok(());
+        }
         self.db.on_synced(Box::new(move |result| {
             callback.io_completed(result.map_err(io::Error::from));
         }));
@@ -396,6 +407,9 @@ impl RaftLogStorage<Config> for LogStore {
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
         let from = last_log_id.map_or(0, |id| id.index.saturating_add(1));
         let mut batch = Batch::default();
+        if mutants::is(Mutant::ReplacedEntriesStay) {
+            return Ok(());
+        }
         batch.delete_range(
             keys::LOG,
             keys::log(self.group, from),

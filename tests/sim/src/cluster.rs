@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_node::env::{Clock, Environment, Network as _, SeededRandom, Witness};
+use meridian_node::env::{Clock, Environment, Network as _, SeededRandom};
 use meridian_node::node::Node;
+use meridian_node::raft::Role;
 use meridian_node::settings::Settings;
 use meridian_node::storage::Memory;
 use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::ledger::Ledger;
 use crate::net::{Host, Net, Side};
 
 /// When the clocks begin: a Monday, 2026-01-05, at 08:00 UTC.
@@ -32,7 +34,7 @@ pub struct Ground {
     /// The slowest sync that the nodes are set up for.
     pub slowest_sync_ms: u64,
     /// Who sees what they decide.
-    pub witness: Arc<dyn Witness>,
+    pub ledger: Arc<Ledger>,
 }
 
 /// One node, alive or not.
@@ -148,9 +150,25 @@ impl Machine {
             random: Arc::new(SeededRandom::new(self.seed ^ (self.lives << 32) ^ self.id)),
             network: Arc::new(self.ground.net.side(self.id, self.region)),
             storage: Arc::new(self.disk.clone()),
-            witness: Some(self.ground.witness.clone()),
+            witness: Some(self.ground.ledger.clone()),
         };
-        self.running = Some(Node::start(&settings, env).await?);
+        let node = Node::start(&settings, env).await?;
+        if let Ok(group) = node.driver().group() {
+            let (mut status, ledger) = (group.watch(), self.ground.ledger.clone());
+            let id = self.id;
+            tokio::spawn(async move {
+                loop {
+                    let now = status.borrow_and_update().clone();
+                    if now.role == Role::Leader {
+                        ledger.leads(now.term, id);
+                    }
+                    if status.changed().await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        self.running = Some(node);
         Ok(())
     }
 
@@ -193,14 +211,23 @@ impl Machine {
         node.abandon();
     }
 
-    /// Fills its disk up, and returns once the node has ended of it, or nothing was written for a while.
-    pub async fn fill_disk(&mut self) {
-        let Some(node) = &self.running else {
-            return;
-        };
+    /// Fills its disk up: whatever it writes ends it.
+    pub fn fill_disk(&self) {
         self.disk.set_full(true);
-        let _ = tokio::time::timeout(Duration::from_secs(5), node.failed()).await;
-        self.kill();
+    }
+
+    /// Returns once it has ended by itself, or after a while in which it did not.
+    pub async fn ends(&self) {
+        if let Some(node) = &self.running {
+            let _ = tokio::time::timeout(Duration::from_secs(5), node.failed()).await;
+        }
+    }
+
+    /// The term in which it leads, if it does.
+    pub fn leads(&self) -> Option<u64> {
+        let group = self.running.as_ref()?.driver().group().ok()?;
+        let status = group.watch().borrow().clone();
+        (status.role == Role::Leader).then_some(status.term)
     }
 
     /// Sets its clock wrong by so many ms, and so many more every second.

@@ -52,7 +52,7 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
         dir: dir.to_owned(),
         // Slow disks show who answers before the disk does.
         slowest_sync_ms: if random.random_bool(0.3) { 500 } else { 30 },
-        witness: ledger.clone(),
+        ledger: ledger.clone(),
     };
     let mut machines: Vec<Machine> = (1..=nodes)
         .map(|id| {

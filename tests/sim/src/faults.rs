@@ -216,8 +216,23 @@ impl Fate {
             }
             Fault::DiskFull => {
                 self.tell(format!("the disk of node {id} is full"));
-                self.machines[one].fill_disk().await;
+                self.machines[one].fill_disk();
+                self.machines[one].ends().await;
+                self.machines[one].kill();
             }
+            Fault::AllDisksFull => {
+                self.tell("every disk is full");
+                let up = self.machines.iter().filter(|m| m.runs());
+                up.for_each(Machine::fill_disk);
+                let full = self.random.random_range(500..5_000);
+                sleep(Duration::from_millis(full)).await;
+                self.tell("there is room again");
+                for machine in self.machines.iter_mut().filter(|m| m.runs()) {
+                    machine.kill();
+                    machine.start().await.context("a node comes back")?;
+                }
+            }
+            Fault::Usurped => return self.usurp().await,
             Fault::Transferred => {
                 let to = self.machines[self.random.random_range(0..self.machines.len())].id;
                 self.tell(format!("node {id} is asked to have node {to} lead"));
@@ -240,6 +255,74 @@ impl Fate {
             Fault::Replaced => return self.replace(one).await,
         }
         Ok(true)
+    }
+
+    /// Who leads, in which term, as far as anybody thinks so of themselves; the newest, but for one.
+    fn leader(&self, but: Option<usize>) -> Option<(u64, usize)> {
+        let machines = self.machines.iter().enumerate();
+        let others = machines.filter(|(n, _)| Some(*n) != but);
+        others.filter_map(|(n, m)| Some((m.leads()?, n))).max()
+    }
+
+    /// Has a leader deposed in the way that costs most where votes or logs are not kept.
+    async fn usurp(&mut self) -> anyhow::Result<bool> {
+        let Some((term, old)) = self.leader(None) else {
+            return Ok(false);
+        };
+        self.mend_ways();
+        // So that a vote is not on disk for a while.
+        for machine in &self.machines {
+            machine.set_disk_slower(Duration::from_millis(100));
+        }
+        let is_old = self.machines[old].id;
+        self.cut_off_both(old);
+        let began = Instant::now();
+        let new = loop {
+            if began.elapsed() > Duration::from_secs(6) {
+                self.mend_ways();
+                return Ok(false);
+            }
+            match self.leader(Some(old)) {
+                Some((newer, new)) if newer > term => break new,
+                _ => sleep(Duration::from_millis(5)).await,
+            }
+        };
+        let later = self.random.random_range(0..80);
+        sleep(Duration::from_millis(later)).await;
+        self.net().mend();
+        self.cut_off_both(new);
+        let (is_new, count) = (self.machines[new].id, self.machines.len());
+        self.tell(format!(
+            "node {is_new} took over from {is_old}, and is cut off; who voted loses their power"
+        ));
+        for n in (0..count).filter(|n| ![old, new].contains(n)) {
+            if self.machines[n].runs() {
+                self.machines[n].lose_power(0);
+                self.machines[n]
+                    .start()
+                    .await
+                    .context("a node comes back")?;
+            }
+        }
+        let later = self.random.random_range(500..5_000);
+        sleep(Duration::from_millis(later)).await;
+        self.mend_ways();
+        self.caught_writing(old).await;
+        self.tell(format!("node {is_old} loses its power"));
+        self.machines[old].lose_power(0);
+        self.machines[old]
+            .start()
+            .await
+            .context("a node comes back")?;
+        Ok(true)
+    }
+
+    fn cut_off_both(&self, one: usize) {
+        let id = self.machines[one].id;
+        for other in self.machines.iter().filter(|m| m.id != id) {
+            self.net().cut(id, other.id);
+            self.net().cut(other.id, id);
+        }
     }
 
     fn operator(&mut self) -> Side {

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use meridian_node::env::{Moment, Witness};
-use meridian_routing::effect::Reject;
+use meridian_routing::effect::{Answer, Reject};
 use meridian_routing::invariants::{self, Seen};
 use parking_lot::Mutex;
 
@@ -25,11 +25,13 @@ pub struct Ledger {
 struct Kept {
     /// What every node must come to, by log index.
     hashes: BTreeMap<u64, u64>,
+    /// Who led, by term.
+    leaders: BTreeMap<u64, u64>,
     /// The newest state that was checked.
     checked: u64,
     seen: Seen,
     /// Where each request was carried out first, and what came of it.
-    requests: BTreeMap<(String, String), (u64, Result<(), Reject>)>,
+    requests: BTreeMap<(String, String), (u64, Result<Answer, Reject>)>,
     /// The newest command that anybody was told of.
     answered: u64,
     /// Chats that are open, in the newest state.
@@ -106,6 +108,14 @@ impl Ledger {
         kept.answered = kept.answered.max(index);
     }
 
+    /// A node leads in a term.
+    pub fn leads(&self, term: u64, node: u64) {
+        let known = *self.kept.lock().leaders.entry(term).or_insert(node);
+        if known != node {
+            self.breaks(format!("nodes {known} and {node} both lead in term {term}"));
+        }
+    }
+
     /// Something must not be, and was seen.
     pub fn breaks(&self, what: String) {
         self.trace.tell(format!("broken: {what}"));
@@ -155,11 +165,27 @@ impl Witness for Ledger {
         *kept.kinds.entry(command.command.name()).or_default() += 1;
         if !command.request_id.is_empty() {
             let key = (command.actor.clone(), command.request_id.clone());
-            let result = moment.outcome.result.clone().map(|_| ());
+            let result = &moment.outcome.result;
             // A refusal is not remembered: the same request may be granted later, once.
-            let known = kept.requests.get(&key);
-            if known.is_none_or(|(_, known)| known.is_err()) {
-                kept.requests.insert(key, (index, result));
+            match kept.requests.get(&key) {
+                Some((at, Ok(Answer::Chat { chat: one, .. }))) => {
+                    if let Ok(Answer::Chat { chat, .. }) = result
+                        && chat != one
+                    {
+                        let twice =
+                            format!("3: {key:?} made '{one}' at {at} and '{chat}' at {index}");
+                        kept.breaks(twice);
+                    }
+                }
+                Some((_, Ok(_))) => {}
+                Some((_, Err(_))) | None => {
+                    if result.is_ok()
+                        && let Err(broken) = invariants::acts(command, moment.state)
+                    {
+                        kept.breaks(broken);
+                    }
+                    kept.requests.insert(key, (index, result.clone()));
+                }
             }
         }
         let open = moment.state.chats().values().filter(|c| !c.is_closed());

@@ -8,6 +8,8 @@ pub mod day;
 pub mod faults;
 pub mod ledger;
 pub mod many;
+#[cfg(feature = "mutants")]
+pub mod mutation;
 pub mod net;
 pub mod people;
 pub mod plan;

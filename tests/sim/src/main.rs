@@ -35,6 +35,14 @@ struct Options {
     /// Look for the shortest day with the fewest kinds of faults on which this seed still fails
     #[arg(long, requires = "seed", conflicts_with_all = ["trace", "seeds"])]
     shrink: bool,
+    /// Choose a deliberate bug by its name
+    #[cfg(feature = "mutants")]
+    #[arg(long, value_parser = meridian_sim::mutation::named)]
+    mutant: Option<meridian_routing::mutants::Mutant>,
+    /// Look for the first seed that shows each deliberate bug, among so many at most
+    #[cfg(feature = "mutants")]
+    #[arg(long, value_name = "SEEDS", conflicts_with_all = ["trace", "seeds", "shrink", "mutant"])]
+    mutants: Option<u64>,
 }
 
 impl Options {
@@ -51,6 +59,14 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let seed = options.seed.unwrap_or_else(|| rand::random::<u64>() >> 32);
     let days = || Days::new(options.minutes, options.faults());
+    #[cfg(feature = "mutants")]
+    if let Some(most) = options.mutants {
+        return meridian_sim::mutation::hunt(seed, most, &days());
+    }
+    #[cfg(feature = "mutants")]
+    if let Some(mutant) = options.mutant {
+        meridian_routing::mutants::choose(mutant);
+    }
     if options.shrink {
         return many::shrink(seed, days());
     }

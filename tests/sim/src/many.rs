@@ -10,14 +10,18 @@ use serde_json::Value;
 
 use crate::plan::Fault;
 
-/// A day takes a second or so. One that takes longer than this, in seconds, hangs.
-const HANGS_AFTER: &str = "600";
+/// A minute takes a second or so. A day that takes longer than this, in seconds, hangs.
+const HANGS_AFTER: f64 = 60.0;
+/// And so much longer for each of its minutes.
+const HANGS_AFTER_A_MINUTE: f64 = 10.0;
 
 /// Days that differ by their seed alone.
 #[derive(Clone, Debug)]
 pub struct Days {
     minutes: f64,
     faults: Vec<Fault>,
+    /// What else every day is told.
+    also: Vec<String>,
 }
 
 /// What came of many days.
@@ -33,7 +37,18 @@ struct Sum {
 impl Days {
     /// Days of so many minutes on which this may fail.
     pub fn new(minutes: f64, faults: Vec<Fault>) -> Self {
-        Self { minutes, faults }
+        Self {
+            minutes,
+            faults,
+            also: Vec::new(),
+        }
+    }
+
+    /// The same with a deliberate bug.
+    #[cfg(feature = "mutants")]
+    pub fn with_mutant(mut self, mutant: meridian_routing::mutants::Mutant) -> Self {
+        self.also = vec![format!("--mutant={mutant:?}")];
+        self
     }
 
     fn arguments(&self, seed: u64) -> Vec<String> {
@@ -48,15 +63,21 @@ impl Days {
         } else if faults.len() < Fault::value_variants().len() {
             arguments.push(format!("--faults={}", faults.join(",")));
         }
+        arguments.extend(self.also.iter().cloned());
         arguments
     }
 
     /// Lives through one of them; what it came to, or why it failed.
-    fn live(&self, seed: u64) -> Result<Value, String> {
+    ///
+    /// # Errors
+    /// What was promised and not kept.
+    pub fn live(&self, seed: u64) -> Result<Value, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         // Waiting with a limit is left to another program: in this one, time is what a simulation says.
         let mut day = Command::new("timeout");
-        day.arg(HANGS_AFTER).arg(program).args(self.arguments(seed));
+        let limit = HANGS_AFTER + HANGS_AFTER_A_MINUTE * self.minutes;
+        day.arg(limit.to_string());
+        day.arg(program).args(self.arguments(seed));
         let lived = day.output().map_err(|error| error.to_string())?;
         if lived.status.code() == Some(124) {
             return Err("it hangs".to_owned());
@@ -147,11 +168,17 @@ pub fn shrink(seed: u64, mut days: Days) -> ExitCode {
     };
     for fault in days.faults.clone() {
         let fewer = days.faults.iter().copied().filter(|f| *f != fault);
-        let smaller = Days::new(days.minutes, fewer.collect());
+        let smaller = Days {
+            faults: fewer.collect(),
+            ..days.clone()
+        };
         try_with(smaller, &mut days);
     }
     while days.minutes > 0.1 {
-        let smaller = Days::new(days.minutes / 1.5, days.faults.clone());
+        let smaller = Days {
+            minutes: days.minutes / 1.5,
+            ..days.clone()
+        };
         if !try_with(smaller, &mut days) {
             break;
         }

@@ -31,10 +31,15 @@ pub enum Fault {
     ClockWrong,
     /// A clock goes too fast or too slow.
     ClockDrifts,
+    /// A leader is cut off, and so is the next one as soon as it is elected, while those who voted lose their power for
+    /// a moment; the old one is heard again, and loses its power while it learns what it missed.
+    Usurped,
     /// A disk takes longer for a sync.
     DiskSlow,
     /// A disk is full, which ends the node.
     DiskFull,
+    /// All of them are.
+    AllDisksFull,
     /// Leadership is moved by hand.
     Transferred,
     /// A snapshot is taken by hand.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{AgentId, ChatId, Epoch, Millis};
+use crate::ids::{AgentId, ChatId, Epoch, Millis, NodeId};
 use crate::limits::CLOSED_KEPT_MS;
-use crate::model::Phase;
-use crate::state::State;
+use crate::model::{Phase, Presence};
+use crate::state::{AgentState, Chat, State};
 
 /// What was seen of a state so far. Show it every state in turn.
 #[derive(Clone, Debug, Default)]
@@ -13,7 +13,15 @@ pub struct Seen {
     index: u64,
     now: Millis,
     chats: BTreeMap<ChatId, Known>,
-    epochs: BTreeMap<AgentId, Epoch>,
+    sessions: BTreeMap<AgentId, Session>,
+}
+
+/// The newest session of an agent.
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    epoch: Epoch,
+    node: NodeId,
+    live: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -22,11 +30,13 @@ struct Known {
     assignment: u64,
     /// What it came to, once it is closed.
     closed: Option<Phase>,
-    assist: bool,
+    assist: Option<ChatId>,
+    /// Who had it or was offered it.
+    holders: Vec<AgentId>,
 }
 
 impl Seen {
-    /// Checks that the next state keeps what no command may change: 4: when a chat arrived; 6: that sessions and offers
+    /// Checks that the next state keeps what no command may change: 1: that a chat comes to an agent by an offer; 4: when a chat arrived; 5: that an offer ends in time; 6: that sessions and offers
     /// are numbered upwards; 9: that a closed chat stays closed as it is, and an open one is not forgotten.
     ///
     /// # Errors
@@ -43,7 +53,7 @@ impl Seen {
         let outlived = meta.now - self.now >= CLOSED_KEPT_MS;
         for (id, old) in &self.chats {
             let Some(new) = state.chats.get(id) else {
-                if old.closed.is_some() || old.assist || outlived {
+                if old.closed.is_some() || old.assist.is_some() || outlived {
                     continue;
                 }
                 return Err(format!("9: chat '{id}' is gone and was not closed"));
@@ -54,15 +64,23 @@ impl Seen {
             if old.assignment > new.assignment {
                 return Err(format!("6: the offers of chat '{id}' are numbered anew"));
             }
+            if let Phase::Offered { until, .. } = &new.phase
+                && new.assignment > old.assignment
+            {
+                offer_ends(state, new, *until)?;
+            }
             if let Some(closed) = &old.closed
                 && *closed != new.phase
             {
                 return Err(format!("9: chat '{id}' came back from {closed:?}"));
             }
         }
-        for (id, old) in &self.epochs {
-            let epoch = state.agents.get(id).map_or(meta.epoch_floor, |a| a.epoch);
-            if epoch < *old {
+        self.owners(state)?;
+        for (id, old) in &self.sessions {
+            let new = state.agents.get(id);
+            let epoch = new.map_or(meta.epoch_floor, |a| a.epoch);
+            let another = new.is_some_and(|a| live(a) && (!old.live || old.node != a.node));
+            if epoch < old.epoch || another && epoch == old.epoch {
                 return Err(format!("6: the sessions of agent '{id}' are numbered anew"));
             }
         }
@@ -73,15 +91,59 @@ impl Seen {
                 arrived: chat.arrived,
                 assignment: 0,
                 closed: None,
-                assist: chat.assist.is_some(),
+                assist: chat.assist.as_ref().map(|(of, _)| of.clone()),
+                holders: Vec::new(),
             });
+            known.holders = chat.holders().to_vec();
             known.assignment = chat.assignment;
             if known.closed.is_none() && chat.is_closed() {
                 known.closed = Some(chat.phase.clone());
             }
         }
-        let epochs = state.agents.iter().map(|(id, a)| (id.clone(), a.epoch));
-        self.epochs = epochs.collect();
+        let session = |a: &AgentState| Session {
+            epoch: a.epoch,
+            node: a.node,
+            live: live(a),
+        };
+        let agents = state.agents.iter();
+        self.sessions = agents.map(|(id, a)| (id.clone(), session(a))).collect();
         Ok(())
     }
+
+    /// 1: whoever has a chat had it, was offered it, or came to help with it; but for queues that accept by themselves.
+    fn owners(&self, state: &State) -> Result<(), String> {
+        for (id, chat) in &state.chats {
+            let Phase::Active { agent } = &chat.phase else {
+                continue;
+            };
+            let itself = self.chats.get(id).map(|known| &known.holders);
+            let helps = |known: &&Known| known.assist.as_ref() == Some(id);
+            let help = self.chats.values().filter(helps).map(|k| &k.holders);
+            let came = itself.into_iter().chain(help).any(|h| h.contains(agent));
+            let queue = state.queues.get(&chat.queue);
+            if !came && !queue.is_some_and(|q| q.auto_accept) {
+                return Err(format!(
+                    "1: agent '{agent}' has chat '{id}', which was never offered to them"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// 5: a new offer stands no longer than its queue lets it.
+fn offer_ends(state: &State, chat: &Chat, until: Millis) -> Result<(), String> {
+    let queue = state.queues.get(&chat.queue);
+    let most = queue.map_or(Millis::MAX, |q| Millis::from(q.offer_timeout_ms));
+    if until - state.meta.now > most {
+        return Err(format!(
+            "5: the offer of chat '{}' stands longer than {most} ms",
+            chat.id
+        ));
+    }
+    Ok(())
+}
+
+fn live(agent: &AgentState) -> bool {
+    !matches!(agent.presence, Presence::Offline | Presence::Lost)
 }

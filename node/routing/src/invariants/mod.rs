@@ -1,6 +1,7 @@
 //! What must hold after every command, one promise a file. The numbers are those of ARCHITECTURE.md. Checked in tests
 //! and under simulation after each step, and by the running node on demand; walks everything.
 
+mod acts;
 mod counters;
 mod ends;
 mod history;
@@ -12,6 +13,7 @@ mod refusal;
 
 use crate::state::State;
 
+pub use acts::acts;
 pub use history::Seen;
 pub use refusal::unchanged_by_refusal;
 
