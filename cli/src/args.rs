@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent_work, agents, apply, chat_acts, chats, cluster, completion, config, hours, queues, sun,
+    agent_work, agents, apply, backup, chat_acts, chats, cluster, completion, config, hours,
+    queues, sun,
 };
 use crate::failure::exit;
 use crate::output::{Format, When};
@@ -92,6 +93,9 @@ pub enum Command {
     /// The cluster: its health, members, leader and snapshots
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// Backups of the cluster while it runs
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
     /// Agents and whether they can take chats
     Agents(agents::AgentsCommand),
     /// Be one agent, to try things by hand

@@ -313,6 +313,7 @@ impl Driver {
                         Node {
                             address: node.address,
                             region: node.region,
+                            founded: String::new(),
                         },
                     )
                     .await?

@@ -1,6 +1,7 @@
 //! A Meridian node: everything around the pure routing core.
 
 mod aside;
+pub mod backup;
 pub mod convert;
 pub mod delivery;
 pub mod driver;
@@ -10,6 +11,7 @@ pub mod leader_time;
 pub mod machine;
 pub mod metrics;
 pub mod node;
+pub mod offline;
 mod past;
 pub mod raft;
 pub mod services;

@@ -89,6 +89,12 @@ impl RoutingMachine {
     }
 }
 
+/// The hash of a state by its parts as they are kept, in any order.
+pub fn hash_of(records: &[(Vec<u8>, Vec<u8>)]) -> u64 {
+    let hashes = records.iter().map(|(key, value)| fingerprint(key, value));
+    hashes.fold(0, u64::wrapping_add)
+}
+
 /// FNV-1a over key and value, with the key's length between, then mixed so that sums do not cancel.
 fn fingerprint(key: &[u8], value: &[u8]) -> u64 {
     let length = (key.len() as u64).to_be_bytes();

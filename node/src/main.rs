@@ -6,12 +6,19 @@ use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
 use meridian_node::env::Environment;
 use meridian_node::node::Node;
+use meridian_node::offline::Offline;
 use meridian_node::settings::Settings;
 use meridian_node::telemetry::Telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
-    match start(&Settings::parse()) {
+    let asked = std::env::args().nth(1).unwrap_or_default();
+    let done = if Offline::NAMES.contains(&asked.as_str()) {
+        offline(Offline::parse())
+    } else {
+        start(&Settings::parse())
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             // One line for the operator; a backtrace would hide what to do.
@@ -19,6 +26,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn offline(task: Offline) -> anyhow::Result<()> {
+    let env = Environment::real();
+    println!("{}", task.run(&*env.storage, env.id())?);
+    Ok(())
 }
 
 fn start(settings: &Settings) -> anyhow::Result<()> {

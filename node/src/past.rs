@@ -108,13 +108,7 @@ impl Driver {
         let newest = group.hash().0;
         group
             .past(move |past| {
-                let mut then = match moment {
-                    Moment::Index(index) => {
-                        let index = index.min(newest);
-                        relive(past, index, index, |_, _| true)?.0
-                    }
-                    Moment::At(at) => last_before(past, at, newest)?,
-                };
+                let mut then = state_at(past, moment, newest)?;
                 let decided = then.chats().get(&chat).and_then(|chat| {
                     let mut events = chat.events.iter();
                     events.rfind(|e| !e.candidates.is_empty()).map(|e| e.index)
@@ -138,6 +132,17 @@ impl Driver {
                 Ok(look(&then, told))
             })
             .await
+    }
+}
+
+/// The state at a moment; one that is yet to come counts as `newest`.
+pub(crate) fn state_at(past: &Past, moment: Moment, newest: u64) -> Result<State, PastError> {
+    match moment {
+        Moment::Index(index) => {
+            let index = index.min(newest);
+            Ok(relive(past, index, index, |_, _| true)?.0)
+        }
+        Moment::At(at) => last_before(past, at, newest),
     }
 }
 

@@ -4,6 +4,7 @@ mod agent_asks;
 pub mod agent_work;
 pub mod agents;
 pub mod apply;
+pub mod backup;
 pub mod chat_acts;
 pub mod chats;
 pub mod cluster;
@@ -59,6 +60,7 @@ pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     };
     match command {
         Command::Cluster(command) => cluster::run(&context, command).await,
+        Command::Backup(command) => backup::run(&context, command).await,
         Command::Agents(command) => agents::run(&context, command).await,
         Command::Agent(command) => agent_work::run(&context, command).await,
         Command::Queues(command) => queues::run(&context, command).await,

@@ -82,6 +82,7 @@ pub fn membership_out(membership: &Membership) -> pb::Membership {
                 let node = pb::Node {
                     address: node.address.clone(),
                     region: node.region.clone(),
+                    founded: node.founded.clone(),
                 };
                 (id, node)
             })
@@ -106,6 +107,7 @@ pub fn membership_in(membership: pb::Membership) -> Result<Membership, Malformed
             let node = Node {
                 address: node.address,
                 region: node.region,
+                founded: node.founded,
             };
             (id, node)
         })
@@ -170,6 +172,7 @@ pub fn entry_in(entry: pb::Entry) -> Result<Entry, Malformed> {
 /// What a snapshot covers, as a message.
 pub fn snapshot_out(group: u32, meta: &SnapshotMeta) -> pb::SnapshotHeader {
     pb::SnapshotHeader {
+        backup: None,
         group,
         last_applied: log_id_opt_out(meta.last_log_id.as_ref()),
         membership: Some(stored_membership_out(&meta.last_membership)),

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::Server;
 
+use super::backup::Former;
 use super::error::{MemberError, ProposeError, ReadError, StartError};
 use super::log_store::LogStore;
 use super::machine::Machine;
@@ -28,6 +29,7 @@ use super::status::{self, Member, Role, Status};
 use super::timing::Timing;
 use super::types::{Config, Node, NodeId, Proposal};
 use crate::aside::aside;
+use crate::storage::snapshot::SnapshotFile;
 use crate::storage::{Db, Storage, StorageError};
 
 /// The longest command, in bytes. One must always fit into a message between nodes.
@@ -215,11 +217,18 @@ impl Group {
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    /// Makes a new cluster of these voters, once, on one of them, all of them empty.
+    /// Makes a new cluster of these voters, once, on one of them, all of them empty; `founded` marks it.
     ///
     /// # Errors
     /// [`MemberError::Refused`] if this node already has a log or is not among them.
-    pub async fn initialize(&self, voters: BTreeMap<NodeId, Node>) -> Result<(), MemberError> {
+    pub async fn initialize(
+        &self,
+        mut voters: BTreeMap<NodeId, Node>,
+        founded: &str,
+    ) -> Result<(), MemberError> {
+        for node in voters.values_mut() {
+            node.founded = founded.to_owned();
+        }
         self.raft.initialize(voters).await.map_err(
             |error: RaftError<Config, InitializeError<Config>>| match error {
                 RaftError::Fatal(fatal) => fatal.into(),
@@ -375,6 +384,32 @@ impl Group {
         looked
             .await
             .unwrap_or_else(|e| Err(PastError::Refused(e.to_string())))
+    }
+
+    /// Writes a backup of this moment, or of a former one, away from the threads that serve. The file is removed when
+    /// the last handle to it is dropped.
+    ///
+    /// # Errors
+    /// [`StorageError`]; nothing is left of it then.
+    pub async fn backup(
+        &self,
+        former: Option<Former>,
+        at_ms: i64,
+    ) -> Result<SnapshotFile, StorageError> {
+        let (status, reader) = (self.status(), self.reader.clone());
+        let backup = log_pb::Backup {
+            cluster_id: self.cluster.clone(),
+            founded: status.founded().to_owned(),
+            node_id: status.node_id,
+            at_ms,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state_hash: 0,
+        };
+        let written = aside(move || reader.backup(former, backup)).await;
+        written.unwrap_or_else(|panicked| {
+            let error = std::io::Error::other(panicked);
+            Err(StorageError::io(&PathBuf::from("backup"))(error))
+        })
     }
 
     /// What this node knows of the group now.

@@ -26,8 +26,9 @@ impl Group {
     ///
     /// # Errors
     /// [`MemberError`].
-    pub async fn add_learner(&self, id: NodeId, node: Node) -> Result<(), MemberError> {
+    pub async fn add_learner(&self, id: NodeId, mut node: Node) -> Result<(), MemberError> {
         let (changing, status) = self.ready_to_change().await?;
+        node.founded = status.founded().to_owned();
         let nodes = BTreeMap::from([(id, node)]);
         let change = match status.members.get(&id) {
             Some(member) if member.node == nodes[&id] => return Ok(()),

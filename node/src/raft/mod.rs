@@ -3,6 +3,7 @@
 //! openraft decides; this module gives it a log and a state on disk ([`crate::storage`]), peers over
 //! gRPC, and times that fit a planet. The caller plugs in a [`Machine`] and drives a [`Group`].
 
+pub mod backup;
 pub mod convert;
 pub mod error;
 pub mod group;

@@ -10,9 +10,10 @@ use meridian_proto::log::v1 as pb;
 use openraft::EntryPayload;
 use parking_lot::Mutex;
 
+use super::convert;
 use super::log_store::LogStore;
 use super::snapshots::SnapshotDir;
-use super::types::Entry;
+use super::types::{Entry, LogId};
 use crate::storage::StorageError;
 use crate::storage::snapshot::{SnapshotFile, SnapshotWriter};
 
@@ -253,6 +254,25 @@ impl Past {
             return Err(PastError::NotKept(self.oldest()?));
         }
         Ok(begun)
+    }
+
+    /// The position of an entry by its index, where it or the base of its moment is kept.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub fn position(&self, index: u64) -> Result<Option<LogId>, StorageError> {
+        let mut found = None;
+        self.log.visit(index, index, &mut |entry: Entry, _| {
+            found = Some(entry.log_id);
+            false
+        })?;
+        if found.is_none()
+            && let Some(base) = self.bases()?.into_iter().find(|b| b.index == index)
+        {
+            let header = SnapshotFile::open(&base.path)?.header().clone();
+            found = convert::log_id_opt_in(header.last_applied.as_ref());
+        }
+        Ok(found)
     }
 
     /// The first command from `from` up to and with `to`, as it is in the log.

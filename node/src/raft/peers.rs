@@ -18,6 +18,8 @@ use super::types::{LogId, Node, NodeId};
 
 /// The header that names the cluster.
 pub const CLUSTER_HEADER: &str = "meridian-cluster";
+/// The header that tells a cluster from another of its name; left out by who has not joined one yet.
+pub const FOUNDED_HEADER: &str = "meridian-founded";
 /// The largest message between nodes, both ways: a batch of entries (see the log store's limit) or
 /// one very large command, with room to spare.
 pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
@@ -100,6 +102,7 @@ struct Inner {
     group: u32,
     from: NodeId,
     cluster: MetadataValue<Ascii>,
+    founded: Mutex<Option<MetadataValue<Ascii>>>,
     connector: Arc<dyn Connector>,
     timing: Timing,
     answered: Mutex<Option<Instant>>,
@@ -130,6 +133,7 @@ impl Peers {
             group,
             from,
             cluster,
+            founded: Mutex::default(),
             connector,
             timing,
             answered: Mutex::default(),
@@ -167,11 +171,22 @@ impl Peers {
         request
             .metadata_mut()
             .insert(CLUSTER_HEADER, self.0.cluster.clone());
+        if let Some(founded) = self.founded() {
+            request.metadata_mut().insert(FOUNDED_HEADER, founded);
+        }
         request
+    }
+
+    /// The mark of this node's cluster; `None` until it has joined one.
+    pub fn founded(&self) -> Option<MetadataValue<Ascii>> {
+        self.0.founded.lock().clone()
     }
 
     /// Takes the addresses of the present members, and forgets who is none any more.
     pub fn members_are(&self, members: BTreeMap<NodeId, Node>) {
+        let founded = members.values().next().map(|node| node.founded.as_str());
+        let founded = founded.filter(|mark| !mark.is_empty());
+        *self.0.founded.lock() = founded.and_then(|mark| mark.parse().ok());
         let before = std::mem::replace(&mut *self.0.addresses.lock(), members.clone());
         for id in before.into_keys().filter(|id| !members.contains_key(id)) {
             self.0.open.lock().remove(&id);
@@ -390,7 +405,7 @@ mod tests {
     fn node(address: &str) -> Node {
         Node {
             address: address.to_owned(),
-            region: String::new(),
+            ..Node::default()
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert;
-use super::peers::{CLUSTER_HEADER, Peers};
+use super::peers::{CLUSTER_HEADER, FOUNDED_HEADER, Peers};
 use super::state_machine::{StateMachine, StateReader, off_thread};
 use super::types::{Config, NodeId, Vote};
 use super::wire;
@@ -50,7 +50,13 @@ impl PeerService {
     fn check_cluster<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let cluster = request.metadata().get(CLUSTER_HEADER);
         if cluster.is_some_and(|cluster| cluster.as_bytes() == self.cluster.as_bytes()) {
-            return Ok(());
+            let theirs = request.metadata().get(FOUNDED_HEADER);
+            return match (self.peers.founded(), theirs) {
+                (Some(own), Some(theirs)) if own != *theirs => Err(Status::permission_denied(
+                    "this node belongs to another cluster of that name: one of the two was restored or recovered; stop the nodes of the one that is given up",
+                )),
+                _ => Ok(()),
+            };
         }
         Err(Status::permission_denied(format!(
             "this node belongs to cluster \"{}\"",

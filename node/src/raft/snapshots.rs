@@ -55,7 +55,8 @@ impl SnapshotDir {
         Temporary::new(self.path.join(name))
     }
 
-    fn target(&self, index: u64) -> PathBuf {
+    /// Where the snapshot at `index` belongs.
+    pub fn target(&self, index: u64) -> PathBuf {
         // Zero-padded, so that names sort as indexes do.
         let name = format!("{}-{index:020}.{EXTENSION}", self.group);
         self.path.join(name)
@@ -158,23 +159,41 @@ pub fn write(db: &Db, view: &dyn View, dir: &SnapshotDir) -> Result<SnapshotFile
         last_applied: applied.last_applied,
         membership: applied.membership,
         log_bytes: 0,
+        backup: None,
     };
     let index = applied.last_applied.map_or(0, |id| id.index);
     let mut writer = SnapshotWriter::create(&dir.target(index), dir.incoming(), &header)?;
+    each(db, view, group, &mut |family, own, payload| {
+        if mutants::is(Mutant::SnapshotLacks) && own.first() == Some(&b'c') {
+            return Ok(());
+        }
+        writer.add(family, own, payload)
+    })?;
+    writer.finish()
+}
+
+/// Shows every record of the live generation that `view` shows of `group`: its family, the machine's key and the value.
+///
+/// # Errors
+/// [`StorageError::Corrupt`] if a record does not read back, or what `show` fails with.
+pub fn each(
+    db: &Db,
+    view: &dyn View,
+    group: u32,
+    show: &mut dyn FnMut(pb::Family, &[u8], &[u8]) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
+    let generation = applied(db, view, group)?.generation;
+    let from = keys::generation(group, generation);
+    let to = keys::generation(group, generation + 1);
     for (family, name) in FAMILIES {
-        let from = keys::generation(group, applied.generation);
-        let to = keys::generation(group, applied.generation + 1);
         for item in view.range(name, &from, &to) {
             let (key, value) = item.map_err(|e| db.database(e))?;
             let own = keys::data_key(&key);
             let payload = record::open(own, &value, || db.place(&key, name))?;
-            if mutants::is(Mutant::SnapshotLacks) && own.first() == Some(&b'c') {
-                continue;
-            }
-            writer.add(family, own, payload)?;
+            show(family, own, payload)?;
         }
     }
-    writer.finish()
+    Ok(())
 }
 
 /// Writes the content of `file` aside, as `generation`. Nothing reads it yet.
@@ -202,7 +221,7 @@ pub fn load(db: &Db, file: &SnapshotFile, group: u32, generation: u64) -> Result
     })
 }
 
-/// Makes `generation`, loaded from `file`, the live one: one record, synced before this returns.
+/// Makes `generation`, loaded from `file`, the live one: one batch, synced before this returns.
 ///
 /// # Errors
 /// [`StorageError::Database`] or [`StorageError::SyncFailed`].

@@ -11,6 +11,7 @@ use openraft::{EntryPayload, OptionalSend};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
+use super::backup::{self, Former, Source};
 use super::convert::{self, Malformed};
 use super::log_store::LogStore;
 use super::machine::Machine;
@@ -122,6 +123,33 @@ impl StateReader {
     /// What this node keeps of the past; `None` = it was never asked to.
     pub fn past(&self) -> Option<&Past> {
         self.0.past.get()
+    }
+
+    /// Writes a backup of this moment, or of a former one. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// [`StorageError`]; nothing is left of it then.
+    pub fn backup(
+        &self,
+        former: Option<Former>,
+        backup: pb::Backup,
+    ) -> Result<SnapshotFile, StorageError> {
+        let Shared { db, group, .. } = &*self.0;
+        let (view, position) = {
+            // What is on disk is written, and its position published, under this lock.
+            let _live = self.0.live.lock();
+            (db.view(), *self.0.position.lock())
+        };
+        let membership = snapshots::applied(db, &*view, *group)?.membership;
+        let source = Source {
+            db,
+            view: &*view,
+            group: *group,
+            last_applied: position.last_applied,
+            membership,
+            hash: position.hash,
+        };
+        backup::write(&source, former, backup, self.0.dir.incoming())
     }
 
     /// A name of its own for a snapshot on its way in.

@@ -163,6 +163,12 @@ impl Status {
             && self.members.values().zip(other.members.values()).all(alike)
     }
 
+    /// The mark of the cluster's founding; empty while none is known.
+    pub fn founded(&self) -> &str {
+        let mut members = self.members.values();
+        members.next().map_or("", |m| &m.node.founded)
+    }
+
     /// The leader with its address, as far as this node knows.
     pub fn leader_node(&self) -> Option<(NodeId, Node)> {
         let id = self.leader?;

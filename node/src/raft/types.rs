@@ -41,6 +41,9 @@ pub struct Node {
     pub address: String,
     /// The region's name.
     pub region: String,
+    /// The mark of the cluster's founding, the same for every member. A cluster that was restored or recovered has one
+    /// of its own, by which it is told from the one it came from. Empty where the cluster is older than marks are.
+    pub founded: String,
 }
 
 openraft::declare_raft_types!(

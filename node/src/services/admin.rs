@@ -13,14 +13,17 @@ use meridian_routing::limits;
 use meridian_routing::state::State;
 use parking_lot::Mutex;
 use prost::Message as _;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::backup;
 use super::pages::{self, Listing};
 use super::plan::{self, Plan};
 use super::status::{Reason, conflict, failed, invalid, not_found, plain};
 use super::{actor, fresh, request_id, traced};
 use crate::convert::{api, view};
 use crate::driver::{DriveError, Driver};
+use crate::past::Moment;
 use crate::raft::{MemberError, Node};
 
 /// Largest configuration that is sent in one message; what the server may encode, less what surrounds it.
@@ -132,6 +135,7 @@ fn node(field: &str, member: &Member) -> Result<Node, Status> {
     Ok(Node {
         address: member.peer_address.clone(),
         region: member.region_id.clone(),
+        founded: String::new(),
     })
 }
 
@@ -345,6 +349,7 @@ impl AdminService for Admins {
             state_hash,
             failover_ms_max: group.timing().failover_bound().as_millis() as u32,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            founded: status.founded().to_owned(),
         }))
     }
 
@@ -379,13 +384,16 @@ impl AdminService for Admins {
             .status()
             .members
             .into_iter()
-            .map(|(id, m)| (id, m.node))
+            .map(|(id, mut m)| {
+                m.node.founded.clear();
+                (id, m.node)
+            })
             .collect();
         if formed == voters {
             // Asked again after a lost answer.
             return Ok(Response::new(InitializeClusterResponse {}));
         }
-        match group.initialize(voters).await {
+        match group.initialize(voters, &self.driver.new_id()).await {
             Ok(()) => Ok(Response::new(InitializeClusterResponse {})),
             Err(MemberError::Refused(_)) => Err(conflict(
                 "this node belongs to a cluster already; use add-learner to extend it",
@@ -461,6 +469,19 @@ impl AdminService for Admins {
             leader_id: leader.unwrap_or(0),
             gap_ms: began.elapsed().as_millis() as u32,
         }))
+    }
+
+    type BackupStream = ReceiverStream<Result<BackupResponse, Status>>;
+
+    async fn backup(
+        &self,
+        request: Request<BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        let moment = request.into_inner().then.map(|then| match then {
+            backup_request::Then::AtMs(at) => Moment::At(at),
+            backup_request::Then::AtIndex(index) => Moment::Index(index),
+        });
+        Ok(Response::new(backup::parts(self.driver.clone(), moment)))
     }
 
     async fn snapshot(

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod agent;
+mod backup;
 mod diff;
 mod pages;
 mod plan;

@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::driver::DriveError;
+use crate::raft::PastError;
 
 const DOMAIN: &str = "meridian";
 
@@ -112,6 +113,15 @@ fn with(reason: Reason, message: impl Into<String>, add: impl FnOnce(&mut ErrorD
 /// A failure that needs no more than its reason.
 pub(crate) fn plain(reason: Reason, message: impl Into<String>) -> Status {
     with(reason, message, |_| {})
+}
+
+/// A former moment that cannot be told of.
+pub(crate) fn past_failed(error: &PastError) -> Status {
+    let reason = match error {
+        PastError::NotKept(_) => Reason::NotKept,
+        PastError::Storage(_) | PastError::Refused(_) => Reason::Internal,
+    };
+    plain(reason, error.to_string())
 }
 
 /// A field the caller must correct.

@@ -19,12 +19,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::pages::Listing;
-use super::status::{Reason, ended, failed, invalid, not_found, plain, rejected};
+use super::status::{ended, failed, invalid, not_found, past_failed, rejected};
 use super::{actor, fresh, request_id, traced};
 use crate::convert::{api, view};
 use crate::driver::Driver;
 use crate::past::Moment;
-use crate::raft::PastError;
 
 /// Watchers of queues and agents are told at most this often.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -392,10 +391,7 @@ impl SupervisorService for Supervisors {
             }
             Ok(explained)
         });
-        let explained = explained.await.map_err(|e| match e {
-            PastError::NotKept(_) => plain(Reason::NotKept, e.to_string()),
-            PastError::Storage(_) | PastError::Refused(_) => plain(Reason::Internal, e.to_string()),
-        })?;
+        let explained = explained.await.map_err(|e| past_failed(&e))?;
         explained.map(Response::new).map_err(|arrived: i64| {
             let field = match moment {
                 Moment::At(_) => "at_ms",

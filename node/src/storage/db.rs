@@ -74,6 +74,20 @@ impl Db {
         }))
     }
 
+    /// Opens the database of a directory that has one; `None` where none was ever made.
+    ///
+    /// # Errors
+    /// As for [`Db::open`].
+    pub fn open_existing(
+        storage: &dyn Storage,
+        data_dir: &Path,
+    ) -> Result<Option<Arc<Self>>, StorageError> {
+        match identity::examine(storage, data_dir)? {
+            State::Claimed(_) => Self::open(storage, data_dir).map(Some),
+            State::New | State::Creating => Ok(None),
+        }
+    }
+
     /// Checks that the directory belongs to this node and group; writes that down at the first
     /// start.
     ///
@@ -117,7 +131,10 @@ impl Db {
     }
 
     /// Whose the database says it is. One group per directory so far: the first one found counts.
-    fn owner(&self) -> Result<Option<pb::Identity>, StorageError> {
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] if that does not read back.
+    pub fn owner(&self) -> Result<Option<pb::Identity>, StorageError> {
         // To the end of the family: no record's name begins with 0xff.
         for item in self.range(keys::META, &[], &keys::log_end(u32::MAX)) {
             let (key, value) = item?;

@@ -57,7 +57,8 @@ impl Temporary {
     pub fn rename(&self, to: &Path) -> Result<(), StorageError> {
         std::fs::rename(&self.path, to).map_err(StorageError::io(&self.path))?;
         self.renamed.store(true, Ordering::Relaxed);
-        let dir = to.parent().unwrap_or(Path::new("."));
+        let dir = to.parent().filter(|dir| *dir != Path::new(""));
+        let dir = dir.unwrap_or(Path::new("."));
         File::open(dir)
             .and_then(|dir| dir.sync_all())
             .map_err(StorageError::io(dir))

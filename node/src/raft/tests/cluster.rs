@@ -129,7 +129,7 @@ impl Cluster {
     pub(super) async fn initialize(&self) {
         let members = self.running.keys().map(|id| (*id, self.node(*id)));
         let members = members.collect();
-        self.group(1).initialize(members).await.unwrap();
+        self.group(1).initialize(members, "f").await.unwrap();
         self.leader().await;
     }
 
@@ -137,6 +137,7 @@ impl Cluster {
         Node {
             address: self.addresses[&id].to_string(),
             region: format!("region{id}"),
+            ..Node::default()
         }
     }
 

@@ -138,7 +138,14 @@ async fn a_stream_given_up_takes_no_more_requests_and_holds_up_only_what_it_must
     let peers = Peers::new("test", 1, 1, connector, Timing::derive(1_000, 50).unwrap()).unwrap();
     let region = String::new();
     let mut peer = Network(peers)
-        .new_client(2, &Node { address, region })
+        .new_client(
+            2,
+            &Node {
+                address,
+                region,
+                ..Node::default()
+            },
+        )
         .await;
     let option = RPCOption::new(Duration::from_millis(50));
 
