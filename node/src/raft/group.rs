@@ -22,7 +22,7 @@ use super::machine::Machine;
 use super::members;
 use super::network::Network;
 use super::past::{Past, PastError};
-use super::peers::{self, Connector, Lane, MESSAGE_BYTES_MAX, Peers};
+use super::peers::{self, Connector, Lane, MESSAGE_BYTES_MAX, Peers, PingError};
 use super::service::{PeerHandler, PeerService};
 use super::state_machine::{StateMachine, StateReader};
 use super::status::{self, Member, Role, Status};
@@ -479,7 +479,7 @@ impl Group {
 /// measures them. Ends with the group.
 async fn keep_warm(peers: Peers, mut status: watch::Receiver<Status>, timing: Timing) {
     let patience = timing.election_max().max(PING_FLOOR);
-    let mut far = BTreeSet::new();
+    let (mut far, mut refusing) = (BTreeSet::new(), BTreeSet::new());
     loop {
         let (own, members) = {
             let status = status.borrow_and_update();
@@ -487,12 +487,17 @@ async fn keep_warm(peers: Peers, mut status: watch::Receiver<Status>, timing: Ti
         };
         let others = || members.iter().filter(|(id, _)| **id != own);
         let pings = others().map(|(id, member)| peers.ping(*id, &member.node, patience));
-        for error in futures::future::join_all(pings)
-            .await
-            .into_iter()
-            .flat_map(Result::err)
-        {
-            tracing::debug!(%error, "a member does not answer");
+        let answers = futures::future::join_all(pings).await;
+        for ((&id, _), answer) in others().zip(answers) {
+            let Err(error) = answer else {
+                refusing.remove(&id);
+                continue;
+            };
+            if !matches!(error, PingError::Refused(_)) {
+                tracing::debug!(node = id, %error, "a member does not answer");
+            } else if refusing.insert(id) {
+                tracing::warn!(node = id, %error, "a member is of another cluster");
+            }
         }
         let max = timing.round_trip_max();
         for (id, _) in others().filter(|(_, member)| member.voter) {

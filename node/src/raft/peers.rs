@@ -9,6 +9,7 @@ use meridian_proto::peer::v1::peer_client::PeerClient;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::Code;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint, Server};
 
@@ -92,6 +93,17 @@ struct Appending {
     last: Option<CancellationToken>,
     /// Of the last stream over a connection that was left because it was not answered.
     left: Option<CancellationToken>,
+}
+
+/// Why a member did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PingError {
+    /// It is there, and wants nothing of this node.
+    #[error("it refuses this node: {0}")]
+    Refused(String),
+    /// It is not reached.
+    #[error("{0}")]
+    Unreached(String),
 }
 
 /// The connections of one node, for one group.
@@ -323,17 +335,22 @@ impl Peers {
     /// way there and back on the one that carries heartbeats and votes.
     ///
     /// # Errors
-    /// The reason why the member is not reached, `patience` included.
-    pub async fn ping(&self, id: NodeId, node: &Node, patience: Duration) -> Result<(), String> {
+    /// [`PingError`], `patience` included.
+    pub async fn ping(&self, id: NodeId, node: &Node, patience: Duration) -> Result<(), PingError> {
         let ping = async |lane| {
-            let mut client = self.client(id, node, lane)?;
+            let mut client = self.client(id, node, lane).map_err(PingError::Unreached)?;
             let route = self.route(id);
             let sent = Instant::now();
             let call = client.ping(self.request(pb::PingRequest { route }));
             match tokio::time::timeout(patience, call).await {
                 Ok(Ok(_)) => Ok(sent.elapsed()),
-                Ok(Err(status)) => Err(status.to_string()),
-                Err(_) => Err(format!("no answer within {patience:?}")),
+                Ok(Err(status)) if status.code() == Code::PermissionDenied => {
+                    Err(PingError::Refused(status.message().to_owned()))
+                }
+                Ok(Err(status)) => Err(PingError::Unreached(status.to_string())),
+                Err(_) => Err(PingError::Unreached(format!(
+                    "no answer within {patience:?}"
+                ))),
             }
         };
         let measure = async {

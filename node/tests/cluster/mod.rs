@@ -105,7 +105,7 @@ impl Drop for Process {
     }
 }
 
-fn free_ports(count: usize) -> Vec<SocketAddr> {
+pub fn free_ports(count: usize) -> Vec<SocketAddr> {
     let held: Vec<_> = (0..count)
         .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"))
         .collect();
@@ -114,40 +114,44 @@ fn free_ports(count: usize) -> Vec<SocketAddr> {
         .collect()
 }
 
+/// Starts a node on `dir/ID`.
+pub fn node(dir: &Path, id: u64, listen: SocketAddr, peer_listen: SocketAddr) -> Process {
+    let data = dir.join(id.to_string());
+    let pairs = [
+        ("--node-id", id.to_string()),
+        ("--region", format!("r{id}")),
+        ("--data", data.display().to_string()),
+        ("--listen", listen.to_string()),
+        ("--peer-listen", peer_listen.to_string()),
+        // Small, so that restarts also meet snapshots and a purged log.
+        ("--snapshot-every", "300".to_owned()),
+    ];
+    let pairs = pairs.into_iter();
+    let mut arguments: Vec<String> = pairs
+        .flat_map(|(flag, value)| [flag.to_owned(), value])
+        .collect();
+    arguments.push("--check-invariants".to_owned());
+    let log = dir.join(format!("{id}.log"));
+    let child = Process::spawn(&arguments, &log);
+    let endpoint = Endpoint::from_shared(format!("http://{listen}")).expect("an address");
+    let channel = endpoint
+        .connect_timeout(Duration::from_millis(500))
+        .connect_lazy();
+    Process {
+        id,
+        arguments,
+        log,
+        child,
+        channel,
+    }
+}
+
 pub async fn start(dir: &Path) -> Vec<Process> {
     let ports = free_ports(6);
     let mut nodes = Vec::new();
     for id in 1..=3_u64 {
         let at = id as usize - 1;
-        let data = dir.join(id.to_string());
-        let pairs = [
-            ("--node-id", id.to_string()),
-            ("--region", format!("r{id}")),
-            ("--data", data.display().to_string()),
-            ("--listen", ports[at].to_string()),
-            ("--peer-listen", ports[at + 3].to_string()),
-            // Small, so that restarts also meet snapshots and a purged log.
-            ("--snapshot-every", "300".to_owned()),
-        ];
-        let arguments: Vec<String> = pairs
-            .into_iter()
-            .flat_map(|(flag, value)| [flag.to_owned(), value])
-            .collect();
-        let mut arguments = arguments;
-        arguments.push("--check-invariants".to_owned());
-        let log = dir.join(format!("{id}.log"));
-        let child = Process::spawn(&arguments, &log);
-        let endpoint = Endpoint::from_shared(format!("http://{}", ports[at])).expect("an address");
-        let channel = endpoint
-            .connect_timeout(Duration::from_millis(500))
-            .connect_lazy();
-        nodes.push(Process {
-            id,
-            arguments,
-            log,
-            child,
-            channel,
-        });
+        nodes.push(node(dir, id, ports[at], ports[at + 3]));
     }
     let members: Vec<Member> = (0..3)
         .map(|at| Member {
