@@ -3,10 +3,12 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
 use crate::failure::{Failure, ServerError};
+use crate::time::format_millis;
 
 /// Longest wait for one TCP connection while other endpoints are left to try.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -133,6 +135,14 @@ impl Cluster {
                 let why = match node.ask(attempt, &send, share).await {
                     Ok(response) => {
                         let endpoint = node.url.clone();
+                        if let Some(ms) = stale_ms(response.metadata()) {
+                            // Without a stderr there is nobody to tell.
+                            let _ = writeln!(
+                                std::io::stderr(),
+                                "note: {endpoint} has had no leader for {}: what it shows may be that old",
+                                format_millis(ms)
+                            );
+                        }
                         return Ok(Answer {
                             value: response.into_inner(),
                             endpoint,
@@ -197,6 +207,16 @@ fn node(url: &str) -> Result<Node, Failure> {
         url: full,
         endpoint,
     })
+}
+
+/// Since when the node that answered has had no leader, in ms.
+fn stale_ms(headers: &MetadataMap) -> Option<u64> {
+    headers
+        .get("meridian-stale-ms")?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 /// Why a node gave no answer.

@@ -1,7 +1,6 @@
 //! The way in: a write becomes a command, reaches the leader in one hop, is stamped, committed, applied and
 //! answered once; a fresh read waits until this replica has caught up with every write answered before.
 
-use meridian_routing::mutants::{self, Mutant};
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,8 +10,9 @@ use meridian_proto::peer::v1::handed::Request as Handed;
 use meridian_routing::command::Command;
 use meridian_routing::effect::{Answer, Reject};
 use meridian_routing::ids::*;
+use meridian_routing::mutants::{self, Mutant};
 use meridian_routing::state::State;
-use parking_lot::RwLockReadGuard;
+use parking_lot::{Mutex, RwLockReadGuard};
 use prost::Message as _;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -34,6 +34,8 @@ use crate::telemetry;
 
 /// Longest time a write is tried, leader changes included.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+/// And how long where none with a majority has answered for longer than an election takes.
+const ALONE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Pause before a write is tried again; doubled each time up to the second figure.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(400));
 /// Writes in hand on one node; past it callers are told to come back.
@@ -101,6 +103,8 @@ pub struct Driver {
     ready: watch::Sender<bool>,
     time: LeaderTime,
     sessions: Arc<Sessions>,
+    /// Since when no leader with a majority answers, once that lasts.
+    alone: Mutex<Option<Instant>>,
 }
 
 impl Driver {
@@ -124,6 +128,7 @@ impl Driver {
             ready: watch::channel(false).0,
             time: LeaderTime::default(),
             sessions: Arc::default(),
+            alone: Mutex::default(),
         })
     }
 
@@ -148,6 +153,15 @@ impl Driver {
     /// The state this replica has come to. Hold it briefly: it keeps commands from being applied.
     pub fn state(&self) -> RwLockReadGuard<'_, State> {
         self.shared.read()
+    }
+    /// Since when no leader with a majority has answered this node, once that lasts: what it shows may be as old, and it
+    /// takes no writes.
+    pub fn alone(&self) -> Option<Instant> {
+        *self.alone.lock()
+    }
+    /// Says so, or that one answers again.
+    pub fn set_alone(&self, since: Option<Instant>) {
+        *self.alone.lock() = since;
     }
     /// Who watches what on this node.
     pub fn delivery(&self) -> &Delivery {
@@ -414,10 +428,19 @@ impl Driver {
     where
         F: Future<Output = Result<T, Missed>>,
     {
-        let until = Instant::now() + WRITE_TIMEOUT;
+        // A node that is cut off says so soon: whoever asks has others to ask.
+        let alone = self.alone().is_some();
+        let until = Instant::now() + if alone { ALONE_TIMEOUT } else { WRITE_TIMEOUT };
         let mut pause = RETRY.0;
         let mut hint = None;
         let mut why = "no leader is known".to_owned();
+        let no_leader = |why: String| {
+            DriveError::NoLeader(match alone {
+                true => "no leader with a majority answers this node: ask one of another region"
+                    .to_owned(),
+                false => why,
+            })
+        };
         loop {
             let leader = match hint.take() {
                 Some(leader) => Some(leader),
@@ -425,7 +448,10 @@ impl Driver {
             };
             if let Some(leader) = leader {
                 match timeout_at(until, attempt(leader)).await {
-                    Ok(Ok(done)) => return Ok(done),
+                    Ok(Ok(done)) => {
+                        self.set_alone(None);
+                        return Ok(done);
+                    }
                     Ok(Err(Missed::Elsewhere(next))) => {
                         why = format!("node {leader} does not lead");
                         hint = next.filter(|n| *n != leader);
@@ -441,13 +467,13 @@ impl Driver {
                     Ok(Err(Missed::Fault(text))) => return Err(DriveError::Internal(text)),
                     Err(_) => {
                         let why = format!("node {leader} leads and did not answer in time");
-                        return Err(DriveError::NoLeader(why));
+                        return Err(no_leader(why));
                     }
                 }
             }
             let next = Instant::now() + pause;
             if next >= until {
-                return Err(DriveError::NoLeader(why));
+                return Err(no_leader(why));
             }
             // A change of leader ends the pause early.
             let mut status = self.group()?.watch();

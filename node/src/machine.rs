@@ -1,10 +1,10 @@
 //! The routing core as the state machine Raft drives: bytes in, bytes out, and word of what changed.
 
-use meridian_routing::mutants::{self, Mutant};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use meridian_routing::effect::Effect;
+use meridian_routing::mutants::{self, Mutant};
 use meridian_routing::state::State;
 use parking_lot::RwLock;
 use tokio::sync::watch;

@@ -12,9 +12,11 @@ use meridian_proto::livechat::v1::visitor_service_server::{self, VisitorServiceS
 use meridian_routing::command::Command;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tonic::codegen::http;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::util::MapResponseLayer;
 
 use crate::delivery::Delivery;
 use crate::driver::{DriveError, Driver, Forwarded};
@@ -257,6 +259,7 @@ async fn begin(driver: Arc<Driver>) {
     let node = driver.node_id();
     // One id for every try: one that was given up and committed late must not act on the agents let in since.
     let id = driver.new_id();
+    let mut told_why = String::new();
     loop {
         let (id, actor) = (id.clone(), format!("node:{node}"));
         let told = driver.write(id, actor, String::new(), Command::NodeLost { node });
@@ -265,12 +268,36 @@ async fn begin(driver: Arc<Driver>) {
                 Ok(_) => return driver.ready(),
                 // Raft has ended by itself, and the node will.
                 Err(DriveError::Stopping) => return,
-                Err(e) => tracing::info!(error = %e, "waiting to join a cluster"),
+                Err(e) => {
+                    let why = e.to_string();
+                    // Once, and again when it is something else.
+                    if why != told_why {
+                        tracing::info!(error = why, "waiting to join a cluster");
+                        told_why = why;
+                    }
+                }
             },
             () = driver.stopped() => return,
         }
         // Most failures took their time; one that comes at once must not be asked for at once again.
         tokio::time::sleep(BEGIN_AGAIN).await;
+    }
+}
+
+/// The header that says, in ms, since when no leader with a majority has answered the node: what an answer shows may be as
+/// old. Left out where one answers.
+const STALE_HEADER: &str = "meridian-stale-ms";
+
+/// Adds [`STALE_HEADER`] to the answers of a node that is cut off.
+fn tells_age(
+    driver: Arc<Driver>,
+) -> impl Fn(http::Response<tonic::body::Body>) -> http::Response<tonic::body::Body> + Clone {
+    move |mut response| {
+        if let Some(since) = driver.alone() {
+            let ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            response.headers_mut().insert(STALE_HEADER, ms.into());
+        }
+        response
     }
 }
 
@@ -335,6 +362,7 @@ async fn serve_clients(driver: Arc<Driver>, cluster: String, connections: Connec
         .http2_keepalive_interval(Some(std::time::Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(std::time::Duration::from_secs(10)))
         .layer(metrics::CallLayer)
+        .layer(MapResponseLayer::new(tells_age(driver.clone())))
         .add_service(health_service)
         .add_service(v1)
         .add_service(v1alpha)

@@ -123,11 +123,18 @@ pub async fn keep_contact(driver: Arc<Driver>, silence: Duration) {
         }
         if timeout(silence / 2, driver.confirm_leader()).await == Ok(true) {
             heard = Instant::now();
+            driver.set_alone(None);
             if std::mem::take(&mut cut_off) {
                 tracing::info!("a leader with a majority answers again; agents are let in");
                 driver.ready();
             }
-        } else if !cut_off && heard.elapsed() >= silence && *driver.readiness().borrow() {
+            continue;
+        }
+        if heard.elapsed() < silence {
+            continue;
+        }
+        driver.set_alone(Some(heard));
+        if !cut_off && *driver.readiness().borrow() {
             cut_off = true;
             tracing::warn!(
                 silence_ms = silence.as_millis() as u64,

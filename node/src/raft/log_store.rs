@@ -1,6 +1,5 @@
 //! Raft's log and vote in the database.
 
-use meridian_routing::mutants::{self, Mutant};
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
@@ -9,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::Stream;
 use meridian_proto::log::v1 as pb;
+use meridian_routing::mutants::{self, Mutant};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use parking_lot::Mutex;

@@ -4,12 +4,12 @@
 //! synced record. A crash before the switch leaves the old state, a crash after it the new one; the
 //! generation that lost is deleted at the next start.
 
-use meridian_routing::mutants::{self, Mutant};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use meridian_proto::log::v1 as pb;
+use meridian_routing::mutants::{self, Mutant};
 use openraft::storage::RaftSnapshotBuilder;
 use tokio::task::JoinHandle;
 

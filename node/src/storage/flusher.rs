@@ -8,11 +8,11 @@
 //!
 //! A store that plays a disk has no thread: a task waits as long as a sync takes on the runtime's clock.
 
-use meridian_routing::mutants::{self, Mutant};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use meridian_routing::mutants::{self, Mutant};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
