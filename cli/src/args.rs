@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent_work, agents, apply, backup, chat_acts, chats, cluster, completion, config, hours,
-    queues, sun,
+    agent_work, agents, apply, backup, chat_acts, chats, cluster, completion, config, doctor,
+    hours, queues, sun,
 };
 use crate::failure::exit;
 use crate::output::{Format, When};
@@ -96,6 +96,8 @@ pub enum Command {
     /// Backups of the cluster while it runs
     #[command(subcommand)]
     Backup(backup::BackupCommand),
+    /// Look the cluster over: what is wrong, what it would not survive, and the cure
+    Doctor(doctor::DoctorCommand),
     /// Agents and whether they can take chats
     Agents(agents::AgentsCommand),
     /// Be one agent, to try things by hand

@@ -114,6 +114,60 @@ async fn a_file_is_applied_shown_and_refused_and_a_chat_is_explained() {
     let story = json(&out(&ask(&["chats", "explain", &id, "-o", "json"]).await));
     assert_eq!(story["events"][0]["version"], 1, "{story}");
 
+    // What is likely not meant so is found, with its cure; one voter alone is worse than a notice.
+    let lonely = dir.path().join("lonely.yaml");
+    std::fs::write(&lonely, "queues: [{id: lonely}]\n").unwrap();
+    let lonely = lonely.display().to_string();
+    let applied = ask(&["apply", "-f", &lonely]).await;
+    assert_eq!(applied.status.code(), Some(0), "{}", err(&applied));
+    let found = ask(&["doctor", "-o", "json"]).await;
+    assert_eq!(found.status.code(), Some(1), "{}", out(&found));
+    let found = json(&out(&found));
+    let about = |about: &str| {
+        let mut found = found.as_array().into_iter().flatten();
+        found.find(|f| f["about"] == about).cloned()
+    };
+    let queue = about("queue lonely").expect("nobody serves it");
+    assert_eq!(queue["severity"], "warning", "{queue}");
+    assert!(queue["cure"].as_str().is_some_and(|c| c.contains("queues")));
+    let voter = about("membership").expect("one voter alone");
+    assert_eq!(voter["severity"], "warning", "{voter}");
+    assert!(
+        about("state").is_none() && about("queue support").is_none(),
+        "{found}"
+    );
+
+    // A backup arrives whole under a name that tells what it is of, and of then as well as of now.
+    let kept = dir.path().join("backups").display().to_string();
+    let now = json(&out(&ask(&["backup", "create", &kept, "-o", "json"]).await));
+    let file = now["file"].as_str().unwrap();
+    assert_eq!(
+        std::fs::metadata(file).unwrap().len(),
+        now["bytes"],
+        "{now}"
+    );
+    let index = arrived["log_index"].to_string();
+    let then = [
+        "backup",
+        "create",
+        &kept,
+        "--at-index",
+        &index,
+        "-o",
+        "json",
+    ];
+    let then = json(&out(&ask(&then).await));
+    assert_eq!(then["log_index"], arrived["log_index"], "{then}");
+    assert_ne!(then["state_hash"], now["state_hash"]);
+    let long_ago = ["backup", "create", &kept, "--at", "2001-01-01T00:00Z"];
+    let refused = ask(&long_ago).await;
+    assert_ne!(refused.status.code(), Some(0), "{}", out(&refused));
+    assert_eq!(
+        std::fs::read_dir(&kept).unwrap().count(),
+        2,
+        "nothing is left of it"
+    );
+
     let status = ask(&["cluster", "status", "-o", "json"]).await;
     assert_eq!(status.status.code(), Some(0), "{}", out(&status));
     assert_eq!(json(&out(&status))["leader_id"], 1);

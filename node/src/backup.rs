@@ -68,7 +68,12 @@ impl Driver {
         let then = group.past(move |past| {
             let then = state_at(past, moment, newest)?;
             let index = then.meta().index;
-            let Some(last_applied) = past.position(index)? else {
+            // Before the first command there is nothing to be backed up.
+            let position = match index {
+                0 => None,
+                index => past.position(index)?,
+            };
+            let Some(last_applied) = position else {
                 return Err(PastError::NotKept(past.oldest()?));
             };
             Ok((last_applied, then))

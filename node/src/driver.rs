@@ -185,6 +185,10 @@ impl Driver {
         let term = self.group.get().map_or(0, |g| g.watch().borrow().term);
         self.time.now(term, Instant::now(), wall, state)
     }
+    /// This node's clock, right or wrong, in UTC milliseconds since 1970.
+    pub fn clock(&self) -> Millis {
+        self.env.clock.now()
+    }
     /// Returns when the node stops; streams end then.
     pub async fn stopped(&self) {
         let mut stop = self.stop.subscribe();

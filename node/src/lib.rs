@@ -6,6 +6,7 @@ pub mod convert;
 pub mod delivery;
 pub mod driver;
 pub mod env;
+pub mod examine;
 pub mod language;
 pub mod leader_time;
 pub mod machine;

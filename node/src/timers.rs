@@ -192,7 +192,7 @@ fn is_stale(s: &Schedule, now: Millis, zone_data: &str) -> bool {
 }
 
 /// Days until a schedule's horizon, when that is near enough to alarm somebody.
-fn days_left(s: &Schedule, now: Millis) -> Option<Millis> {
+pub(crate) fn days_left(s: &Schedule, now: Millis) -> Option<Millis> {
     let left = s.horizon.saturating_sub(now) / DAY_MS;
     (left < ALARM_DAYS_LEFT).then_some(left)
 }

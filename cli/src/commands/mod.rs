@@ -10,6 +10,7 @@ pub mod chats;
 pub mod cluster;
 pub mod completion;
 pub mod config;
+pub mod doctor;
 pub mod hours;
 pub mod queues;
 pub mod sun;
@@ -60,6 +61,7 @@ pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     };
     match command {
         Command::Cluster(command) => cluster::run(&context, command).await,
+        Command::Doctor(command) => doctor::run(&context, &command).await,
         Command::Backup(command) => backup::run(&context, command).await,
         Command::Agents(command) => agents::run(&context, command).await,
         Command::Agent(command) => agent_work::run(&context, command).await,

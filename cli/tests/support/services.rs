@@ -134,6 +134,16 @@ impl AdminService for Play {
     async fn snapshot(&self, _: Request<SnapshotRequest>) -> Answer<SnapshotResponse> {
         Ok(Response::new(SnapshotResponse { log_index: 19 }))
     }
+
+    type BackupStream = Flow<BackupResponse>;
+
+    async fn backup(&self, _: Request<BackupRequest>) -> Answer<Self::BackupStream> {
+        absent()
+    }
+
+    async fn examine(&self, _: Request<ExamineRequest>) -> Answer<ExamineResponse> {
+        absent()
+    }
 }
 
 #[tonic::async_trait]

@@ -21,8 +21,10 @@ use super::pages::{self, Listing};
 use super::plan::{self, Plan};
 use super::status::{Reason, conflict, failed, invalid, not_found, plain};
 use super::{actor, fresh, request_id, traced};
+use crate::aside::aside;
 use crate::convert::{api, view};
 use crate::driver::{DriveError, Driver};
+use crate::examine::examine;
 use crate::past::Moment;
 use crate::raft::{MemberError, Node};
 
@@ -41,6 +43,8 @@ pub struct Admins {
     cluster_id: String,
     /// The former configuration asked for last.
     former: Mutex<Option<Arc<State>>>,
+    /// Held by whoever has the replica examined: it takes a copy of everything.
+    examining: tokio::sync::Mutex<()>,
 }
 
 impl Admins {
@@ -50,6 +54,7 @@ impl Admins {
             driver,
             cluster_id,
             former: Mutex::new(None),
+            examining: tokio::sync::Mutex::default(),
         }
     }
 
@@ -468,6 +473,24 @@ impl AdminService for Admins {
         Ok(Response::new(TransferLeaderResponse {
             leader_id: leader.unwrap_or(0),
             gap_ms: began.elapsed().as_millis() as u32,
+        }))
+    }
+
+    async fn examine(
+        &self,
+        _: Request<ExamineRequest>,
+    ) -> Result<Response<ExamineResponse>, Status> {
+        let group = self.driver.group().map_err(|e| failed(&e))?;
+        let now_ms = self.driver.clock();
+        let members = group.status().members.into_keys().collect();
+        let _turn = self.examining.lock().await;
+        let copy = self.driver.state().clone();
+        let log_index = copy.meta().index;
+        let findings = aside(move || examine(&copy, &members)).await;
+        Ok(Response::new(ExamineResponse {
+            log_index,
+            now_ms,
+            findings: findings.map_err(|e| plain(Reason::Internal, e.to_string()))?,
         }))
     }
 
