@@ -2,6 +2,7 @@
 //!
 //! [`livechat::v1`] is the public API; fields are only ever added.
 #![allow(missing_docs)] // The documentation of generated items is the comments in the protos.
+#![allow(clippy::large_enum_variant)] // Their shape is the protos', too; a header comes once a stream.
 
 /// The public API.
 pub mod livechat {

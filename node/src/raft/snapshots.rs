@@ -172,16 +172,14 @@ pub fn write(db: &Db, view: &dyn View, dir: &SnapshotDir) -> Result<SnapshotFile
     writer.finish()
 }
 
+/// Is shown a record: its family, the machine's key and the value.
+pub type Show<'a> = dyn FnMut(pb::Family, &[u8], &[u8]) -> Result<(), StorageError> + 'a;
+
 /// Shows every record of the live generation that `view` shows of `group`: its family, the machine's key and the value.
 ///
 /// # Errors
 /// [`StorageError::Corrupt`] if a record does not read back, or what `show` fails with.
-pub fn each(
-    db: &Db,
-    view: &dyn View,
-    group: u32,
-    show: &mut dyn FnMut(pb::Family, &[u8], &[u8]) -> Result<(), StorageError>,
-) -> Result<(), StorageError> {
+pub fn each(db: &Db, view: &dyn View, group: u32, show: &mut Show<'_>) -> Result<(), StorageError> {
     let generation = applied(db, view, group)?.generation;
     let from = keys::generation(group, generation);
     let to = keys::generation(group, generation + 1);
