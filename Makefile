@@ -28,7 +28,7 @@ sim: ## simulated days with faults, a new seed each; SIM="--seeds 1000 --minutes
 
 sim-mutants: ## deliberate bugs, one after another, until a simulated day shows each
 	cargo build --locked -p meridian-sim --features mutants
-	$(CARGO_TARGET_DIR)/debug/sim --mutants $(or $(SEEDS),200)
+	$(CARGO_TARGET_DIR)/debug/sim --seed 1 --mutants $(or $(DAYS),1000)
 
 million: ## a million random commands against the routing core, every invariant after each; about half an hour
 	PROPTEST_CASES=5000 cargo test --locked -p meridian-routing --test random

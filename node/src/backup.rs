@@ -5,33 +5,38 @@ use std::path::{Path, PathBuf};
 use meridian_proto::log::v1 as log;
 use meridian_routing::ids::Millis;
 use meridian_routing::state::State;
+use tokio::sync::OwnedMutexGuard;
 
 use crate::convert::{command, entity, history};
 use crate::driver::Driver;
 use crate::machine;
 use crate::past::{Moment, state_at};
 use crate::raft::PastError;
+pub use crate::raft::backup::must_be_empty;
 use crate::raft::backup::{self, First, Former, Record, Remains, RestoreError};
 use crate::storage::Storage;
 use crate::storage::snapshot::{SnapshotFile, Temporary};
 
-/// A backup of a live node. The file goes with it.
-pub struct Backup(SnapshotFile);
+/// A backup of a live node. The file goes with it, and another may be written.
+pub struct Backup {
+    file: SnapshotFile,
+    _turn: OwnedMutexGuard<()>,
+}
 
 impl Backup {
     /// Where it comes from.
     pub fn of(&self) -> log::Backup {
-        self.0.header().backup.clone().unwrap_or_default()
+        self.file.header().backup.clone().unwrap_or_default()
     }
 
     /// The last log entry in it.
     pub fn index(&self) -> u64 {
-        index_of(self.0.header())
+        index_of(self.file.header())
     }
 
     /// Its length in bytes.
     pub fn length(&self) -> u64 {
-        self.0.length()
+        self.file.length()
     }
 
     /// Some of its bytes; blocks.
@@ -39,7 +44,7 @@ impl Backup {
     /// # Errors
     /// It cannot be read.
     pub fn read(&self, at: u64, max: usize) -> Result<Vec<u8>, String> {
-        let bytes = self.0.read_at(at, max).map_err(|e| e.to_string())?;
+        let bytes = self.file.read_at(at, max).map_err(|e| e.to_string())?;
         if bytes.is_empty() {
             return Err("the backup ends too early".to_owned());
         }
@@ -53,18 +58,23 @@ pub fn index_of(header: &log::SnapshotHeader) -> u64 {
 }
 
 impl Driver {
-    /// Writes a backup of now, or of a former moment that this node keeps.
+    /// Writes a backup of now, or of a former moment that this node keeps, one at a time.
     ///
     /// # Errors
     /// [`PastError::NotKept`] for a moment that is not kept; otherwise what the disk says.
     pub async fn backup(&self, moment: Option<Moment>) -> Result<Backup, PastError> {
         let group = self.group();
         let group = group.map_err(|e| PastError::Refused(e.to_string()))?;
+        let turn = self.backup_turn().await;
+        let newest = group.hash().0;
+        if newest == 0 {
+            return Err(PastError::Nothing);
+        }
         let Some(moment) = moment else {
             let now = self.state().meta().now;
-            return Ok(Backup(group.backup(None, now).await?));
+            let file = group.backup(None, now).await?;
+            return Ok(Backup { file, _turn: turn });
         };
-        let newest = group.hash().0;
         let then = group.past(move |past| {
             let then = state_at(past, moment, newest)?;
             let index = then.meta().index;
@@ -76,18 +86,19 @@ impl Driver {
             let Some(last_applied) = position else {
                 return Err(PastError::NotKept(past.oldest()?));
             };
-            Ok((last_applied, then))
+            let (state, now) = (records(&then), then.meta().now);
+            let former = Former {
+                last_applied,
+                hash: machine::hash_of(&state),
+                state,
+                as_then: Box::new(move |key, value| as_then(&then, key, value)),
+                history: Vec::new(),
+            };
+            Ok((former, now))
         });
-        let (last_applied, then) = then.await?;
-        let (state, now) = (records(&then), then.meta().now);
-        let former = Former {
-            last_applied,
-            hash: machine::hash_of(&state),
-            state,
-            as_then: Box::new(move |key, value| as_then(&then, key, value)),
-            history: Vec::new(),
-        };
-        Ok(Backup(group.backup(Some(former), now).await?))
+        let (former, now) = then.await?;
+        let file = group.backup(Some(former), now).await?;
+        Ok(Backup { file, _turn: turn })
     }
 }
 

@@ -14,7 +14,7 @@ use meridian_routing::mutants::{self, Mutant};
 use meridian_routing::state::State;
 use parking_lot::{Mutex, RwLockReadGuard};
 use prost::Message as _;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Status;
 use tracing::Instrument as _;
@@ -105,6 +105,7 @@ pub struct Driver {
     sessions: Arc<Sessions>,
     /// Since when no leader with a majority answers, once that lasts.
     alone: Mutex<Option<Instant>>,
+    backing_up: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Driver {
@@ -129,6 +130,7 @@ impl Driver {
             time: LeaderTime::default(),
             sessions: Arc::default(),
             alone: Mutex::default(),
+            backing_up: Arc::default(),
         })
     }
 
@@ -184,6 +186,22 @@ impl Driver {
         let (wall, state) = (self.env.clock.now(), self.progress.borrow().now);
         let term = self.group.get().map_or(0, |g| g.watch().borrow().term);
         self.time.now(term, Instant::now(), wall, state)
+    }
+    /// The turn to write a backup: each takes as much of the disk as the state and its history.
+    pub async fn backup_turn(&self) -> OwnedMutexGuard<()> {
+        self.backing_up.clone().lock_owned().await
+    }
+    /// How long ago the last command was, by this node's clock.
+    pub fn age(&self) -> Duration {
+        let (last, index) = {
+            let state = self.state();
+            (state.meta().now, state.meta().index)
+        };
+        let ms = self.clock().saturating_sub(last);
+        match index {
+            0 => Duration::ZERO,
+            _ => Duration::from_millis(u64::try_from(ms).unwrap_or(0)),
+        }
     }
     /// This node's clock, right or wrong, in UTC milliseconds since 1970.
     pub fn clock(&self) -> Millis {

@@ -1,6 +1,7 @@
 //! The `meridian-node` binary.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
@@ -10,6 +11,9 @@ use meridian_node::offline::Offline;
 use meridian_node::settings::Settings;
 use meridian_node::telemetry::Telemetry;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How long work in hand may take to end after everything else has.
+const STOPS_WITHIN: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let asked = std::env::args().nth(1).unwrap_or_default();
@@ -39,7 +43,10 @@ fn start(settings: &Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the runtime did not start")?;
-    runtime.block_on(run(settings))
+    let ran = runtime.block_on(run(settings));
+    // A backup or an examination that nobody waits for any more keeps nobody up.
+    runtime.shutdown_timeout(STOPS_WITHIN);
+    ran
 }
 
 async fn run(settings: &Settings) -> anyhow::Result<()> {

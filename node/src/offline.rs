@@ -73,6 +73,22 @@ pub enum OfflineError {
         "--accept-loss is missing: recovering forgets what only the lost nodes had, and is for a majority that never comes back; where it may, start those nodes instead"
     )]
     LossNotAccepted,
+    /// A flag is wrong.
+    #[error("--{flag}: {problem}")]
+    Flag {
+        /// Which.
+        flag: &'static str,
+        /// What is wrong, and what to give.
+        problem: &'static str,
+    },
+    /// The directory for it cannot be made.
+    #[error("{}: {why}", dir.display())]
+    Directory {
+        /// Which.
+        dir: PathBuf,
+        /// Why not.
+        why: std::io::Error,
+    },
     /// The file or directory is at fault.
     #[error(transparent)]
     Restore(#[from] RestoreError),
@@ -93,6 +109,7 @@ impl Offline {
                 Ok(format!("{} is whole: {}", file.display(), told(&header)))
             }
             Self::Restore { from, first } => {
+                first.check()?;
                 let header = backup::verify(&from)?;
                 let founder = first.node(&header, founded);
                 let header = backup::restore(storage, &from, &first.data, &founder)?;
@@ -106,7 +123,9 @@ impl Offline {
                 if !accept_loss {
                     return Err(OfflineError::LossNotAccepted);
                 }
-                let beside = first.data.with_extension("recovering");
+                first.check()?;
+                backup::must_be_empty(&first.data)?;
+                let beside = first.scratch()?;
                 let left = backup::salvage(storage, &from, beside)?;
                 let founder = first.node(left.header(), founded);
                 let header = backup::restore(storage, left.path(), &first.data, &founder)?;
@@ -129,6 +148,41 @@ fn told(header: &log::SnapshotHeader) -> String {
 }
 
 impl Founder {
+    /// Checks what becomes part of the membership for good.
+    fn check(&self) -> Result<(), OfflineError> {
+        let refuse = |flag, problem| Err(OfflineError::Flag { flag, problem });
+        let host_port = self.peer_address.rsplit_once(':');
+        let host_port = host_port.filter(|(host, port)| {
+            !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+        });
+        if host_port.is_none() || self.peer_address.len() > 256 {
+            return refuse(
+                "peer-address",
+                "is no address; give HOST:PORT as other nodes reach it",
+            );
+        }
+        if !(1..=64).contains(&self.region.len()) {
+            return refuse("region", "is no region; give 1 to 64 bytes");
+        }
+        let printable =
+            |name: &str| !name.is_empty() && name.bytes().all(|b| (32..127).contains(&b));
+        match self.cluster.as_deref() {
+            Some(name) if !printable(name) => refuse("cluster", "is no name; give printable ASCII"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where a backup is kept while a node is made of it: beside the new directory.
+    fn scratch(&self) -> Result<PathBuf, OfflineError> {
+        let made = std::fs::create_dir_all(&self.data).and_then(|()| self.data.canonicalize());
+        let data = made.map_err(|why| OfflineError::Directory {
+            dir: self.data.clone(),
+            why,
+        })?;
+        let name = format!("meridian-recovering-{}", std::process::id());
+        Ok(data.parent().unwrap_or(&data).join(name))
+    }
+
     fn node(&self, header: &log::SnapshotHeader, founded: String) -> First {
         let of = header.backup.clone().unwrap_or_default();
         First {
@@ -147,10 +201,12 @@ impl Founder {
         let (cluster, region) = (&first.cluster_id, &self.region);
         format!(
             "{data} holds node {id} of the new cluster '{cluster}': {}\n\
-             Next: meridian-node --node-id {id} --region {region} --cluster {cluster} --data {data} --peer-listen {} ...\n\
+             Next: meridian-node --node-id {id} --region {region} --cluster {cluster} --data {data} --peer-listen 0.0.0.0:{} ...\n\
              then add the others: meridian cluster add-learner and promote, each on an empty directory",
             told(header),
             self.peer_address
+                .rsplit_once(':')
+                .map_or("", |(_, port)| port)
         )
     }
 }

@@ -115,7 +115,7 @@ pub async fn lose_orphans(driver: Arc<Driver>) {
 /// has one. Ends when the node stops.
 pub async fn keep_contact(driver: Arc<Driver>, silence: Duration) {
     let mut heard = Instant::now();
-    let mut cut_off = false;
+    let (mut cut_off, mut confirmed) = (false, false);
     loop {
         tokio::select! {
             () = sleep(silence / 4) => {}
@@ -123,6 +123,7 @@ pub async fn keep_contact(driver: Arc<Driver>, silence: Duration) {
         }
         if timeout(silence / 2, driver.confirm_leader()).await == Ok(true) {
             heard = Instant::now();
+            confirmed = true;
             driver.set_alone(None);
             if std::mem::take(&mut cut_off) {
                 tracing::info!("a leader with a majority answers again; agents are let in");
@@ -133,7 +134,13 @@ pub async fn keep_contact(driver: Arc<Driver>, silence: Duration) {
         if heard.elapsed() < silence {
             continue;
         }
-        driver.set_alone(Some(heard));
+        // Before anybody answered, what it shows is as old as its last command may be.
+        let since = if confirmed {
+            heard
+        } else {
+            heard.checked_sub(driver.age()).unwrap_or(heard)
+        };
+        driver.set_alone(Some(since));
         if !cut_off && *driver.readiness().borrow() {
             cut_off = true;
             tracing::warn!(

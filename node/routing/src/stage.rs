@@ -55,6 +55,11 @@ impl State {
         holds
     }
 
+    /// The queues whose agents may take a queue's chats sooner or later: itself, and those it overflows into.
+    pub fn reached(&self, queue: &Queue) -> Vec<QueueId> {
+        self.reach(queue).into_iter().map(|r| r.queue).collect()
+    }
+
     /// The queues in reach, nearest first: the queue itself, then those it overflows into, by every path.
     pub(crate) fn reach(&self, queue: &Queue) -> Vec<Reach> {
         let mut reach = vec![Reach {

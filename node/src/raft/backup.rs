@@ -22,7 +22,7 @@ const GROUP: u32 = 1;
 pub type Record = (Vec<u8>, Vec<u8>);
 
 /// What the history shows of a record at a former moment; `None` = it was not there yet.
-pub type AsThen = Box<dyn Fn(&[u8], &[u8]) -> Option<Vec<u8>> + Send>;
+pub type AsThen = Box<dyn Fn(&[u8], &[u8]) -> Option<Vec<u8>> + Send + Sync>;
 
 /// A state of a former moment, or one that the disk does not show yet.
 pub struct Former {
@@ -76,11 +76,11 @@ pub enum RestoreError {
 /// Writes a backup under `temporary`.
 pub(super) fn write(
     source: &Source,
-    former: Option<Former>,
+    former: Option<&Former>,
     backup: pb::Backup,
     temporary: Temporary,
 ) -> Result<SnapshotFile, StorageError> {
-    let (last_applied, state_hash) = match &former {
+    let (last_applied, state_hash) = match former {
         Some(former) => (Some(former.last_applied), former.hash),
         None => (source.last_applied, source.hash),
     };
@@ -106,7 +106,7 @@ pub(super) fn write(
         db,
         *view,
         *group,
-        &mut |family, key, value| match (&former, family) {
+        &mut |family, key, value| match (former, family) {
             (Some(_), pb::Family::State) => Ok(()),
             (Some(former), _) => match (former.as_then)(key, value) {
                 Some(value) => writer.add(family, key, &value),
@@ -176,10 +176,7 @@ pub fn restore(
     data_dir: &Path,
     first: &First,
 ) -> Result<(), RestoreError> {
-    let in_use = std::fs::read_dir(data_dir).is_ok_and(|mut files| files.next().is_some());
-    if in_use {
-        return Err(RestoreError::NotEmpty(data_dir.to_owned()));
-    }
+    must_be_empty(data_dir)?;
     let last_applied = backup.header().last_applied;
     let alone = Membership::new(
         vec![BTreeSet::from([first.node_id])],
@@ -200,6 +197,11 @@ pub fn restore(
     };
     let dir = SnapshotDir::new(data_dir.join("snapshots"), GROUP);
     let db = Db::open(storage, data_dir)?;
+    // What is not finished is refused by every node for this file, which is none of theirs.
+    let unfinished = data_dir.join("RESTORING");
+    std::fs::File::create(&unfinished)
+        .and_then(|file| file.sync_all())
+        .map_err(StorageError::io(&unfinished))?;
     std::fs::create_dir_all(dir.path()).map_err(StorageError::io(dir.path()))?;
     let target = dir.target(last_applied.map_or(0, |id| id.index));
     let mut writer = SnapshotWriter::create(&target, dir.incoming(), &header)?;
@@ -218,13 +220,29 @@ pub fn restore(
     db.put_meta(&mut batch, GROUP, Meta::Vote, &convert::vote_out(&vote));
     db.write(batch)?;
     snapshots::switch(&db, &file, GROUP, 1)?;
-    // Last, for it makes the directory one that a node starts on.
     let identity = pb::Identity {
         cluster_id: first.cluster_id.clone(),
         node_id: first.node_id,
         group: GROUP,
     };
-    Ok(db.claim(&identity)?)
+    db.claim(&identity)?;
+    std::fs::remove_file(&unfinished).map_err(StorageError::io(&unfinished))?;
+    Ok(())
+}
+
+/// Refuses a directory that holds anything; a file system mounted there has a `lost+found` of its own.
+///
+/// # Errors
+/// [`RestoreError::NotEmpty`].
+pub fn must_be_empty(data_dir: &Path) -> Result<(), RestoreError> {
+    let Ok(files) = std::fs::read_dir(data_dir) else {
+        return Ok(());
+    };
+    let mut names = files.flatten().map(|file| file.file_name());
+    match names.any(|name| name != "lost+found") {
+        true => Err(RestoreError::NotEmpty(data_dir.to_owned())),
+        false => Ok(()),
+    }
 }
 
 /// What a node left that does not run: its state with everything in its log, decided or not.
@@ -324,6 +342,6 @@ impl Remains {
             membership: self.applied.membership.clone(),
             hash: 0,
         };
-        write(&source, Some(whole), backup, temporary)
+        write(&source, Some(&whole), backup, temporary)
     }
 }

@@ -41,6 +41,9 @@ const PING_FLOOR: Duration = Duration::from_secs(1);
 /// A longer command is handed on beside the entries, not beside the heartbeats.
 const CONTROL_BYTES_MAX: usize = 64 << 10;
 
+/// How long a snapshot that came in may take to be read, before a backup is given up.
+const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+
 /// So often every member is pinged.
 const PING_EVERY: Duration = Duration::from_secs(5);
 
@@ -164,6 +167,8 @@ impl Group {
             .await
             .map_err(|error| StartError::Config(format!("the machine panicked: {error}")))??;
         let (closed, reader) = (db.closed(), machine.reader());
+        // Before anybody calls: a node that knows its cluster takes nothing of another, from the first moment on.
+        peers.members_are(reader.members());
 
         let raft = Raft::new(
             config.node_id,
@@ -405,11 +410,23 @@ impl Group {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             state_hash: 0,
         };
-        let written = aside(move || reader.backup(former, backup)).await;
-        written.unwrap_or_else(|panicked| {
-            let error = std::io::Error::other(panicked);
-            Err(StorageError::io(&PathBuf::from("backup"))(error))
-        })
+        let failed = |error| StorageError::io(&PathBuf::from("backup"))(error);
+        let former = Arc::new(former);
+        let mut applied = self.applied();
+        loop {
+            applied.mark_unchanged();
+            let (reader, former, backup) = (reader.clone(), former.clone(), backup.clone());
+            let written = aside(move || reader.backup(former.as_ref().as_ref(), backup)).await;
+            let written = written.map_err(|panicked| failed(std::io::Error::other(panicked)))?;
+            if let Some(file) = written? {
+                return Ok(file);
+            }
+            // Again once that snapshot is in force.
+            let settled = tokio::time::timeout(SETTLES_WITHIN, applied.changed()).await;
+            if !matches!(settled, Ok(Ok(()))) {
+                return Err(failed(std::io::ErrorKind::TimedOut.into()));
+            }
+        }
     }
 
     /// What this node knows of the group now.

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use super::error::MemberError;
 use super::group::Group;
+use super::peers::PingError;
 use super::state_machine::StateMachine;
 use super::status::{Member, Role, Status};
 use super::types::{Config, Node, NodeId};
@@ -61,7 +62,10 @@ impl Group {
         if member.round_trip.is_none() {
             let max = self.timing.election_max();
             let pinged = self.peers.ping(id, &member.node, max).await;
-            pinged.map_err(|_| MemberError::Silent { id, max })?;
+            pinged.map_err(|error| match error {
+                PingError::Refused(_) => MemberError::Refused(format!("node {id}: {error}")),
+                PingError::Unreached(_) => MemberError::Silent { id, max },
+            })?;
             let measured = self.status().members.remove(&id);
             member = measured.unwrap_or(member);
         }

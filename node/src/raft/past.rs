@@ -28,6 +28,9 @@ pub enum PastError {
         /// The oldest that is kept, as a log index; `None` = nothing is.
         Option<u64>,
     ),
+    /// The node has no state yet.
+    #[error("this node has joined no cluster yet and holds nothing: ask another")]
+    Nothing,
     /// What is kept does not read back as written.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -196,8 +196,8 @@ impl Peers {
 
     /// Takes the addresses of the present members, and forgets who is none any more.
     pub fn members_are(&self, members: BTreeMap<NodeId, Node>) {
+        // A cluster older than marks are has the empty one, which is another than any that is founded now.
         let founded = members.values().next().map(|node| node.founded.as_str());
-        let founded = founded.filter(|mark| !mark.is_empty());
         *self.0.founded.lock() = founded.and_then(|mark| mark.parse().ok());
         let before = std::mem::replace(&mut *self.0.addresses.lock(), members.clone());
         for id in before.into_keys().filter(|id| !members.contains_key(id)) {

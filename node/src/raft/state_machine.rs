@@ -1,5 +1,6 @@
 //! The caller's machine under Raft: applied in batches, kept in the database, snapshotted.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +18,7 @@ use super::log_store::LogStore;
 use super::machine::Machine;
 use super::past::Past;
 use super::snapshots::{self, SnapshotBuilder, SnapshotDir};
-use super::types::{Config, Entry, LogId, Reply, SnapshotMeta, StoredMembership};
+use super::types::{Config, Entry, LogId, Node, NodeId, Reply, SnapshotMeta, StoredMembership};
 use crate::aside::{aside, in_place};
 use crate::storage::keys::{self, Meta};
 use crate::storage::snapshot::{SnapshotFile, Temporary};
@@ -125,22 +126,27 @@ impl StateReader {
         self.0.past.get()
     }
 
-    /// Writes a backup of this moment, or of a former one. Blocks for as long as that takes.
+    /// Writes a backup of this moment, or of a former one. Blocks for as long as that takes. `None` = a snapshot that
+    /// came in is being read: what is on disk is not yet what is told of it.
     ///
     /// # Errors
     /// [`StorageError`]; nothing is left of it then.
     pub fn backup(
         &self,
-        former: Option<Former>,
+        former: Option<&Former>,
         backup: pb::Backup,
-    ) -> Result<SnapshotFile, StorageError> {
+    ) -> Result<Option<SnapshotFile>, StorageError> {
         let Shared { db, group, .. } = &*self.0;
         let (view, position) = {
             // What is on disk is written, and its position published, under this lock.
             let _live = self.0.live.lock();
             (db.view(), *self.0.position.lock())
         };
-        let membership = snapshots::applied(db, &*view, *group)?.membership;
+        let applied = snapshots::applied(db, &*view, *group)?;
+        if convert::log_id_opt_in(applied.last_applied.as_ref()) != position.last_applied {
+            return Ok(None);
+        }
+        let membership = applied.membership;
         let source = Source {
             db,
             view: &*view,
@@ -149,7 +155,14 @@ impl StateReader {
             membership,
             hash: position.hash,
         };
-        backup::write(&source, former, backup, self.0.dir.incoming())
+        backup::write(&source, former, backup, self.0.dir.incoming()).map(Some)
+    }
+
+    /// The members, as far as the state says.
+    pub fn members(&self) -> BTreeMap<NodeId, Node> {
+        let live = self.0.live.lock();
+        let nodes = live.membership.membership().nodes();
+        nodes.map(|(id, node)| (*id, node.clone())).collect()
     }
 
     /// A name of its own for a snapshot on its way in.

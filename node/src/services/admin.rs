@@ -25,6 +25,7 @@ use crate::aside::aside;
 use crate::convert::{api, view};
 use crate::driver::{DriveError, Driver};
 use crate::examine::examine;
+use crate::machine;
 use crate::past::Moment;
 use crate::raft::{MemberError, Node};
 
@@ -44,7 +45,7 @@ pub struct Admins {
     /// The former configuration asked for last.
     former: Mutex<Option<Arc<State>>>,
     /// Held by whoever has the replica examined: it takes a copy of everything.
-    examining: tokio::sync::Mutex<()>,
+    examining: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Admins {
@@ -54,7 +55,7 @@ impl Admins {
             driver,
             cluster_id,
             former: Mutex::new(None),
-            examining: tokio::sync::Mutex::default(),
+            examining: Arc::default(),
         }
     }
 
@@ -398,7 +399,15 @@ impl AdminService for Admins {
             // Asked again after a lost answer.
             return Ok(Response::new(InitializeClusterResponse {}));
         }
-        match group.initialize(voters, &self.driver.new_id()).await {
+        // By what is asked for, so that asking several nodes, or again, founds one cluster and not two.
+        let place = |(id, node): (&NodeId, &Node)| {
+            let place = format!("{} {}", node.address, node.region);
+            (id.to_be_bytes().to_vec(), place.into_bytes())
+        };
+        let mut marks: Vec<_> = voters.iter().map(place).collect();
+        marks.push((Vec::new(), self.cluster_id.clone().into_bytes()));
+        let founded = format!("{:016x}", machine::hash_of(&marks));
+        match group.initialize(voters, &founded).await {
             Ok(()) => Ok(Response::new(InitializeClusterResponse {})),
             Err(MemberError::Refused(_)) => Err(conflict(
                 "this node belongs to a cluster already; use add-learner to extend it",
@@ -483,10 +492,15 @@ impl AdminService for Admins {
         let group = self.driver.group().map_err(|e| failed(&e))?;
         let now_ms = self.driver.clock();
         let members = group.status().members.into_keys().collect();
-        let _turn = self.examining.lock().await;
+        let turn = self.examining.clone().lock_owned().await;
         let copy = self.driver.state().clone();
         let log_index = copy.meta().index;
-        let findings = aside(move || examine(&copy, &members)).await;
+        // Held until it is done, whether or not anybody still waits for it.
+        let findings = aside(move || {
+            let _turn = turn;
+            examine(&copy, &members)
+        });
+        let findings = findings.await;
         Ok(Response::new(ExamineResponse {
             log_index,
             now_ms,

@@ -119,6 +119,7 @@ pub(crate) fn plain(reason: Reason, message: impl Into<String>) -> Status {
 pub(crate) fn past_failed(error: &PastError) -> Status {
     let reason = match error {
         PastError::NotKept(_) => Reason::NotKept,
+        PastError::Nothing => Reason::Starting,
         PastError::Storage(_) | PastError::Refused(_) => Reason::Internal,
     };
     plain(reason, error.to_string())

@@ -357,9 +357,11 @@ impl SupervisorService for Supervisors {
         let ask = request.into_inner();
         self.at(ask.consistency).await?;
         let id = ChatId::from(ask.chat_id);
+        // First: what is shown is at least as new.
+        let log_index = self.driver.state().meta().index;
         Ok(Response::new(GetChatResponse {
             chat: Some(self.shown(&id).await?),
-            log_index: self.driver.state().meta().index,
+            log_index,
         }))
     }
 

@@ -96,6 +96,19 @@ impl Ledger {
         kept.answered = kept.answered.max(at);
     }
 
+    /// A request was answered with this chat.
+    pub fn answers_with(&self, actor: &str, request: &str, chat: &str) {
+        let mut kept = self.kept.lock();
+        let found = kept.requests.get(&(actor.to_owned(), request.to_owned()));
+        if let Some((at, Ok(Answer::Chat { chat: made, .. }))) = found
+            && made.as_str() != chat
+        {
+            let told =
+                format!("3: {actor} was told that {request} is {chat}, and at {at} it made {made}");
+            kept.breaks(told);
+        }
+    }
+
     /// A read told of everything up to this log index.
     pub fn reads(&self, asked: Asked, index: u64) {
         let mut kept = self.kept.lock();

@@ -161,6 +161,10 @@ async fn visit(stage: Stage, number: u64, seed: u64) {
                 start(&side, node, ask.clone()),
                 start(&side, other, ask.clone())
             );
+            for told in [&one, &two].into_iter().flatten() {
+                let who = format!("visitor:{visitor}");
+                stage.ledger.answers_with(&who, &request, &told.chat_id);
+            }
             one.or(two)
         } else {
             start(&side, node, ask.clone()).await
@@ -181,12 +185,9 @@ async fn visit(stage: Stage, number: u64, seed: u64) {
         .tell(format!("{request} is {id} after {sent} tries"));
     let who = format!("visitor:{visitor}");
     stage.ledger.answers(&who, &request, asked, true, index);
-    let before = stage
-        .promises
-        .lock()
-        .chats
-        .insert(request.clone(), id.clone());
-    assert_eq!(before, None, "one request, one chat");
+    stage.ledger.answers_with(&who, &request, &id);
+    let chats = |promises: &mut Promises| promises.chats.insert(request.clone(), id.clone());
+    chats(&mut stage.promises.lock());
     if random.random_bool(0.15) {
         stage
             .rests(between(&mut random, 100, 20_000), Turn::Evening)

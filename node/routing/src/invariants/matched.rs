@@ -7,8 +7,12 @@ use crate::model::{Phase, Presence};
 use crate::state::{Chat, State};
 
 /// 5: no chat waits while an agent who may take it is free. Asks each pair without the indexes.
-pub(super) fn check(state: &State) -> Result<(), String> {
-    for chat in state.chats.values().filter(|c| c.phase == Phase::Waiting) {
+///
+/// Looks at so many pairs of a chat and an agent at most.
+pub(super) fn check(state: &State, pairs_max: usize) -> Result<(), String> {
+    let chats_max = pairs_max / state.agents.len().max(1);
+    let waiting = state.chats.values().filter(|c| c.phase == Phase::Waiting);
+    for chat in waiting.take(chats_max) {
         let Some((line, stage)) = state.index.line_of(&chat.id) else {
             return Err(format!("10: chat '{}' waits in no line", chat.id));
         };

@@ -22,10 +22,18 @@ pub use refusal::unchanged_by_refusal;
 /// # Errors
 /// The number and story of the first broken one.
 pub fn check(state: &State) -> Result<(), String> {
+    check_within(state, usize::MAX)
+}
+
+/// The same, but looks at no more than so many pairs of a waiting chat and an agent, of which there may be very many.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_within(state: &State, pairs_max: usize) -> Result<(), String> {
     load::check(state)?;
     owner::check(state)?;
     ends::check(state)?;
-    matched::check(state)?;
+    matched::check(state, pairs_max)?;
     order::check(state)?;
     counters::check(state)
 }
