@@ -15,6 +15,9 @@ use super::Counter;
 use crate::raft::{Connector, Group, GroupConfig, Node, NodeId, PeerHandler, Role, Status, Timing};
 use crate::storage::Rocks;
 
+/// The mark of every cluster here.
+const FOUNDED: &str = "f";
+
 /// How long a test waits for what must happen.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -129,7 +132,7 @@ impl Cluster {
     pub(super) async fn initialize(&self) {
         let members = self.running.keys().map(|id| (*id, self.node(*id)));
         let members = members.collect();
-        self.group(1).initialize(members, "f").await.unwrap();
+        self.group(1).initialize(members, FOUNDED).await.unwrap();
         self.leader().await;
     }
 
@@ -137,7 +140,7 @@ impl Cluster {
         Node {
             address: self.addresses[&id].to_string(),
             region: format!("region{id}"),
-            ..Node::default()
+            founded: FOUNDED.to_owned(),
         }
     }
 
