@@ -13,7 +13,6 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use super::Context;
-
 use crate::failure::{Failure, ServerError};
 use crate::time::rfc3339;
 use crate::view::millis_of;

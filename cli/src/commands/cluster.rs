@@ -142,7 +142,8 @@ fn admin(channel: Channel) -> AdminServiceClient<Channel> {
     AdminServiceClient::new(channel)
 }
 
-async fn ask(
+/// What the first node that answers knows of the cluster.
+pub(super) async fn ask(
     cluster: &crate::client::Cluster,
 ) -> Result<crate::client::Answer<api::ClusterStatusResponse>, Failure> {
     let request = api::ClusterStatusRequest {};

@@ -1,6 +1,7 @@
 //! Looks a live cluster over: whether its nodes agree, what it would not survive, and what is likely not meant so. Each
 //! finding comes with its cure.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -103,7 +104,9 @@ pub async fn run(context: &Context, _: &DoctorCommand) -> Result<(), Failure> {
     examined(&nodes, &mut found);
     let answer: BTreeSet<_> = nodes.iter().map(|n| n.endpoint.clone()).collect();
     hashes(context, &answer, &mut found).await;
-    found.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.about.cmp(&b.about)));
+    // The worst first; what several replicas found stands side by side then, and is told once.
+    let place = |f: &Finding| (Reverse(f.severity), f.about.clone(), f.what.clone());
+    found.sort_by_cached_key(place);
     found.dedup();
     context.output.list(&found)?;
     let bad = found.iter().filter(|f| f.severity > Severity::Notice);
@@ -121,12 +124,7 @@ pub async fn run(context: &Context, _: &DoctorCommand) -> Result<(), Failure> {
 }
 
 async fn ask(endpoint: String, cluster: &Cluster) -> Result<Node, Failure> {
-    let status = cluster.call(api::ClusterStatusRequest {}, async |channel, request| {
-        AdminServiceClient::new(channel)
-            .cluster_status(request)
-            .await
-    });
-    let status = status.await?.value;
+    let status = super::cluster::ask(cluster).await?.value;
     let (began, before) = (Instant::now(), now_ms());
     let examined = cluster.call(api::ExamineRequest {}, async |channel, request| {
         AdminServiceClient::new(channel).examine(request).await
@@ -325,8 +323,6 @@ fn examined(nodes: &[Node], found: &mut Vec<Finding>) {
             cure: finding.cure.clone(),
         });
     }
-    found.sort_by(|a, b| (&a.about, &a.what).cmp(&(&b.about, &b.what)));
-    found.dedup();
 }
 
 /// Whether replicas that stand at the same log index have the same state.
@@ -337,12 +333,8 @@ async fn hashes(context: &Context, answer: &BTreeSet<String>, found: &mut Vec<Fi
         let ways = context.cluster.each().into_iter();
         for (_, cluster) in ways.filter(|(endpoint, _)| answer.contains(endpoint)) {
             asked.spawn(async move {
-                let call = cluster.call(api::ClusterStatusRequest {}, async |channel, request| {
-                    AdminServiceClient::new(channel)
-                        .cluster_status(request)
-                        .await
-                });
-                call.await.ok().map(|answer| answer.value)
+                let answer = super::cluster::ask(&cluster).await;
+                answer.ok().map(|answer| answer.value)
             });
         }
         for status in asked.join_all().await.into_iter().flatten() {
