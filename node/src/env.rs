@@ -115,6 +115,8 @@ pub trait Witness: Send + Sync + 'static {
 pub struct Moment<'a> {
     /// By which node.
     pub node: u64,
+    /// The command as the log holds it.
+    pub entry: &'a [u8],
     /// The command.
     pub command: &'a meridian_routing::command::Stamped,
     /// What came of it.
@@ -123,15 +125,6 @@ pub struct Moment<'a> {
     pub state: &'a meridian_routing::state::State,
     /// The state's hash after it.
     pub hash: u64,
-}
-
-/// Checks every invariant after every command.
-pub struct Invariants;
-
-impl Witness for Invariants {
-    fn applied(&self, moment: Moment<'_>) -> Result<(), String> {
-        meridian_routing::invariants::check(moment.state)
-    }
 }
 
 /// The world a node lives in.

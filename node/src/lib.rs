@@ -22,5 +22,6 @@ pub mod storage;
 pub mod telemetry;
 pub mod timers;
 pub mod visitor_pages;
+pub mod witness;
 
 pub use meridian_calendar as calendar;

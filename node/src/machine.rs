@@ -143,6 +143,7 @@ impl Machine for RoutingMachine {
         if let Some(witness) = &self.witness
             && let Err(broken) = witness.applied(Moment {
                 node: self.node,
+                entry: bytes,
                 command: &stamped,
                 outcome: &outcome,
                 state: &state,

@@ -20,7 +20,7 @@ use tower::util::MapResponseLayer;
 
 use crate::delivery::Delivery;
 use crate::driver::{DriveError, Driver, Forwarded};
-use crate::env::{Connections, Environment, Invariants, Network, Witness};
+use crate::env::{Connections, Environment, Network, Witness};
 use crate::machine::RoutingMachine;
 use crate::metrics;
 use crate::raft::{
@@ -30,6 +30,7 @@ use crate::services::{ADMIN_BYTES_MAX, admin, agent, supervisor, visitor};
 use crate::sessions;
 use crate::settings::Settings;
 use crate::timers;
+use crate::witness::{Invariants, Written};
 
 /// Streams one connection of a client may carry.
 const STREAMS_MAX: u32 = 10_000;
@@ -59,6 +60,9 @@ pub enum NodeError {
         /// What the system says.
         why: std::io::Error,
     },
+    /// The witness's file cannot be made.
+    #[error("--witness {0}: {1}")]
+    Witness(std::path::PathBuf, std::io::Error),
     /// Metrics cannot be set up.
     #[error("metrics: {0}")]
     Metrics(String),
@@ -76,6 +80,17 @@ pub struct Node {
     pub metrics_listen: Option<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
     figures: JoinHandle<()>,
+}
+
+/// Who sees what the node comes to, if anybody does.
+fn witness(settings: &Settings, env: &Environment) -> Result<Option<Arc<dyn Witness>>, NodeError> {
+    if let Some(path) = &settings.witness {
+        let written = Written::new(path).map_err(|why| NodeError::Witness(path.clone(), why))?;
+        return Ok(Some(Arc::new(written)));
+    }
+    let checks = settings.check_invariants;
+    let checks = checks.then(|| Arc::new(Invariants) as Arc<dyn Witness>);
+    Ok(env.witness.clone().or(checks))
 }
 
 /// Reaches peers through the environment's network, where the settings or the membership say.
@@ -121,10 +136,7 @@ impl Node {
         };
 
         let delivery = Arc::new(Delivery::default());
-        let witness = env.witness.clone().or_else(|| {
-            let checks = settings.check_invariants;
-            checks.then(|| Arc::new(Invariants) as Arc<dyn Witness>)
-        });
+        let witness = witness(settings, &env)?;
         let (machine, shared, progress) =
             RoutingMachine::new(settings.node_id, delivery.clone(), witness);
         let driver = Driver::new(settings.node_id, env, shared, progress, delivery);

@@ -54,6 +54,9 @@ pub struct Settings {
     /// Check every invariant after every command and stop at the first broken one; slow, for tests.
     #[arg(long, env = "MERIDIAN_CHECK_INVARIANTS", hide = true)]
     pub check_invariants: bool,
+    /// Write every command and the hash of the state after it into this file, for a test that checks them from outside.
+    #[arg(long, env = "MERIDIAN_WITNESS", hide = true)]
+    pub witness: Option<PathBuf>,
     /// Write logs as one JSON object a line.
     #[arg(long, env = "MERIDIAN_LOG_JSON")]
     pub log_json: bool,

@@ -10,25 +10,27 @@ use meridian_node::node::Node;
 use meridian_node::raft::Role;
 use meridian_node::settings::Settings;
 use meridian_node::storage::Memory;
-use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
 use meridian_proto::livechat::v1::*;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::ledger::Ledger;
+use meridian_people::ledger::Ledger;
+use meridian_people::stage::{Person, Ways};
+use meridian_people::world::{Day, region_name};
+
 use crate::net::{Host, Net, Side};
 
 /// When the clocks begin: a Monday, 2026-01-05, at 08:00 UTC.
-const DAWN_MS: i64 = 1_767_600_000_000;
+pub const DAWN_MS: i64 = 1_767_600_000_000;
 
 /// What the nodes have in common.
 #[derive(Clone)]
 pub struct Ground {
     /// The network.
     pub net: Net,
-    /// The moment that the clocks count from.
-    pub dawn: Instant,
+    /// What the clocks show.
+    pub day: Day,
     /// Where files are kept.
     pub dir: PathBuf,
     /// The slowest sync that the nodes are set up for.
@@ -55,7 +57,7 @@ pub struct Machine {
 
 /// A clock that may be wrong.
 struct Wrong {
-    dawn: Instant,
+    day: Day,
     by: Mutex<Skew>,
 }
 
@@ -72,7 +74,7 @@ struct Skew {
 impl Clock for Wrong {
     fn now(&self) -> i64 {
         let now = Instant::now();
-        wall_ms(self.dawn, now) + self.by.lock().at(now)
+        self.day.wall_ms(now) + self.by.lock().at(now)
     }
 }
 
@@ -87,13 +89,7 @@ fn millis(passed: Duration) -> i64 {
     i64::try_from(passed.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// What a clock that is right shows at a moment.
-pub fn wall_ms(dawn: Instant, at: Instant) -> i64 {
-    DAWN_MS + millis(at - dawn)
-}
-
-/// Where clients of a node connect.
-pub fn client_address(id: u64) -> SocketAddr {
+fn client_address(id: u64) -> SocketAddr {
     ([10, 0, 0, id as u8], 7001).into()
 }
 
@@ -119,7 +115,7 @@ impl Machine {
             disk: Memory::played(sync_takes),
             sync_takes,
             clock: Arc::new(Wrong {
-                dawn: ground.dawn,
+                day: ground.day,
                 by: Mutex::default(),
             }),
             running: None,
@@ -268,11 +264,6 @@ impl Machine {
     }
 }
 
-/// A region's name by its number.
-pub fn region_name(region: usize) -> String {
-    ["ap", "eu", "us"][region % 3].to_owned()
-}
-
 fn copy(from: &Path, to: &Path) {
     let _ = std::fs::create_dir_all(to);
     for entry in std::fs::read_dir(from).into_iter().flatten().flatten() {
@@ -285,8 +276,13 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The channel of a client to a node.
-pub fn way(side: &Side, node: u64) -> Channel {
+impl Ways for Net {
+    fn channel(&self, from: Person, node: u64) -> Channel {
+        way(&self.side(client_host(from.number), from.region), node)
+    }
+}
+
+fn way(side: &Side, node: u64) -> Channel {
     let uri = format!("http://{}", client_address(node));
     let endpoint = Endpoint::from_shared(uri).expect("an address is a URI");
     side.connect(
@@ -297,25 +293,7 @@ pub fn way(side: &Side, node: u64) -> Channel {
     )
 }
 
-/// Makes the nodes one cluster.
-///
-/// # Errors
-/// Nobody does it.
-pub async fn form(side: &Side, machines: &[Machine]) -> anyhow::Result<()> {
-    let ask = InitializeClusterRequest {
-        members: machines.iter().map(Machine::member).collect(),
-    };
-    let mut admin = AdminServiceClient::new(way(side, machines[0].id));
-    for _ in 0..100 {
-        match admin.initialize_cluster(ask.clone()).await {
-            Ok(_) => return Ok(()),
-            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
-        }
-    }
-    anyhow::bail!("the cluster cannot be formed")
-}
-
 /// The host of a client by its number; apart from those of nodes.
-pub fn client_host(number: u64) -> Host {
+fn client_host(number: u64) -> Host {
     1_000 + number
 }

@@ -5,32 +5,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
-use meridian_proto::livechat::v1::supervisor_service_client::SupervisorServiceClient;
-use meridian_proto::livechat::v1::*;
+use anyhow::{Context as _, ensure};
+use meridian_people::ledger::Ledger;
+use meridian_people::stage::{Promises, Stage, Turn};
+use meridian_people::trace::Trace;
+use meridian_people::world::{AGENTS, Day};
+use meridian_people::{agents, audit, operator, visitors};
 use parking_lot::Mutex;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::agents;
-use crate::cluster::{self, Ground, Machine, client_host, way};
+use crate::cluster::{DAWN_MS, Ground, Machine};
 use crate::faults::Fate;
-use crate::ledger::Ledger;
-use crate::net::{Net, Side};
-use crate::people::{self, Promises, Stage, Turn};
+use crate::net::Net;
 use crate::plan::{Plan, Report};
-use crate::trace::Trace;
-use crate::world::{self, AGENTS, Day};
 
 /// How long everything may take to come to rest once nothing fails any more.
 const REST_WITHIN: Duration = Duration::from_secs(60);
-/// How long after the last fault a leader may be missing and agents be on their way back.
-const BACK_WITHIN: Duration = Duration::from_secs(40);
-/// How long one agent needs for one chat in the evening: an offer of the day that is left to lapse, then an offer taken,
-/// a talk, and a wrap-up, each a second at most, and the ways between.
-const CHAT_TAKES: Duration = Duration::from_secs(12);
 
 /// Lives through a day.
 ///
@@ -46,9 +39,17 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
     }
     let nodes: u64 = if random.random_bool(0.5) { 3 } else { 5 };
     let ledger = Arc::new(Ledger::new(trace.clone()));
+    let dawn = Instant::now();
+    let day = Day {
+        dawn,
+        dawn_ms: DAWN_MS,
+        begins: dawn,
+        lasts: plan.lasts,
+        ends: dawn + plan.lasts,
+    };
     let ground = Ground {
         net: net.clone(),
-        dawn: Instant::now(),
+        day,
         dir: dir.to_owned(),
         // Slow disks show who answers before the disk does.
         slowest_sync_ms: if random.random_bool(0.3) { 500 } else { 30 },
@@ -66,18 +67,17 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
     for machine in &mut machines {
         machine.start().await.context("a node starts")?;
     }
-    let side = net.side(client_host(9_999_999), 0);
-    cluster::form(&side, &machines).await?;
+    let members = machines.iter().map(Machine::member).collect();
+    operator::form(&net, members).await?;
+    let begins = Instant::now();
     let day = Day {
-        dawn: ground.dawn,
-        begins: Instant::now(),
-        lasts: plan.lasts,
+        begins,
+        ends: begins + plan.lasts,
+        ..day
     };
-    world::apply(&side, &day, random.random_bool(0.5), nodes).await?;
-
     let (turn, turns) = watch::channel(Turn::Day);
     let stage = Stage {
-        net,
+        ways: Arc::new(net),
         trace: trace.clone(),
         promises: Arc::new(Mutex::new(Promises::default())),
         ledger: ledger.clone(),
@@ -85,6 +85,7 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
         day,
         turn: turns,
     };
+    operator::apply(&stage, "world", &day, random.random_bool(0.5)).await?;
     let mut everybody = Vec::new();
     for number in 0..AGENTS {
         everybody.push(tokio::spawn(agents::agent(
@@ -94,9 +95,9 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
         )));
     }
     let every = plan.lasts / random.random_range(20..80);
-    let come = people::visitors(stage.clone(), random.random(), every);
+    let come = visitors::come(stage.clone(), random.random(), every);
     let come = tokio::spawn(come);
-    everybody.push(tokio::spawn(people::supervisor(
+    everybody.push(tokio::spawn(visitors::supervisor(
         stage.clone(),
         random.random(),
     )));
@@ -104,18 +105,18 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
     let mix = plan.mix(&mut random);
     trace.tell(format!("what fails: {mix:?}"));
     let mut fate = Fate::new(machines, ground, stage.clone(), random, mix);
-    fate.until(day.ends()).await?;
+    fate.until(day.ends).await?;
     fate.mend().await?;
     turn.send_replace(Turn::Evening);
     come.await.context("a visitor panicked")?;
-    finished(&ledger, &trace).await?;
+    audit::finished(&stage).await?;
     turn.send_replace(Turn::Over);
     for person in everybody {
         person.await.context("somebody panicked")?;
     }
     let (index, hash) = rest(&fate.machines, &trace).await?;
-    kept(&ledger)?;
-    let (chats, accepted) = check(&side, &stage, &fate.machines).await?;
+    audit::kept(&ledger)?;
+    let (chats, accepted) = audit::stories(&stage).await?;
     let unknown = stage.promises.lock().unknown;
     Ok(Report {
         seed: plan.seed,
@@ -130,38 +131,6 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
         state: format!("{hash:016x}"),
         trace: format!("{:016x}", trace.hash()),
     })
-}
-
-/// Whether every promise was kept so far.
-fn kept(ledger: &Ledger) -> anyhow::Result<()> {
-    match ledger.broken() {
-        Some(broken) => bail!(broken),
-        None => Ok(()),
-    }
-}
-
-/// Once nothing fails any more, every open chat is served in a time that its like before it determine.
-async fn finished(ledger: &Ledger, trace: &Trace) -> anyhow::Result<()> {
-    let open = ledger.open().len();
-    let hands: u32 = (0..AGENTS).map(world::capacity).sum();
-    // Every language is spoken by a third of all hands at least.
-    let rounds = 1 + open as u32 / (hands / 3);
-    let within = BACK_WITHIN + CHAT_TAKES * rounds;
-    trace.tell(format!(
-        "{open} chats are open, to be finished within {within:?}"
-    ));
-    let began = Instant::now();
-    while !ledger.open().is_empty() {
-        kept(ledger)?;
-        let open = ledger.open();
-        ensure!(
-            began.elapsed() < within,
-            "5: still open after {within:?}: {open:?}"
-        );
-        sleep(Duration::from_millis(200)).await;
-    }
-    trace.tell(format!("finished after {:?}", began.elapsed()));
-    Ok(())
 }
 
 /// Waits until every node is ready and has the same state.
@@ -187,66 +156,4 @@ async fn rest(machines: &[Machine], trace: &Trace) -> anyhow::Result<(u64, u64)>
         );
         sleep(Duration::from_secs(1)).await;
     }
-}
-
-/// Every chat that was taken in is known to every node, and had one owner at a time.
-async fn check(side: &Side, stage: &Stage, machines: &[Machine]) -> anyhow::Result<(usize, usize)> {
-    let (chats, accepted) = {
-        let promises = stage.promises.lock();
-        (promises.chats.clone(), promises.accepted.clone())
-    };
-    for node in machines.iter().map(|m| m.id) {
-        let mut supervisor = SupervisorServiceClient::new(way(side, node));
-        for (request, chat_id) in &chats {
-            let ask = ExplainChatRequest {
-                consistency: Consistency::Local.into(),
-                chat_id: chat_id.clone(),
-                then: None,
-            };
-            let told = supervisor.explain_chat(ask).await;
-            let told = told.with_context(|| format!("node {node} lost {chat_id} of {request}"))?;
-            let events = told.into_inner().events;
-            one_owner(chat_id, &events).with_context(|| told_of(&events))?;
-            for agent in accepted.get(chat_id).into_iter().flatten() {
-                let was = |e: &ChatEvent| {
-                    e.agent_id == *agent && ["accepted", "handed over"].contains(&e.what.as_str())
-                };
-                ensure!(
-                    events.len() >= 64 || events.iter().any(was),
-                    "{agent} was told that {chat_id} is theirs, and node {node} does not know: {}",
-                    told_of(&events)
-                );
-            }
-        }
-    }
-    Ok((chats.len(), accepted.values().map(Vec::len).sum()))
-}
-
-/// A chat's story in short.
-fn told_of(events: &[ChatEvent]) -> String {
-    let short = |e: &ChatEvent| format!("{} {} {}", e.log_index, e.what, e.agent_id);
-    events.iter().map(short).collect::<Vec<_>>().join(", ")
-}
-
-fn one_owner(chat_id: &str, events: &[ChatEvent]) -> anyhow::Result<()> {
-    let mut owner: Option<&str> = None;
-    for event in events {
-        match event.what.as_str() {
-            "accepted" => {
-                let by = &event.agent_id;
-                ensure!(
-                    owner.is_none(),
-                    "{by} accepted {chat_id}, which {owner:?} had"
-                );
-                owner = Some(by);
-            }
-            // Whoever comes to help takes it from whoever goes.
-            "handed over" => owner = Some(&event.agent_id),
-            "agent lost" | "transferred" | "ended" | "shift over" | "goes on elsewhere" => {
-                owner = None;
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }

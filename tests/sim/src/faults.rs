@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use meridian_people::operator::{self, OPERATOR};
+use meridian_people::stage::{Person, Stage, Ways as _};
 use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
 use meridian_proto::livechat::v1::*;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
-use tonic::Status;
+use tonic::transport::Channel;
 
-use crate::cluster::{Machine, client_host, way};
-use crate::net::{Net, Side};
-use crate::people::Stage;
+use crate::cluster::Machine;
+use crate::net::Net;
 use crate::plan::Fault;
 
 /// How long a change of the members may take, once nothing fails any more.
@@ -236,19 +237,17 @@ impl Fate {
             Fault::Transferred => {
                 let to = self.machines[self.random.random_range(0..self.machines.len())].id;
                 self.tell(format!("node {id} is asked to have node {to} lead"));
-                let side = self.operator();
+                let mut admin = self.operator(id);
                 tokio::spawn(async move {
                     let ask = TransferLeaderRequest { node_id: to };
-                    let mut admin = AdminServiceClient::new(way(&side, id));
                     // It may well be refused.
                     let _ = admin.transfer_leader(ask).await;
                 });
             }
             Fault::Snapshot => {
                 self.tell(format!("node {id} is asked for a snapshot"));
-                let side = self.operator();
+                let mut admin = self.operator(id);
                 tokio::spawn(async move {
-                    let mut admin = AdminServiceClient::new(way(&side, id));
                     let _ = admin.snapshot(SnapshotRequest {}).await;
                 });
             }
@@ -325,9 +324,11 @@ impl Fate {
         }
     }
 
-    fn operator(&mut self) -> Side {
+    /// The operator's way to a node, from anywhere.
+    fn operator(&mut self, node: u64) -> AdminServiceClient<Channel> {
         let region = self.random.random_range(0..3);
-        self.net().side(client_host(9_000_000), region)
+        let me = Person { region, ..OPERATOR };
+        AdminServiceClient::new(self.net().channel(me, node))
     }
 
     /// The worst moment to fail: in the middle of a write, or a little later, when some have answered for it.
@@ -389,63 +390,10 @@ impl Fate {
         self.machines.push(new);
         let nodes: Vec<u64> = self.machines.iter().map(|m| m.id).collect();
         *self.stage.nodes.lock() = nodes;
-        let (side, stage, seed) = (self.operator(), self.stage.clone(), self.random.random());
-        let change = tokio::spawn(change(side, stage, (old.id, member), seed));
+        let seed = self.random.random();
+        let change = operator::replace(self.stage.clone(), (old.id, member), seed);
+        let change = tokio::spawn(change);
         self.replacing = Some((old.id, change));
         Ok(true)
     }
-}
-
-/// Adds a node, gives it a vote and takes another out, however often that takes.
-async fn change(
-    side: Side,
-    stage: Stage,
-    (old, new): (u64, Member),
-    seed: u64,
-) -> Result<(), String> {
-    use rand::SeedableRng as _;
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let id = new.node_id;
-    let mut step = 0;
-    while step < 3 {
-        let mut admin = AdminServiceClient::new(way(&side, stage.some_node(&mut random)));
-        let asked = async {
-            match step {
-                0 => {
-                    admin
-                        .add_learner(AddLearnerRequest {
-                            member: Some(new.clone()),
-                        })
-                        .await
-                }
-                1 => admin.promote(PromoteRequest { node_id: id }).await,
-                _ => {
-                    admin
-                        .remove_member(RemoveMemberRequest { node_id: old })
-                        .await
-                }
-            }
-        };
-        match timeout(Duration::from_secs(10), asked).await {
-            Ok(Ok(_)) => {
-                stage
-                    .trace
-                    .tell(format!("node {id} for {old}: step {step} is done"));
-                step += 1;
-            }
-            Ok(Err(status)) if is_final(&status) => {
-                return Err(format!("node {id} for {old}, step {step}: {status}"));
-            }
-            Ok(Err(_)) | Err(_) => {
-                let pause = random.random_range(200..1_000);
-                sleep(Duration::from_millis(pause)).await;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Trying again would not help.
-fn is_final(status: &Status) -> bool {
-    status.code() == tonic::Code::InvalidArgument
 }

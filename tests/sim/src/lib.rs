@@ -2,16 +2,11 @@
 //! what ships, from the gRPC services and openraft down to the log and the state on an engine in memory; only RocksDB,
 //! whose threads no simulator can order, is left out.
 
-pub mod agents;
 pub mod cluster;
 pub mod day;
 pub mod faults;
-pub mod ledger;
 pub mod many;
 #[cfg(feature = "mutants")]
 pub mod mutation;
 pub mod net;
-pub mod people;
 pub mod plan;
-pub mod trace;
-pub mod world;

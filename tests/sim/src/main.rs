@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum as _};
+use meridian_people::trace::Trace;
 use meridian_sim::day::live;
 use meridian_sim::many::{self, Days};
 use meridian_sim::plan::{Fault, Plan, Report};
-use meridian_sim::trace::Trace;
 use rand::SeedableRng as _;
 
 /// Lives through one simulated day; the same seed tells the same story, byte for byte.

@@ -1,115 +1,23 @@
-//! Everybody who uses the cluster, and what they were told.
+//! Visitors, who insist on being taken in, and a supervisor, who looks on.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use meridian_proto::livechat::v1::supervisor_service_client::SupervisorServiceClient;
 use meridian_proto::livechat::v1::visitor_service_client::VisitorServiceClient;
 use meridian_proto::livechat::v1::*;
-use parking_lot::Mutex;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
-use tonic::{Code, Response, Status};
+use tokio::time::{Instant, sleep};
+use tonic::{Code, Status};
 
-use crate::cluster::{client_host, way};
-use crate::ledger::Ledger;
-use crate::net::{Net, Side};
-use crate::trace::Trace;
-use crate::world::{Day, LANGUAGES, QUEUES};
+use crate::stage::{Person, Promises, Stage, Turn, answered, between};
+use crate::world::{LANGUAGES, QUEUES};
 
 /// How long a visitor goes on trying to be taken in.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long anybody waits for one answer.
-pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-
-/// What the cluster promised to people.
-#[derive(Default)]
-pub struct Promises {
-    /// Chats taken in, by the request that started each.
-    pub chats: BTreeMap<String, String>,
-    /// Chats that an agent was told are theirs.
-    pub accepted: BTreeMap<String, Vec<String>>,
-    /// Requests of which nobody knows what became.
-    pub unknown: u64,
-}
-
-/// Where the day stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Turn {
-    /// People come, and things fail.
-    Day,
-    /// Nobody comes any more and nothing fails; agents do their best.
-    Evening,
-    /// Everybody goes home.
-    Over,
-}
-
-/// What everybody shares.
-#[derive(Clone)]
-pub struct Stage {
-    /// The network.
-    pub net: Net,
-    /// What happens, in order.
-    pub trace: Trace,
-    /// What was promised.
-    pub promises: Arc<Mutex<Promises>>,
-    /// What was decided.
-    pub ledger: Arc<Ledger>,
-    /// The nodes there are.
-    pub nodes: Arc<Mutex<Vec<u64>>>,
-    /// The day.
-    pub day: Day,
-    /// Where it stands.
-    pub turn: watch::Receiver<Turn>,
-}
-
-impl Stage {
-    /// Any node.
-    pub fn some_node(&self, random: &mut ChaCha8Rng) -> u64 {
-        let nodes = self.nodes.lock();
-        nodes[random.random_range(0..nodes.len())]
-    }
-
-    /// Any chat that was taken in.
-    pub fn some_chat(&self, random: &mut ChaCha8Rng) -> Option<String> {
-        let promises = self.promises.lock();
-        let count = promises.chats.len();
-        let which = (count > 0).then(|| random.random_range(0..count))?;
-        promises.chats.values().nth(which).cloned()
-    }
-
-    /// Where the day stands.
-    pub fn now(&self) -> Turn {
-        *self.turn.borrow()
-    }
-
-    /// Returns when the day has come so far.
-    pub async fn comes(&self, turn: Turn) {
-        let mut turns = self.turn.clone();
-        // An error means that nobody is left to say so.
-        let _ = turns.wait_for(|now| *now >= turn).await;
-    }
-
-    /// Sleeps, but no longer than until the day has come so far; whether it has.
-    pub async fn rests(&self, pause: Duration, turn: Turn) -> bool {
-        tokio::select! {
-            biased;
-            () = self.comes(turn) => true,
-            () = sleep(pause) => false,
-        }
-    }
-}
-
-/// Between two amounts of time.
-pub fn between(random: &mut ChaCha8Rng, least: u64, most: u64) -> Duration {
-    Duration::from_millis(random.random_range(least..most))
-}
 
 /// Lets visitors come, one after another, until the evening.
-pub async fn visitors(stage: Stage, seed: u64, every: Duration) {
+pub async fn come(stage: Stage, seed: u64, every: Duration) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut tasks = Vec::new();
     for number in 0.. {
@@ -130,7 +38,7 @@ pub async fn visitors(stage: Stage, seed: u64, every: Duration) {
 async fn visit(stage: Stage, number: u64, seed: u64) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let region = random.random_range(0..3);
-    let side = stage.net.side(client_host(number), region);
+    let me = Person { number, region };
     let request = format!("visit-{number}");
     let visitor = format!("v{}", number % 17);
     let ask = StartChatRequest {
@@ -158,8 +66,8 @@ async fn visit(stage: Stage, number: u64, seed: u64) {
         let answer = if random.random_bool(0.1) {
             let other = stage.some_node(&mut random);
             let (one, two) = tokio::join!(
-                start(&side, node, ask.clone()),
-                start(&side, other, ask.clone())
+                start(&stage, me, node, ask.clone()),
+                start(&stage, me, other, ask.clone())
             );
             for told in [&one, &two].into_iter().flatten() {
                 let who = format!("visitor:{visitor}");
@@ -167,7 +75,7 @@ async fn visit(stage: Stage, number: u64, seed: u64) {
             }
             one.or(two)
         } else {
-            start(&side, node, ask.clone()).await
+            start(&stage, me, node, ask.clone()).await
         };
         match answer {
             Ok(chat) => break chat,
@@ -198,7 +106,7 @@ async fn visit(stage: Stage, number: u64, seed: u64) {
         };
         let asked = stage.ledger.asks();
         let node = stage.some_node(&mut random);
-        let mut client = VisitorServiceClient::new(way(&side, node));
+        let mut client = VisitorServiceClient::new(stage.ways.channel(me, node));
         let left = answered(client.leave_chat(leave)).await;
         let told = left.is_ok();
         stage
@@ -211,29 +119,25 @@ async fn visit(stage: Stage, number: u64, seed: u64) {
     }
 }
 
-async fn start(side: &Side, node: u64, ask: StartChatRequest) -> Result<Chat, Status> {
-    let mut client = VisitorServiceClient::new(way(side, node));
+async fn start(
+    stage: &Stage,
+    me: Person,
+    node: u64,
+    ask: StartChatRequest,
+) -> Result<Chat, Status> {
+    let mut client = VisitorServiceClient::new(stage.ways.channel(me, node));
     let started = answered(client.start_chat(ask)).await?;
     let chat = started.chat;
     chat.ok_or_else(|| Status::internal("no chat in the answer"))
 }
 
-/// Waits for an answer, but not for ever.
-pub async fn answered<T>(
-    asks: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, Status> {
-    match timeout(ANSWER_WITHIN, asks).await {
-        Ok(answer) => answer.map(Response::into_inner),
-        Err(_) => Err(Status::deadline_exceeded("nobody answered")),
-    }
-}
-
 /// One supervisor, who looks at one chat after another and must see all that anybody was told before.
 pub async fn supervisor(stage: Stage, seed: u64) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let side = stage
-        .net
-        .side(client_host(8_000_000), random.random_range(0..3));
+    let me = Person {
+        number: 8_000_000,
+        region: random.random_range(0..3),
+    };
     while !stage
         .rests(between(&mut random, 200, 2_000), Turn::Over)
         .await
@@ -247,7 +151,7 @@ pub async fn supervisor(stage: Stage, seed: u64) {
             chat_id: chat_id.clone(),
         };
         let node = stage.some_node(&mut random);
-        let mut client = SupervisorServiceClient::new(way(&side, node));
+        let mut client = SupervisorServiceClient::new(stage.ways.channel(me, node));
         match answered(client.get_chat(ask)).await {
             Ok(told) => stage.ledger.reads(asked, told.log_index),
             Err(status) if status.code() == Code::NotFound => {

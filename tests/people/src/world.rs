@@ -1,16 +1,11 @@
-//! The world: three regions through which a short day passes, so that each opens and closes while the others carry on;
+//! The world: three regions through which short days pass, so that each opens and closes while the others carry on;
 //! two queues, one of them with opening hours; agents who speak a language or two.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::bail;
-use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
 use meridian_proto::livechat::v1::*;
-use tokio::time::{Instant, sleep, timeout};
-
-use crate::cluster::{region_name, wall_ms, way};
-use crate::net::Side;
+use tokio::time::Instant;
 
 /// Languages spoken.
 pub const LANGUAGES: [&str; 3] = ["en", "pt-BR", "de"];
@@ -23,40 +18,53 @@ pub fn capacity(n: u64) -> u32 {
     1 + n as u32 % 2
 }
 
-/// A day, when it begins and how long it takes.
+/// A region's name by its number.
+pub fn region_name(region: usize) -> String {
+    ["ap", "eu", "us"][region % 3].to_owned()
+}
+
+/// Days, when they begin and how long they take.
 #[derive(Clone, Copy, Debug)]
 pub struct Day {
     /// The moment that the clocks count from.
     pub dawn: Instant,
-    /// When it begins.
+    /// What a clock that is right shows at that moment.
+    pub dawn_ms: i64,
+    /// When the first day begins.
     pub begins: Instant,
-    /// How long it takes.
+    /// How long a day takes.
     pub lasts: Duration,
+    /// When the last one ends.
+    pub ends: Instant,
 }
 
 impl Day {
-    /// When it is over.
-    pub fn ends(&self) -> Instant {
-        self.begins + self.lasts
+    /// What a clock that is right shows at a moment.
+    pub fn wall_ms(&self, at: Instant) -> i64 {
+        let passed = (at - self.dawn).as_millis();
+        self.dawn_ms + i64::try_from(passed).unwrap_or(i64::MAX)
     }
 
     /// The shifts of a region's agents: ten of 24 hours, eight hours later in each region.
     pub fn shifts(&self, region: usize) -> Vec<(Instant, Instant)> {
+        let days = (self.ends - self.begins)
+            .div_duration_f64(self.lasts)
+            .ceil() as i32;
         let hour = |n: i32| {
-            let at = self.lasts.mul_f64(f64::from(n.clamp(0, 24)) / 24.0);
-            self.begins + at
+            let at = self.begins + self.lasts.mul_f64(f64::from(n.max(0)) / 24.0);
+            at.min(self.ends)
         };
-        let first = 8 * region as i32;
-        let shifts = [first - 24, first].map(|from| (hour(from), hour(from + 10)));
-        shifts.into_iter().filter(|(from, to)| from < to).collect()
+        let firsts = (-1..days).map(|day| 24 * day + 8 * region as i32);
+        let shifts = firsts.map(|from| (hour(from), hour(from + 10)));
+        shifts.filter(|(from, to)| from < to).collect()
     }
 
     /// Hours as the cluster knows them. Everything is open once the day is over, so that everything can be finished.
     fn schedule(&self, id: String, shifts: &[(Instant, Instant)], handover: bool) -> Schedule {
-        let ms = |at| wall_ms(self.dawn, at);
+        let ms = |at| self.wall_ms(at);
         let shifts = shifts.iter().map(|(from, to)| (ms(*from), ms(*to)));
         let mut spans: Vec<UtcSpan> = Vec::new();
-        for (from_ms, to_ms) in shifts.chain([(ms(self.ends()), 1 << 47)]) {
+        for (from_ms, to_ms) in shifts.chain([(ms(self.ends), 1 << 47)]) {
             match spans.last_mut() {
                 Some(last) if last.to_ms >= from_ms => last.to_ms = to_ms,
                 _ => spans.push(UtcSpan { from_ms, to_ms }),
@@ -80,8 +88,8 @@ pub fn home(n: u64) -> usize {
     n as usize % 3
 }
 
-/// All of it, as a cluster is told. With `handover`, agents whose shift ends hand on what they have.
-fn configuration(day: &Day, handover: bool) -> Configuration {
+/// All of it, as a cluster is told; everything is open once the days are over. With `handover`, agents whose shift ends hand on what they have.
+pub fn configuration(day: &Day, handover: bool) -> Configuration {
     let region = |n: usize| Region {
         id: region_name(n),
         zone: "Etc/UTC".to_owned(),
@@ -133,30 +141,4 @@ fn configuration(day: &Day, handover: bool) -> Configuration {
         ],
         agents: (0..AGENTS).map(agent).collect(),
     }
-}
-
-/// Tells the cluster of it.
-///
-/// # Errors
-/// It is refused, or nobody takes it.
-pub async fn apply(side: &Side, day: &Day, handover: bool, nodes: u64) -> anyhow::Result<()> {
-    let ask = ApplyRequest {
-        request_id: "world".to_owned(),
-        put: Some(configuration(day, handover)),
-        ..Default::default()
-    };
-    let mut last = "no node answered".to_owned();
-    for attempt in 0..100 {
-        let mut admin = AdminServiceClient::new(way(side, 1 + attempt % nodes));
-        match timeout(Duration::from_secs(10), admin.apply(ask.clone())).await {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(status)) if status.code() == tonic::Code::InvalidArgument => {
-                bail!("the world is refused: {}", status.message())
-            }
-            Ok(Err(status)) => last = status.to_string(),
-            Err(_) => {}
-        }
-        sleep(Duration::from_millis(300)).await;
-    }
-    bail!("the world cannot be applied: {last}")
 }

@@ -152,6 +152,16 @@ impl Ledger {
 }
 
 impl Kept {
+    /// A node came to a state, by this at last; every node must come to the same, in every life.
+    fn comes_to(&mut self, node: u64, index: u64, hash: u64, by: &impl std::fmt::Debug) {
+        let first = *self.hashes.entry(index).or_insert(hash);
+        if first != hash {
+            self.breaks(format!(
+                "7: node {node} has {hash:016x} at log index {index}, where another had {first:016x}: {by:?}"
+            ));
+        }
+    }
+
     fn breaks(&mut self, what: String) {
         self.broken.get_or_insert(what);
     }
@@ -160,15 +170,8 @@ impl Kept {
 impl Witness for Ledger {
     fn applied(&self, moment: Moment<'_>) -> Result<(), String> {
         let mut kept = self.kept.lock();
-        let (index, hash) = (moment.command.index, moment.hash);
-        let first = *kept.hashes.entry(index).or_insert(hash);
-        if first != hash {
-            let node = moment.node;
-            kept.breaks(format!(
-                "7: node {node} has {hash:016x} at log index {index}, where another had {first:016x}: {:?}",
-                moment.command.command
-            ));
-        }
+        let index = moment.command.index;
+        kept.comes_to(moment.node, index, moment.hash, &moment.command.command);
         // The same state is the same on every node; and whoever restarts comes by old ones again.
         if index <= kept.checked {
             return Ok(());

@@ -13,16 +13,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::cluster::{client_host, way};
 use crate::ledger::Asked;
-use crate::net::Side;
-use crate::people::{ANSWER_WITHIN, Stage, Turn, between};
+use crate::stage::{ANSWER_WITHIN, Person, Stage, Turn, between};
 use crate::world::home;
 
 /// One agent.
 struct Agent {
     stage: Stage,
-    side: Side,
+    me: Person,
     name: String,
     random: ChaCha8Rng,
     /// The last session.
@@ -36,7 +34,10 @@ pub async fn agent(stage: Stage, number: u64, seed: u64) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let region = random.random_range(0..3);
     let mut agent = Agent {
-        side: stage.net.side(client_host(1_000_000 + number), region),
+        me: Person {
+            number: 1_000_000 + number,
+            region,
+        },
         name: format!("a{number}"),
         random,
         epoch: 0,
@@ -114,7 +115,7 @@ impl Agent {
             grace_ms: 4_000,
         }));
         let _ = send.send(hello).await;
-        let mut client = AgentServiceClient::new(way(&self.side, node));
+        let mut client = AgentServiceClient::new(self.stage.ways.channel(self.me, node));
         let opening = client.work(ReceiverStream::new(receive));
         let stream = match timeout(ANSWER_WITHIN, opening).await {
             Ok(Ok(stream)) => stream.into_inner(),
