@@ -10,6 +10,9 @@ use meridian_sim::many::{self, Days};
 use meridian_sim::plan::{Fault, Plan, Report};
 use rand::SeedableRng as _;
 
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Lives through one simulated day; the same seed tells the same story, byte for byte.
 #[derive(Debug, Parser)]
 #[command(name = "sim")]
