@@ -7,11 +7,10 @@ use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
 use meridian_proto::livechat::v1::*;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use tokio::time::{sleep, timeout};
-use tonic::transport::Channel;
+use tokio::time::sleep;
 use tonic::{Code, Status};
 
-use crate::stage::{ANSWER_WITHIN, Person, Stage, Ways};
+use crate::stage::{Person, Stage, Ways, answered};
 use crate::world::{Day, configuration};
 
 /// Who it is.
@@ -47,20 +46,19 @@ pub async fn apply(stage: &Stage, name: &str, day: &Day, handover: bool) -> anyh
         put: Some(configuration(day, handover)),
         ..Default::default()
     };
-    let mut last = "no node answered".to_owned();
+    let mut last = String::new();
     for attempt in 0..100 {
         let node = {
             let nodes = stage.nodes.lock();
             nodes[attempt % nodes.len()]
         };
         let mut admin = AdminServiceClient::new(stage.ways.channel(OPERATOR, node));
-        match timeout(ANSWER_WITHIN, admin.apply(ask.clone())).await {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(status)) if status.code() == Code::InvalidArgument => {
+        match answered(admin.apply(ask.clone())).await {
+            Ok(_) => return Ok(()),
+            Err(status) if is_final(&status) => {
                 bail!("the world is refused: {}", status.message())
             }
-            Ok(Err(status)) => last = status.to_string(),
-            Err(_) => {}
+            Err(status) => last = status.to_string(),
         }
         sleep(Duration::from_millis(300)).await;
     }
@@ -73,10 +71,13 @@ pub async fn apply(stage: &Stage, name: &str, day: &Day, handover: bool) -> anyh
 /// What is refused for good.
 pub async fn replace(stage: Stage, (old, new): (u64, Member), seed: u64) -> Result<(), String> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let region = random.random_range(0..3);
+    let me = Person { region, ..OPERATOR };
     let id = new.node_id;
     let mut step = 0;
     while step < 3 {
-        let mut admin = AdminServiceClient::new(some_way(&stage, &mut random));
+        let node = stage.some_node(&mut random);
+        let mut admin = AdminServiceClient::new(stage.ways.channel(me, node));
         let asked = async {
             match step {
                 0 => {
@@ -94,17 +95,17 @@ pub async fn replace(stage: Stage, (old, new): (u64, Member), seed: u64) -> Resu
                 }
             }
         };
-        match timeout(ANSWER_WITHIN, asked).await {
-            Ok(Ok(_)) => {
+        match answered(asked).await {
+            Ok(_) => {
                 stage
                     .trace
                     .tell(format!("node {id} for {old}: step {step} is done"));
                 step += 1;
             }
-            Ok(Err(status)) if is_final(&status) => {
+            Err(status) if is_final(&status) => {
                 return Err(format!("node {id} for {old}, step {step}: {status}"));
             }
-            Ok(Err(_)) | Err(_) => {
+            Err(_) => {
                 let pause = random.random_range(200..1_000);
                 sleep(Duration::from_millis(pause)).await;
             }
@@ -116,8 +117,4 @@ pub async fn replace(stage: Stage, (old, new): (u64, Member), seed: u64) -> Resu
 /// Trying again would not help.
 fn is_final(status: &Status) -> bool {
     status.code() == Code::InvalidArgument
-}
-
-fn some_way(stage: &Stage, random: &mut ChaCha8Rng) -> Channel {
-    stage.ways.channel(OPERATOR, stage.some_node(random))
 }
