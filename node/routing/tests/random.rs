@@ -340,3 +340,20 @@ fn a_restarted_replica_tells_the_same_of_a_decision() {
         assert_eq!(bytes(&one.state), bytes(&two.state), "after {line}");
     }
 }
+
+/// A queue set anew after an outage: what was due is fired first, and what it offers stands by the former rule.
+#[test]
+fn an_offer_made_before_its_queue_was_set_stands_as_it_was_made() {
+    let (mut play, mut seen) = (world(), invariants::Seen::default());
+    for line in [
+        "chat c0 a langs=en",
+        "wait 1h",
+        "open k0 node=1 grace=5s",
+        "available k0",
+        "outage 2h",
+        "queue a offer=5s wrap=1s waiting=1 overflow=b@5s",
+    ] {
+        play.line(line);
+        must(seen.then(&play.state), line);
+    }
+}

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{AgentId, ChatId, Epoch, Millis, NodeId};
+use crate::ids::{AgentId, ChatId, Epoch, Millis, NodeId, QueueId};
 use crate::limits::CLOSED_KEPT_MS;
-use crate::model::{Phase, Presence};
+use crate::model::{Phase, Presence, Queue};
 use crate::state::{AgentState, Chat, State};
 
 /// What was seen of a state so far. Show it every state in turn.
@@ -14,6 +14,8 @@ pub struct Seen {
     now: Millis,
     chats: BTreeMap<ChatId, Known>,
     sessions: BTreeMap<AgentId, Session>,
+    /// How long each queue let an offer stand.
+    timeouts: BTreeMap<QueueId, Millis>,
 }
 
 /// The newest session of an agent.
@@ -67,7 +69,7 @@ impl Seen {
             if let Phase::Offered { until, .. } = &new.phase
                 && new.assignment > old.assignment
             {
-                offer_ends(state, new, *until)?;
+                self.offer_ends(state, new, *until)?;
             }
             if let Some(closed) = &old.closed
                 && *closed != new.phase
@@ -107,6 +109,25 @@ impl Seen {
         };
         let agents = state.agents.iter();
         self.sessions = agents.map(|(id, a)| (id.clone(), session(a))).collect();
+        let timeout = |q: &Queue| Millis::from(q.offer_timeout_ms);
+        let queues = state.queues.iter();
+        self.timeouts = queues.map(|(id, q)| (id.clone(), timeout(q))).collect();
+        Ok(())
+    }
+
+    /// 5: a new offer stands no longer than its queue lets it, now or before: a command that sets the queue first
+    /// fires what is due, and an offer made then was made by the rule of that moment.
+    fn offer_ends(&self, state: &State, chat: &Chat, until: Millis) -> Result<(), String> {
+        let now = state.queues.get(&chat.queue);
+        let now = now.map(|q| Millis::from(q.offer_timeout_ms));
+        let before = self.timeouts.get(&chat.queue).copied();
+        let most = now.max(before).unwrap_or(Millis::MAX);
+        if until - state.meta.now > most {
+            return Err(format!(
+                "5: the offer of chat '{}' stands longer than {most} ms",
+                chat.id
+            ));
+        }
         Ok(())
     }
 
@@ -129,19 +150,6 @@ impl Seen {
         }
         Ok(())
     }
-}
-
-/// 5: a new offer stands no longer than its queue lets it.
-fn offer_ends(state: &State, chat: &Chat, until: Millis) -> Result<(), String> {
-    let queue = state.queues.get(&chat.queue);
-    let most = queue.map_or(Millis::MAX, |q| Millis::from(q.offer_timeout_ms));
-    if until - state.meta.now > most {
-        return Err(format!(
-            "5: the offer of chat '{}' stands longer than {most} ms",
-            chat.id
-        ));
-    }
-    Ok(())
 }
 
 fn live(agent: &AgentState) -> bool {
