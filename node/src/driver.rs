@@ -11,6 +11,7 @@ use meridian_routing::command::Command;
 use meridian_routing::effect::{Answer, Reject};
 use meridian_routing::ids::*;
 use meridian_routing::mutants::{self, Mutant};
+use meridian_routing::rules;
 use meridian_routing::state::State;
 use parking_lot::{Mutex, RwLockReadGuard};
 use prost::Message as _;
@@ -281,6 +282,10 @@ impl Driver {
         command: &Command,
     ) -> Result<Written, DriveError> {
         command.check().map_err(DriveError::Rejected)?;
+        // What another replica cannot carry out yet must not come into the log.
+        let in_force = self.state().meta().rules;
+        rules::in_force(command.rules(), in_force)
+            .map_err(|early| DriveError::NotYet(early.to_string()))?;
         let _permit = self.writes.try_acquire().map_err(|_| DriveError::Busy)?;
         // The entry carries the context of this span, so that every replica's part of the work joins it.
         let traceparent = telemetry::traceparent(&tracing::Span::current());

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use meridian_routing::command::Command;
 use meridian_routing::effect::Effect;
 use meridian_routing::mutants::{self, Mutant};
-use meridian_routing::state::State;
+use meridian_routing::state::{Entity, State};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
@@ -28,6 +29,8 @@ pub struct RoutingMachine {
     hash: u64,
     pending: Vec<Effect>,
     node: u64,
+    /// The newest rules it carries out.
+    rules: u32,
     witness: Option<Arc<dyn Witness>>,
 }
 
@@ -43,9 +46,9 @@ pub struct Progress {
 }
 
 impl RoutingMachine {
-    /// An empty state of a node; [`Machine::restore`] fills it.
+    /// An empty state of a node that knows rules up to these; [`Machine::restore`] fills it.
     pub fn new(
-        node: u64,
+        (node, rules): (u64, u32),
         delivery: Arc<Delivery>,
         witness: Option<Arc<dyn Witness>>,
     ) -> (Self, Shared, watch::Receiver<Progress>) {
@@ -59,6 +62,7 @@ impl RoutingMachine {
             hash: 0,
             pending: Vec::new(),
             node,
+            rules,
             witness,
         };
         (machine, shared, seen)
@@ -116,6 +120,18 @@ impl Machine for RoutingMachine {
                 std::process::abort();
             }
         };
+        if let Command::Adopt { rules } = stamped.command
+            && rules > self.rules
+        {
+            let known = self.rules;
+            tracing::error!(
+                index,
+                rules,
+                known,
+                "the cluster goes on by rules that this version does not know; start a newer one"
+            );
+            std::process::abort();
+        }
         if mutants::is(Mutant::ReplicasDiffer) {
             stamped.at += self.node as i64;
         }
@@ -175,6 +191,14 @@ impl Machine for RoutingMachine {
         for (key, value) in &entries[..count] {
             let entity = entity::decode(value)
                 .map_err(|e| format!("state entry {}: {e}", String::from_utf8_lossy(key)))?;
+            if let Entity::Meta(meta) = &entity
+                && meta.rules > self.rules
+            {
+                return Err(format!(
+                    "the state goes by rules {}, of which this version knows {}: start a newer one",
+                    meta.rules, self.rules
+                ));
+            }
             entities.push(entity);
             self.put_hash(key, Some(value));
         }

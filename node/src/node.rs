@@ -137,8 +137,11 @@ impl Node {
 
         let delivery = Arc::new(Delivery::default());
         let witness = witness(settings, &env)?;
-        let (machine, shared, progress) =
-            RoutingMachine::new(settings.node_id, delivery.clone(), witness);
+        let (machine, shared, progress) = RoutingMachine::new(
+            (settings.node_id, settings.rules_max),
+            delivery.clone(),
+            witness,
+        );
         let driver = Driver::new(settings.node_id, env, shared, progress, delivery);
         let mut config = GroupConfig::new(
             settings.data.clone(),
@@ -153,6 +156,7 @@ impl Node {
         );
         config.snapshot_every = settings.snapshot_every;
         config.log_to_keep = settings.snapshot_every / 2;
+        config.rules = settings.rules_max;
         config.past_bytes = settings.past_mib.saturating_mul(1 << 20);
         let group = Group::start(config, machine).await?;
         driver.attach(group.clone());
@@ -180,6 +184,7 @@ impl Node {
         let silence = (timing.election_max() * 2).max(SILENCE_FLOOR);
         tasks.push(tokio::spawn(timers::lost_nodes(driver.clone(), silence)));
         tasks.push(tokio::spawn(timers::schedules(driver.clone())));
+        tasks.push(tokio::spawn(timers::rules(driver.clone())));
         tasks.push(tokio::spawn(sessions::lose_orphans(driver.clone())));
         // Long enough that a leader's end sends nobody away.
         tasks.push(tokio::spawn(sessions::keep_contact(

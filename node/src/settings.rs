@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
+use meridian_routing::rules;
 
 /// A Meridian node: takes chats, shares agents and queues with its peers, and finds each chat its agent.
 #[derive(Clone, Debug, Parser)]
@@ -57,6 +58,9 @@ pub struct Settings {
     /// Write every command and the hash of the state after it into this file, for a test that checks them from outside.
     #[arg(long, env = "MERIDIAN_WITNESS", hide = true)]
     pub witness: Option<PathBuf>,
+    /// Know rules up to these alone, as an earlier version would; for tests of upgrades.
+    #[arg(long, env = "MERIDIAN_RULES_MAX", hide = true, default_value_t = rules::NEWEST, value_parser = clap::value_parser!(u32).range(..=i64::from(rules::NEWEST)))]
+    pub rules_max: u32,
     /// Write logs as one JSON object a line.
     #[arg(long, env = "MERIDIAN_LOG_JSON")]
     pub log_json: bool,

@@ -18,6 +18,8 @@ use crate::driver::Driver;
 use crate::language;
 use crate::raft::Role;
 
+/// How often the leader looks whether every member knows newer rules.
+const RULES_EVERY: Duration = Duration::from_secs(2);
 /// How often schedules are looked over.
 const SCHEDULES_EVERY: Duration = Duration::from_secs(3_600);
 /// With fewer days than this left of a schedule, somebody must be told.
@@ -179,6 +181,30 @@ async fn learn_languages(driver: &Driver) {
         {
             Ok(_) => tracing::info!(count = chunk.len(), "languages resolved again"),
             Err(e) => return tracing::warn!(error = %e, "languages were not resolved again"),
+        }
+    }
+}
+
+/// Puts rules in force that every member knows. Ends when the node stops.
+pub async fn rules(driver: Arc<Driver>) {
+    loop {
+        tokio::select! {
+            () = sleep(RULES_EVERY) => {}
+            () = driver.stopped() => return,
+        }
+        let Ok(group) = driver.group() else { continue };
+        let status = group.status();
+        // Of whom nothing is known, nothing may be expected.
+        let known = status.members.values().map(|m| m.rules.unwrap_or(0)).min();
+        let (Role::Leader, Some(rules)) = (status.role, known) else {
+            continue;
+        };
+        if rules <= driver.state().meta().rules {
+            continue;
+        }
+        match driver.propose_here(Command::Adopt { rules }).await {
+            Ok(_) => tracing::info!(rules, "every member knows these rules; they are in force"),
+            Err(e) => tracing::debug!(rules, error = %e, "rules are not in force yet"),
         }
     }
 }

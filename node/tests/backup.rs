@@ -107,7 +107,7 @@ fn found(dir: &Path, id: u64, how: &[&str]) -> (Process, SocketAddr) {
     let again = offline(&[how, first.as_flattened()].concat());
     assert!(!again.status.success());
     assert!(text(&again).contains("is not empty"), "{}", text(&again));
-    (node(dir, id, ports[0], ports[1]), ports[1])
+    (node(dir, id, ports[0], ports[1], &[]), ports[1])
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn a_backup_is_of_now_or_of_then_and_makes_a_cluster_that_the_old_one_refu
     let next = start_chat(std::slice::from_ref(&one), "next").await;
     assert_eq!(next.position, 3);
     let ports = free_ports(2);
-    let _three = node(dir, 13, ports[0], ports[1]);
+    let _three = node(dir, 13, ports[0], ports[1], &[]);
     let add = async |id: u64, address: SocketAddr| {
         let member = Member {
             node_id: id,

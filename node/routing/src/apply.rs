@@ -8,6 +8,7 @@ use crate::index::Deadline;
 use crate::limits::*;
 use crate::mutants::{self, Mutant};
 use crate::offer::bytes;
+use crate::rules;
 use crate::state::{Chat, Key, Request, State};
 use crate::version::Version;
 
@@ -55,6 +56,7 @@ impl State {
         bytes("request_id", &stamped.request_id, 0, REQUEST_ID_BYTES_MAX)?;
         bytes("actor", &stamped.actor, 0, ACTOR_BYTES_MAX)?;
         stamped.command.check()?;
+        rules::in_force(stamped.command.rules(), self.meta.rules)?;
         match &stamped.command {
             Command::Configure(changes) => self.configure(changes, &stamped.actor),
             Command::StartChat(new) => self.start_chat(new),
@@ -143,6 +145,7 @@ impl State {
             Command::Supervise { chat, how } => self.supervise(chat, &stamped.actor, *how),
             Command::MoveChat { chat, to, note } => self.move_chat(chat, to, note, &stamped.actor),
             Command::Tick => Ok(Answer::Done),
+            Command::Adopt { rules } => self.adopt(*rules),
         }
     }
 

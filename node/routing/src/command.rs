@@ -234,6 +234,11 @@ pub enum Command {
     },
     /// Time passed: every deadline at or before `at` fires. Proposed only when one is due.
     Tick,
+    /// Puts [`crate::rules`] in force. Proposed only once every member knows them.
+    Adopt {
+        /// Up to which.
+        rules: u32,
+    },
 }
 
 impl Command {
@@ -264,6 +269,7 @@ impl Command {
             Self::Supervise { .. } => "supervise",
             Self::MoveChat { .. } => "move_chat",
             Self::Tick => "tick",
+            Self::Adopt { .. } => "adopt",
         }
     }
 }
@@ -330,6 +336,7 @@ impl Command {
             Self::Supervise { chat, how } => format!("supervise {chat} {how:?}"),
             Self::MoveChat { chat, to, .. } => format!("move {chat} to {to}"),
             Self::Tick => "tick".to_owned(),
+            Self::Adopt { rules } => format!("adopt rules {rules}"),
         }
     }
 
@@ -465,7 +472,7 @@ impl Command {
                 bytes("note", note, 0, TEXT_BYTES_MAX)
             }
             Self::Configure(changes) => bounds("changes", asked(changes), 0, CHANGES_MAX as u64),
-            Self::NodeLost { .. } | Self::Tick => Ok(()),
+            Self::NodeLost { .. } | Self::Tick | Self::Adopt { .. } => Ok(()),
         }
     }
 }

@@ -32,6 +32,7 @@ mod presence;
 mod ready;
 pub mod reason;
 mod rest;
+pub mod rules;
 mod seats;
 pub mod service;
 mod stage;

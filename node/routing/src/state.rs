@@ -66,6 +66,8 @@ pub struct Meta {
     pub epoch_floor: Epoch,
     /// Number of the [`crate::version::Version`] of the configuration in force; 0 = never configured.
     pub version: u64,
+    /// The [`crate::rules`] in force.
+    pub rules: u32,
     /// What became of all chats.
     pub totals: Totals,
 }

@@ -260,6 +260,7 @@ fn write(command: &Command) -> Wire {
             why: why.clone(),
         }),
         Command::Tick => Wire::Tick(log::Tick {}),
+        Command::Adopt { rules } => Wire::Adopt(log::Adopt { rules: *rules }),
     }
 }
 
@@ -438,6 +439,7 @@ fn read(wire: Wire) -> Result<Command, Corrupt> {
             why: s.why,
         },
         Wire::Tick(_) => Command::Tick,
+        Wire::Adopt(a) => Command::Adopt { rules: a.rules },
     })
 }
 

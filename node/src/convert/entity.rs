@@ -39,6 +39,7 @@ pub fn encode(entity: &Entity) -> Vec<u8> {
             request_next: m.request_next,
             epoch_floor: m.epoch_floor,
             version: m.version,
+            rules: m.rules,
             accepted: m.totals.accepted,
             answered: m.totals.answered,
             abandoned: m.totals.abandoned,
@@ -99,6 +100,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
                 request_next: m.request_next,
                 epoch_floor: m.epoch_floor,
                 version: m.version,
+                rules: m.rules,
                 totals,
             })
         }

@@ -70,6 +70,8 @@ pub struct GroupConfig {
     pub log_to_keep: u64,
     /// So many bytes of the past are kept; 0 = nothing.
     pub past_bytes: u64,
+    /// The newest rules the machine knows, which other members are told.
+    pub rules: u32,
     /// So many commands may be under way at once; more are refused as [`ProposeError::Busy`].
     pub in_flight_max: usize,
 }
@@ -96,6 +98,7 @@ impl GroupConfig {
             snapshot_every: 50_000,
             log_to_keep: 20_000,
             past_bytes: 0,
+            rules: 0,
             in_flight_max: 10_000,
         }
     }
@@ -146,6 +149,7 @@ impl Group {
             config.timing.clone(),
         )
         .map_err(StartError::Config)?;
+        peers.rules_are(config.node_id, config.rules);
 
         let identity = log_pb::Identity {
             cluster_id: config.cluster_id.clone(),
@@ -463,6 +467,11 @@ impl Group {
     /// The index last applied and the hash of the state at it.
     pub fn hash(&self) -> (u64, u64) {
         self.reader.hash()
+    }
+
+    /// The newest rules this node's machine knows.
+    pub fn rules(&self) -> u32 {
+        self.peers.rules(self.peers.node_id()).unwrap_or(0)
     }
 
     /// The times in force.

@@ -123,6 +123,7 @@ struct Inner {
     known: Mutex<BTreeMap<NodeId, KnownLog>>,
     appending: Mutex<BTreeMap<NodeId, Appending>>,
     round_trips: Mutex<BTreeMap<NodeId, RoundTrips>>,
+    rules: Mutex<BTreeMap<NodeId, u32>>,
     campaign_until: Mutex<Option<Instant>>,
 }
 
@@ -154,6 +155,7 @@ impl Peers {
             known: Mutex::default(),
             appending: Mutex::default(),
             round_trips: Mutex::default(),
+            rules: Mutex::default(),
             campaign_until: Mutex::default(),
         })))
     }
@@ -203,6 +205,7 @@ impl Peers {
         for id in before.into_keys().filter(|id| !members.contains_key(id)) {
             self.0.open.lock().remove(&id);
             self.0.round_trips.lock().remove(&id);
+            self.0.rules.lock().remove(&id);
             self.0.appending.lock().remove(&id);
             self.joins(id);
         }
@@ -343,7 +346,11 @@ impl Peers {
             let sent = Instant::now();
             let call = client.ping(self.request(pb::PingRequest { route }));
             match tokio::time::timeout(patience, call).await {
-                Ok(Ok(_)) => Ok(sent.elapsed()),
+                Ok(Ok(reply)) => {
+                    let measured = sent.elapsed();
+                    self.rules_are(id, reply.into_inner().rules);
+                    Ok(measured)
+                }
                 Ok(Err(status)) if status.code() == Code::PermissionDenied => {
                     Err(PingError::Refused(status.message().to_owned()))
                 }
@@ -373,6 +380,16 @@ impl Peers {
     /// The round trip to `id` that nine of the last ten did not exceed, once there are enough.
     pub fn round_trip(&self, id: NodeId) -> Option<Duration> {
         self.0.round_trips.lock().get(&id)?.high()
+    }
+
+    /// The newest rules that a node's machine knows, this one's included, as it last said.
+    pub fn rules(&self, id: NodeId) -> Option<u32> {
+        self.0.rules.lock().get(&id).copied()
+    }
+
+    /// A node's machine knows rules up to these.
+    pub fn rules_are(&self, id: NodeId, rules: u32) {
+        self.0.rules.lock().insert(id, rules);
     }
 
     /// When a majority last answered this node as the leader, or elected it; `None` if it does not

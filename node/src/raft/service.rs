@@ -345,6 +345,7 @@ impl peer_server::Peer for PeerService {
     ) -> Result<Response<pb::PingReply>, Status> {
         self.check_cluster(&request)?;
         self.check_route(request.into_inner().route.as_ref())?;
-        Ok(Response::new(pb::PingReply {}))
+        let rules = self.peers.rules(self.peers.node_id()).unwrap_or(0);
+        Ok(Response::new(pb::PingReply { rules }))
     }
 }

@@ -48,6 +48,8 @@ pub struct Member {
     /// The way there and back from here: nine of the last ten were not longer. `None` for this node
     /// and until it has been measured.
     pub round_trip: Option<Duration>,
+    /// The newest rules its machine knows; `None` until it has said so.
+    pub rules: Option<u32>,
     /// Whether that is more than the times in force allow a voter; see [`Timing::round_trip_max`].
     pub too_far: bool,
 }
@@ -126,6 +128,7 @@ impl Status {
                         matched: matched(id),
                         heard: heard(id),
                         round_trip,
+                        rules: peers.rules(id),
                         too_far: round_trip.is_some_and(|way| way > timing.round_trip_max()),
                     };
                     (id, member)
@@ -155,7 +158,8 @@ impl Status {
             (s.node_id, s.role, s.term, s.leader, indexes, s.joint)
         };
         let alike = |(a, b): (&Member, &Member)| {
-            (&a.node, a.voter, a.matched, a.too_far) == (&b.node, b.voter, b.matched, b.too_far)
+            let plain = |m: &Member| (m.voter, m.matched, m.rules, m.too_far);
+            a.node == b.node && plain(a) == plain(b)
         };
         plain(self) == plain(other)
             && self.failure == other.failure

@@ -341,6 +341,7 @@ impl AdminService for Admins {
         let group = self.driver.group().map_err(|e| failed(&e))?;
         let status = group.status();
         let (applied_index, state_hash) = group.hash();
+        let rules = self.driver.state().meta().rules;
         Ok(Response::new(ClusterStatusResponse {
             cluster_id: self.cluster_id.clone(),
             group_id: 1,
@@ -356,6 +357,8 @@ impl AdminService for Admins {
             failover_ms_max: group.timing().failover_bound().as_millis() as u32,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             founded: status.founded().to_owned(),
+            rules,
+            rules_known: group.rules(),
         }))
     }
 

@@ -80,7 +80,7 @@ impl Process {
         }
     }
 
-    fn last_words(&self) -> String {
+    pub fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let last: Vec<&str> = log.lines().rev().take(5).collect();
         last.into_iter().rev().collect::<Vec<_>>().join("\n")
@@ -115,7 +115,13 @@ pub fn free_ports(count: usize) -> Vec<SocketAddr> {
 }
 
 /// Starts a node on `dir/ID`.
-pub fn node(dir: &Path, id: u64, listen: SocketAddr, peer_listen: SocketAddr) -> Process {
+pub fn node(
+    dir: &Path,
+    id: u64,
+    listen: SocketAddr,
+    peer_listen: SocketAddr,
+    more: &[&str],
+) -> Process {
     let data = dir.join(id.to_string());
     let pairs = [
         ("--node-id", id.to_string()),
@@ -131,6 +137,7 @@ pub fn node(dir: &Path, id: u64, listen: SocketAddr, peer_listen: SocketAddr) ->
         .flat_map(|(flag, value)| [flag.to_owned(), value])
         .collect();
     arguments.push("--check-invariants".to_owned());
+    arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
     let log = dir.join(format!("{id}.log"));
     let child = Process::spawn(&arguments, &log);
     let endpoint = Endpoint::from_shared(format!("http://{listen}")).expect("an address");
@@ -147,11 +154,16 @@ pub fn node(dir: &Path, id: u64, listen: SocketAddr, peer_listen: SocketAddr) ->
 }
 
 pub async fn start(dir: &Path) -> Vec<Process> {
+    start_with(dir, &[]).await
+}
+
+/// Starts a cluster of three whose nodes have these arguments, too.
+pub async fn start_with(dir: &Path, more: &[&str]) -> Vec<Process> {
     let ports = free_ports(6);
     let mut nodes = Vec::new();
     for id in 1..=3_u64 {
         let at = id as usize - 1;
-        nodes.push(node(dir, id, ports[at], ports[at + 3]));
+        nodes.push(node(dir, id, ports[at], ports[at + 3], more));
     }
     let members: Vec<Member> = (0..3)
         .map(|at| Member {

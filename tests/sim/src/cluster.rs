@@ -11,6 +11,7 @@ use meridian_node::raft::Role;
 use meridian_node::settings::Settings;
 use meridian_node::storage::Memory;
 use meridian_proto::livechat::v1::*;
+use meridian_routing::rules;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
@@ -51,6 +52,8 @@ pub struct Machine {
     dir: PathBuf,
     disk: Memory,
     sync_takes: Duration,
+    /// The newest rules its next life knows.
+    rules: u32,
     clock: Arc<Wrong>,
     running: Option<Node>,
 }
@@ -114,12 +117,18 @@ impl Machine {
             dir: ground.dir.join(format!("node-{id}")),
             disk: Memory::played(sync_takes),
             sync_takes,
+            rules: rules::NEWEST,
             clock: Arc::new(Wrong {
                 day: ground.day,
                 by: Mutex::default(),
             }),
             running: None,
         }
+    }
+
+    /// Its next life is one of a version from before there were rules.
+    pub fn is_old(&mut self) {
+        self.rules = 0;
     }
 
     /// Starts it on what its disk holds.
@@ -139,6 +148,7 @@ impl Machine {
             slowest_sync_ms: self.ground.slowest_sync_ms,
             snapshot_every: 100,
             past_mib: 1,
+            rules_max: std::mem::replace(&mut self.rules, rules::NEWEST),
             ..<Settings as clap::Parser>::parse_from(["sim", "--node-id=1", "--data=."])
         };
         let env = Environment {
@@ -244,6 +254,18 @@ impl Machine {
     pub fn hash(&self) -> Option<(u64, u64)> {
         let group = self.running.as_ref()?.driver().group().ok()?;
         Some(group.hash())
+    }
+
+    /// Whether it runs an older version than there is.
+    pub fn runs_old(&self) -> bool {
+        let group = self.running.as_ref().and_then(|n| n.driver().group().ok());
+        group.is_some_and(|group| group.rules() < rules::NEWEST)
+    }
+
+    /// Whether everything goes by the newest rules there.
+    pub fn goes_by_newest(&self) -> bool {
+        let node = self.running.as_ref();
+        node.is_some_and(|node| node.driver().state().meta().rules == rules::NEWEST)
     }
 
     /// Whether it lets agents in.

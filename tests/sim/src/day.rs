@@ -64,7 +64,13 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
             Machine::new(&ground, at, random.random(), sync_takes)
         })
         .collect();
+    // A machine that comes back comes back with the newest version.
+    let old = random.random_bool(0.5);
+    trace.tell(format!("nodes begin as an older version: {old}"));
     for machine in &mut machines {
+        if old {
+            machine.is_old();
+        }
         machine.start().await.context("a node starts")?;
     }
     let members = machines.iter().map(Machine::member).collect();
@@ -140,6 +146,7 @@ async fn rest(machines: &[Machine], trace: &Trace) -> anyhow::Result<(u64, u64)>
     loop {
         let hashes: Vec<_> = machines.iter().map(Machine::hash).collect();
         let ready = machines.iter().all(Machine::is_ready);
+        let ready = ready && machines.iter().all(Machine::goes_by_newest);
         let equal = hashes.windows(2).all(|pair| pair[0] == pair[1]);
         match hashes[0].filter(|_| ready && equal) {
             // Twice in a row, so that nothing was about to come.

@@ -90,6 +90,9 @@ impl Fate {
         self.mend_ways();
         for machine in &mut self.machines {
             machine.set_clock_wrong(0, 0);
+            if machine.runs_old() {
+                machine.kill();
+            }
             if !machine.runs() {
                 machine.start().await.context("a node comes back")?;
             }
