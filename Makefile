@@ -3,7 +3,10 @@
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/meridian-target
 SHELL := /bin/bash
 
-.PHONY: help setup demo test sim sim-mutants million pure fmt lint deny
+# Programs of tests on networks: ip and iptables.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+.PHONY: help setup demo test chaos sim sim-mutants million pure fmt lint deny
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -18,7 +21,7 @@ demo: setup ## play a day round the world on three nodes, lose a region, audit e
 test: setup ## format check, lints, all tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo build --locked -p meridian-node -p meridian-cli
+	cargo build --workspace --locked
 	cargo test --workspace --locked
 	@$(MAKE) --no-print-directory pure deny
 
@@ -29,6 +32,10 @@ sim: ## simulated days with faults, a new seed each; SIM="--seeds 1000 --minutes
 sim-mutants: ## deliberate bugs, one after another, until a simulated day shows each
 	cargo build --locked -p meridian-sim --features mutants
 	$(CARGO_TARGET_DIR)/debug/sim --seed 1 --mutants $(or $(DAYS),1000)
+
+chaos: setup ## real nodes in networks of their own, 500 rounds of faults; about 40 minutes; CHAOS="--rounds 20 --trace"
+	cargo build --workspace --locked
+	$(CARGO_TARGET_DIR)/debug/chaos $(CHAOS)
 
 million: ## a million random commands against the routing core, every invariant after each; about half an hour
 	PROPTEST_CASES=5000 cargo test --locked -p meridian-routing --test random

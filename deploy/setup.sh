@@ -10,6 +10,12 @@ command -v make >/dev/null || need+=(make)
   && compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stddef.h' >/dev/null \
   || need+=(libclang-dev)
 
+# Tests on real processes give each a network of its own, and wrong clocks.
+command -v unshare >/dev/null || need+=(util-linux)
+command -v ip >/dev/null || [ -x /usr/sbin/ip ] || need+=(iproute2)
+command -v iptables >/dev/null || [ -x /usr/sbin/iptables ] || need+=(iptables)
+compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || need+=(libfaketime)
+
 if [ ${#need[@]} -gt 0 ]; then
   as_root=()
   if [ "$(id -u)" != 0 ]; then

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use meridian_proto::livechat::v1::supervisor_service_client::SupervisorServiceClient;
 use meridian_proto::livechat::v1::*;
 use tokio::time::{Instant, sleep};
+use tonic::Code;
+use tonic::transport::Channel;
 
 use crate::ledger::Ledger;
 use crate::operator::OPERATOR;
@@ -17,6 +20,8 @@ const BACK_WITHIN: Duration = Duration::from_secs(40);
 /// How long one agent needs for one chat in the evening: an offer of the day that is left to lapse, then an offer taken,
 /// a talk, and a wrap-up, each a second at most, and the ways between.
 const CHAT_TAKES: Duration = Duration::from_secs(12);
+/// How many stories are asked for at the same time.
+const ASKED_AT_ONCE: usize = 64;
 
 /// Whether every promise was kept so far.
 ///
@@ -67,32 +72,54 @@ pub async fn stories(stage: &Stage) -> anyhow::Result<(usize, usize)> {
         let promises = stage.promises.lock();
         (promises.chats.clone(), promises.accepted.clone())
     };
+    let (chats, accepted) = (&chats, &accepted);
     let nodes = stage.nodes.lock().clone();
-    for node in nodes {
-        let mut supervisor = SupervisorServiceClient::new(stage.ways.channel(OPERATOR, node));
-        for (request, chat_id) in &chats {
-            let ask = ExplainChatRequest {
-                consistency: Consistency::Local.into(),
-                chat_id: chat_id.clone(),
-                then: None,
-            };
-            let told = supervisor.explain_chat(ask).await;
-            let told = told.with_context(|| format!("node {node} lost {chat_id} of {request}"))?;
-            let events = told.into_inner().events;
-            one_owner(chat_id, &events).with_context(|| told_of(&events))?;
-            for agent in accepted.get(chat_id).into_iter().flatten() {
-                let was = |e: &ChatEvent| {
-                    e.agent_id == *agent && ["accepted", "handed over"].contains(&e.what.as_str())
-                };
-                ensure!(
-                    events.len() >= 64 || events.iter().any(was),
-                    "{agent} was told that {chat_id} is theirs, and node {node} does not know: {}",
-                    told_of(&events)
-                );
-            }
-        }
-    }
+    let clients = nodes.into_iter().map(|node| {
+        let way = stage.ways.channel(OPERATOR, node);
+        (node, SupervisorServiceClient::new(way))
+    });
+    let stories = clients.flat_map(|(node, supervisor)| {
+        chats.iter().map(move |(request, chat_id)| {
+            let owners = accepted.get(chat_id).map_or(&[][..], Vec::as_slice);
+            story(node, supervisor.clone(), request, chat_id, owners)
+        })
+    });
+    let told = stream::iter(stories).buffer_unordered(ASKED_AT_ONCE);
+    told.try_collect::<()>().await?;
     Ok((chats.len(), accepted.values().map(Vec::len).sum()))
+}
+
+/// A node knows of a chat, of one owner at a time, and of everybody who was told that it is theirs.
+async fn story(
+    node: u64,
+    mut supervisor: SupervisorServiceClient<Channel>,
+    request: &str,
+    chat_id: &str,
+    owners: &[String],
+) -> anyhow::Result<()> {
+    let ask = ExplainChatRequest {
+        consistency: Consistency::Local.into(),
+        chat_id: chat_id.to_owned(),
+        then: None,
+    };
+    let told = supervisor.explain_chat(ask).await;
+    let told = told.map_err(|status| match status.code() {
+        Code::NotFound => anyhow::anyhow!("3: node {node} lost {chat_id} of {request}"),
+        _ => anyhow::anyhow!("node {node} cannot be asked of {chat_id}: {status}"),
+    })?;
+    let events = told.into_inner().events;
+    one_owner(chat_id, &events).with_context(|| told_of(&events))?;
+    for agent in owners {
+        let was = |e: &ChatEvent| {
+            e.agent_id == *agent && ["accepted", "handed over"].contains(&e.what.as_str())
+        };
+        ensure!(
+            events.len() >= 64 || events.iter().any(was),
+            "{agent} was told that {chat_id} is theirs, and node {node} does not know: {}",
+            told_of(&events)
+        );
+    }
+    Ok(())
 }
 
 /// A chat's story in short.

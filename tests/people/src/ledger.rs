@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use meridian_node::env::{Moment, Witness};
 use meridian_routing::effect::{Answer, Reject};
 use meridian_routing::invariants::{self, Seen};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::trace::Trace;
 
@@ -19,7 +19,12 @@ use crate::trace::Trace;
 pub struct Ledger {
     trace: Trace,
     kept: Mutex<Kept>,
+    /// Brings what nodes outside decided before an answer is checked.
+    catches_up: Option<CatchesUp>,
 }
+
+/// Tells a ledger of everything that was decided so far.
+pub type CatchesUp = Box<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]
 struct Kept {
@@ -52,7 +57,24 @@ impl Ledger {
         Self {
             trace,
             kept: Mutex::default(),
+            catches_up: None,
         }
+    }
+
+    /// One whose nodes are processes of their own, of whom somebody has to read.
+    pub fn reading(trace: Trace, catches_up: CatchesUp) -> Self {
+        Self {
+            catches_up: Some(catches_up),
+            ..Self::new(trace)
+        }
+    }
+
+    /// What was kept, with everything that was decided before this moment.
+    fn newest(&self) -> MutexGuard<'_, Kept> {
+        if let Some(catches_up) = &self.catches_up {
+            catches_up();
+        }
+        self.kept.lock()
     }
 
     /// To be called right before something is asked for the first time.
@@ -62,7 +84,7 @@ impl Ledger {
 
     /// A request was answered with yes (at this log index, where it was told), or refused by the state.
     pub fn answers(&self, actor: &str, request: &str, asked: Asked, yes: bool, index: Option<u64>) {
-        let mut kept = self.kept.lock();
+        let mut kept = self.newest();
         let found = kept.requests.get(&(actor.to_owned(), request.to_owned()));
         let Some((at, result)) = found.cloned() else {
             // What never came before the state may be refused, but not granted.
@@ -98,7 +120,7 @@ impl Ledger {
 
     /// A request was answered with this chat.
     pub fn answers_with(&self, actor: &str, request: &str, chat: &str) {
-        let mut kept = self.kept.lock();
+        let mut kept = self.newest();
         let found = kept.requests.get(&(actor.to_owned(), request.to_owned()));
         if let Some((at, Ok(Answer::Chat { chat: made, .. }))) = found
             && made.as_str() != chat
@@ -119,6 +141,11 @@ impl Ledger {
             ));
         }
         kept.answered = kept.answered.max(index);
+    }
+
+    /// A node came to a state, by this at last; every node must come to the same, in every life.
+    pub fn comes_to(&self, node: u64, index: u64, hash: u64, by: &impl std::fmt::Debug) {
+        self.kept.lock().comes_to(node, index, hash, by);
     }
 
     /// A node leads in a term.

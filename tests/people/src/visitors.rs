@@ -8,6 +8,7 @@ use meridian_proto::livechat::v1::*;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, sleep};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::stage::{Person, Promises, Stage, Turn, answered, between};
@@ -100,23 +101,29 @@ async fn visit(stage: Stage, number: u64, seed: u64) {
         stage
             .rests(between(&mut random, 100, 20_000), Turn::Evening)
             .await;
-        let leave = LeaveChatRequest {
-            request_id: format!("leave-{number}"),
-            chat_id: id.clone(),
-        };
-        let asked = stage.ledger.asks();
         let node = stage.some_node(&mut random);
         let mut client = VisitorServiceClient::new(stage.ways.channel(me, node));
-        let left = answered(client.leave_chat(leave)).await;
-        let told = left.is_ok();
+        let told = leave(&stage, &mut client, &id).await;
         stage
             .trace
             .tell(format!("{request} leaves, told so: {told}"));
-        if told {
-            let (who, request) = (format!("chat:{id}"), format!("leave-{number}"));
-            stage.ledger.answers(&who, &request, asked, true, None);
-        }
     }
+}
+
+/// The visitor of a chat leaves it; whether they were told so.
+pub async fn leave(stage: &Stage, client: &mut VisitorServiceClient<Channel>, chat: &str) -> bool {
+    let request = format!("leave-{chat}");
+    let ask = LeaveChatRequest {
+        request_id: request.clone(),
+        chat_id: chat.to_owned(),
+    };
+    let asked = stage.ledger.asks();
+    let left = answered(client.leave_chat(ask)).await.is_ok();
+    if left {
+        let who = format!("chat:{chat}");
+        stage.ledger.answers(&who, &request, asked, true, None);
+    }
+    left
 }
 
 async fn start(
