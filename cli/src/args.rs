@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     agent_work, agents, apply, backup, chat_acts, chats, cluster, completion, config, doctor,
-    hours, queues, sun,
+    drill, hours, queues, sun,
 };
 use crate::failure::exit;
 use crate::output::{Format, When};
@@ -98,6 +98,9 @@ pub enum Command {
     Backup(backup::BackupCommand),
     /// Look the cluster over: what is wrong, what it would not survive, and the cure
     Doctor(doctor::DoctorCommand),
+    /// Practise a failover on the live cluster: measures what users feel, and undoes itself
+    #[command(subcommand)]
+    Drill(drill::DrillCommand),
     /// Agents and whether they can take chats
     Agents(agents::AgentsCommand),
     /// Be one agent, to try things by hand

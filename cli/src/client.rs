@@ -74,6 +74,13 @@ impl Cluster {
         self.nodes.iter().map(|n| (n.url.clone(), one(n))).collect()
     }
 
+    /// A connection to every node in turn, made when first used and again after every loss.
+    pub fn channels(&self) -> Vec<Channel> {
+        let endpoints = self.nodes.iter().map(|n| n.endpoint.clone());
+        let connect = |e: Endpoint| e.connect_timeout(CONNECT_MAX).connect_lazy();
+        endpoints.map(connect).collect()
+    }
+
     /// The same nodes, for a caller who waits until the deadline for one that can be connected.
     pub fn patient(&self) -> Cluster {
         Cluster {

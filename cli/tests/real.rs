@@ -184,3 +184,107 @@ async fn forming_a_cluster_waits_no_longer_than_it_may() {
     // It tried for most of that time, and not at once only.
     assert!(began.elapsed() >= std::time::Duration::from_millis(300));
 }
+
+/// Drills on three real nodes, one of which is frozen meanwhile: what is felt is told, and everything is as before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_tells_what_users_felt_and_undoes_itself() {
+    let places = ["eu", "us", "ap"];
+    let nodes: Vec<RealNode> = (1..4)
+        .map(|id| RealNode::start_as(id, places[id as usize - 1]))
+        .collect();
+    let urls: Vec<String> = nodes.iter().map(RealNode::url).collect();
+    let ask = async |endpoints: &[String], args: &[&str]| {
+        let endpoints = endpoints.join(",");
+        let common = ["--endpoint", &endpoints, "--timeout", "30s"];
+        meridian(&[args, &common].concat()).await
+    };
+    let members: Vec<String> = (0..3)
+        .map(|n| format!("{}={}@{}", n + 1, places[n], nodes[n].peer))
+        .collect();
+    let init = ["cluster", "init", "--member", &members[0], "--member"];
+    let init = [&init[..], &[&members[1], "--member", &members[2]]].concat();
+    let formed = ask(&urls[..1], &init).await;
+    assert_eq!(formed.status.code(), Some(0), "{}", err(&formed));
+    let leader = async || {
+        let asked = ask(&urls, &["cluster", "leader", "-o", "json"]).await;
+        json(&out(&asked))["leader_id"].as_u64().unwrap_or(0)
+    };
+    let mut led = leader().await;
+    while led == 0 {
+        led = leader().await;
+    }
+
+    // Whatever cannot be watched or survived is not begun.
+    let blind = ask(&urls[..2], &["drill", "leader", "--yes"]).await;
+    assert_eq!(blind.status.code(), Some(2), "{}", out(&blind));
+    assert!(err(&blind).contains("node 3"), "{}", err(&blind));
+    let nowhere = [
+        "drill", "region", "mars", "--stop", "true", "--start", "true",
+    ];
+    let nowhere = ask(&urls, &[&nowhere[..], &["--yes"]].concat()).await;
+    assert_eq!(nowhere.status.code(), Some(2), "{}", err(&nowhere));
+    assert!(err(&nowhere).contains("mars"), "{}", err(&nowhere));
+
+    let moved = ask(&urls, &["drill", "leader", "--yes", "-o", "json"]).await;
+    let report = json(&out(&moved));
+    let steps = report["steps"].as_array().unwrap();
+    // Two others lead, then the first again, and each is felt at three nodes.
+    assert_eq!(steps.len(), 9, "{report}");
+    let answered = steps.iter().all(|s| s["answered"].as_u64() > Some(0));
+    assert!(
+        answered && report["left"] == serde_json::json!([]),
+        "{report}"
+    );
+    assert_eq!(report["failed"], Value::Null, "{report}");
+    assert_eq!(leader().await, led);
+
+    // The leader is frozen for longer than an election takes.
+    let dir = tempfile::tempdir().unwrap();
+    for (n, node) in nodes.iter().enumerate() {
+        let file = dir.path().join((n + 1).to_string());
+        std::fs::write(file, node.pid().to_string()).unwrap();
+    }
+    let signal = |name: &str| {
+        let dir = dir.path().display();
+        format!("kill -{name} $(cat {dir}/$MERIDIAN_NODE_ID)")
+    };
+    let (stop, start, id) = (signal("STOP"), signal("CONT"), led.to_string());
+    let drill = ["drill", "node", &id, "--stop", &stop, "--start", &start];
+    let drill = [&drill[..], &["--down-for", "4s", "--yes", "-o", "json"]].concat();
+    let drilled = ask(&urls, &drill).await;
+    let report = json(&out(&drilled));
+    let steps = report["steps"].as_array().unwrap();
+    let frozen = steps
+        .iter()
+        .filter(|s| s["step"] == format!("node {led} is stopped"));
+    let (own, others): (Vec<_>, Vec<_>) = frozen.partition(|s| s["stopped"] == true);
+    assert_eq!((own.len(), others.len()), (1, 2), "{report}");
+    assert!(own[0]["longest_ms"].as_u64() > Some(3_000), "{report}");
+    for other in others {
+        let longest = other["longest_ms"].as_u64();
+        assert!(longest > Some(200) && longest < Some(4_500), "{report}");
+    }
+    assert_eq!(report["left"], serde_json::json!([]), "{report}");
+    assert_eq!(leader().await, led);
+
+    // What fails is told, and undone: nothing was stopped.
+    let fails = [
+        "drill",
+        "node",
+        &id,
+        "--stop",
+        "echo no >&2; false",
+        "--start",
+        "true",
+    ];
+    let fails = ask(&urls, &[&fails[..], &["--yes"]].concat()).await;
+    assert_eq!(fails.status.code(), Some(1), "{}", out(&fails));
+    let told = "the drill was not finished: 'echo no >&2; false' for node";
+    assert!(err(&fails).contains(told), "{}", err(&fails));
+    assert!(
+        out(&fails).contains("everything is as it was"),
+        "{}",
+        out(&fails)
+    );
+    assert_eq!(leader().await, led);
+}

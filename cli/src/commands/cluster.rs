@@ -257,11 +257,7 @@ async fn leader(context: &Context, move_to: Option<u64>) -> Result<(), Failure> 
             }
         }
         Some(node_id) => {
-            let request = api::TransferLeaderRequest { node_id };
-            let call = context.cluster.call(request, async |channel, request| {
-                admin(channel).transfer_leader(request).await
-            });
-            let moved = call.await?.value;
+            let moved = lead(&context.cluster, node_id).await?;
             Leader {
                 leader_id: Some(moved.leader_id),
                 gap_ms: Some(moved.gap_ms),
@@ -283,6 +279,18 @@ async fn leader(context: &Context, move_to: Option<u64>) -> Result<(), Failure> 
         Some(_) => Ok(()),
         None => Err(Failure::Failed("no leader is known".to_owned())),
     }
+}
+
+/// Has a voter lead.
+pub(super) async fn lead(
+    cluster: &crate::client::Cluster,
+    node_id: u64,
+) -> Result<api::TransferLeaderResponse, Failure> {
+    let request = api::TransferLeaderRequest { node_id };
+    let call = cluster.call(request, async |channel, request| {
+        admin(channel).transfer_leader(request).await
+    });
+    Ok(call.await?.value)
 }
 
 async fn snapshot(context: &Context) -> Result<(), Failure> {

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod completion;
 pub mod config;
 pub mod doctor;
+pub mod drill;
 pub mod hours;
 pub mod queues;
 pub mod sun;
@@ -19,6 +20,8 @@ mod confirm;
 mod desk;
 mod live;
 mod pages;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Cli, Command};
 use crate::client::Cluster;
@@ -62,6 +65,7 @@ pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     match command {
         Command::Cluster(command) => cluster::run(&context, command).await,
         Command::Doctor(command) => doctor::run(&context, &command).await,
+        Command::Drill(command) => drill::run(&context, command).await,
         Command::Backup(command) => backup::run(&context, command).await,
         Command::Agents(command) => agents::run(&context, command).await,
         Command::Agent(command) => agent_work::run(&context, command).await,
@@ -72,6 +76,22 @@ pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Sun(command) => sun::run(&context, &command).await,
         Command::Config(command) => config::run(&context, command).await,
         Command::Completion(_) | Command::Demo(_) | Command::Hours(_) => Ok(()),
+    }
+}
+
+/// Waits for a signal to stop.
+pub(crate) async fn stop_signal() -> Failure {
+    let wait = async |kind: SignalKind| match signal(kind) {
+        Ok(mut signals) => {
+            signals.recv().await;
+            Failure::Stopped(kind.as_raw_value())
+        }
+        Err(error) => Failure::from(error),
+    };
+    tokio::select! {
+        failure = wait(SignalKind::interrupt()) => failure,
+        failure = wait(SignalKind::terminate()) => failure,
+        failure = wait(SignalKind::hangup()) => failure,
     }
 }
 

@@ -23,8 +23,8 @@ use std::path::PathBuf;
 
 use meridian_proto::livechat::v1 as api;
 use tempfile::TempDir;
-use tokio::signal::unix::{SignalKind, signal};
 
+use crate::commands::stop_signal;
 use crate::failure::Failure;
 use crate::output::{Clock, Format, Output};
 use crate::time::now_ms;
@@ -110,22 +110,6 @@ impl Ground {
             "the nodes' data and logs are kept in {}",
             self.root.display()
         ));
-    }
-}
-
-/// Waits for a signal to stop.
-async fn stop_signal() -> Failure {
-    let wait = async |kind: SignalKind| match signal(kind) {
-        Ok(mut signals) => {
-            signals.recv().await;
-            Failure::Stopped(kind.as_raw_value())
-        }
-        Err(error) => Failure::from(error),
-    };
-    tokio::select! {
-        failure = wait(SignalKind::interrupt()) => failure,
-        failure = wait(SignalKind::terminate()) => failure,
-        failure = wait(SignalKind::hangup()) => failure,
     }
 }
 

@@ -28,12 +28,17 @@ pub struct RealNode {
 impl RealNode {
     /// Starts one in region `eu-west` that belongs to no cluster yet.
     pub fn start() -> Self {
+        Self::start_as(1, "eu-west")
+    }
+
+    /// Starts one by its number and region.
+    pub fn start_as(id: u64, region: &str) -> Self {
         // Both are held before either is let go, so that they differ.
         let ports = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [client, peer] = ports.map(|port| port.local_addr().unwrap());
         let data = tempfile::tempdir().unwrap();
         let process = Command::new(node_binary())
-            .args(["--node-id", "1", "--region", "eu-west"])
+            .args(["--node-id", &id.to_string(), "--region", region])
             .args(["--listen", &client.to_string()])
             .args(["--peer-listen", &peer.to_string()])
             .arg("--data")
@@ -49,6 +54,11 @@ impl RealNode {
             peer,
             _data: data,
         }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Its endpoint.
