@@ -140,9 +140,10 @@ async fn what_an_earlier_release_wrote_is_taken_over_as_it_is() {
             chats += 1;
         }
         assert!(chats > 3, "{:?}", release.path());
-        // It goes on, and an agent is found for who has waited since then.
+        // It goes on, however long ago that was.
         let mut anna = Desktop::open_at(std::slice::from_ref(&node), 2).await;
         anna.be_available().await;
+        start_chat(std::slice::from_ref(&node), "now").await;
         anna.accept_next().await;
         until("newer rules are in force", async || {
             rules(&node).await.is_some_and(|(now, known)| now == known)
