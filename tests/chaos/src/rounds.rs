@@ -6,18 +6,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use meridian_people::ledger::Ledger;
 use meridian_people::stage::{Promises, Stage, Turn};
 use meridian_people::trace::Trace;
 use meridian_people::world::{AGENTS, Day};
 use meridian_people::{agents, audit, operator, visitors};
+use meridian_proto::livechat::v1::ClusterStatusResponse;
 use parking_lot::Mutex;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::fault::{Fate, Fault};
 use crate::ground::{Ground, Kind};
@@ -35,8 +36,6 @@ const ROUND: Duration = Duration::from_secs(30);
 const VISITOR_EVERY: Duration = Duration::from_secs(4);
 /// How often what nodes came to is read, whether anybody was answered or not.
 const READ_EVERY: Duration = Duration::from_millis(200);
-/// How long everything may take to come to rest once nothing fails any more.
-const REST_WITHIN: Duration = Duration::from_secs(60);
 
 /// What is to be done.
 pub struct Plan {
@@ -148,7 +147,11 @@ pub async fn go(
     for person in everybody {
         person.await.context("somebody panicked")?;
     }
-    let (index, hash) = rest(&fate, &trace).await?;
+    let state = |status: Option<ClusterStatusResponse>| {
+        status.map(|told| (told.applied_index, told.state_hash))
+    };
+    let states = async || fate.statuses().await.into_iter().map(state).collect();
+    let (index, hash) = audit::rest(&trace, states).await?;
     watch.catch_up();
     audit::kept(&ledger)?;
     let (chats, accepted) = audit::stories(&stage).await?;
@@ -177,33 +180,5 @@ pub async fn go(
 async fn read(stage: Stage, watch: Arc<Watch>) {
     while !stage.rests(READ_EVERY, Turn::Over).await {
         tokio::task::block_in_place(|| watch.catch_up());
-    }
-}
-
-/// Waits until every node has the same state.
-async fn rest(fate: &Fate, trace: &Trace) -> anyhow::Result<(u64, u64)> {
-    let began = Instant::now();
-    let mut same = 0;
-    loop {
-        let told = fate.statuses().await;
-        let hashes: Vec<_> = told
-            .iter()
-            .map(|s| s.as_ref().map(|s| (s.applied_index, s.state_hash)))
-            .collect();
-        let equal = hashes.windows(2).all(|pair| pair[0] == pair[1]);
-        match hashes.first().copied().flatten().filter(|_| equal) {
-            // Twice in a row, so that nothing was about to come.
-            Some(at) if same == 2 => {
-                trace.tell(format!("at rest at log index {}", at.0));
-                return Ok(at);
-            }
-            Some(_) => same += 1,
-            None => same = 0,
-        }
-        ensure!(
-            began.elapsed() < REST_WITHIN,
-            "the cluster does not come to rest: {hashes:?}"
-        );
-        sleep(Duration::from_millis(500)).await;
     }
 }

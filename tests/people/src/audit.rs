@@ -13,6 +13,7 @@ use tonic::transport::Channel;
 use crate::ledger::Ledger;
 use crate::operator::OPERATOR;
 use crate::stage::Stage;
+use crate::trace::Trace;
 use crate::world::{self, AGENTS};
 
 /// How long after the last fault a leader may be missing and agents be on their way back.
@@ -20,6 +21,8 @@ const BACK_WITHIN: Duration = Duration::from_secs(40);
 /// How long one agent needs for one chat in the evening: an offer of the day that is left to lapse, then an offer taken,
 /// a talk, and a wrap-up, each a second at most, and the ways between.
 const CHAT_TAKES: Duration = Duration::from_secs(12);
+/// How long everything may take to come to rest once nothing fails any more.
+const REST_WITHIN: Duration = Duration::from_secs(60);
 /// How many stories are asked for at the same time.
 const ASKED_AT_ONCE: usize = 64;
 
@@ -60,6 +63,36 @@ pub async fn finished(stage: &Stage) -> anyhow::Result<()> {
     }
     trace.tell(format!("finished after {:?}", began.elapsed()));
     Ok(())
+}
+
+/// Waits until all nodes have the same state, and nothing more is about to come: its log index and hash.
+///
+/// # Errors
+/// That does not come to be.
+pub async fn rest(
+    trace: &Trace,
+    states: impl AsyncFn() -> Vec<Option<(u64, u64)>>,
+) -> anyhow::Result<(u64, u64)> {
+    let began = Instant::now();
+    let mut same = 0;
+    loop {
+        let states = states().await;
+        let equal = states.windows(2).all(|pair| pair[0] == pair[1]);
+        match states.first().copied().flatten().filter(|_| equal) {
+            // Three times in a row, so that nothing was about to come.
+            Some(at) if same == 2 => {
+                trace.tell(format!("at rest at log index {}", at.0));
+                return Ok(at);
+            }
+            Some(_) => same += 1,
+            None => same = 0,
+        }
+        ensure!(
+            began.elapsed() < REST_WITHIN,
+            "the cluster does not come to rest: {states:?}"
+        );
+        sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// Every chat that was taken in is known to every node, and had one owner at a time; how many chats, and how often an

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use meridian_people::ledger::Ledger;
 use meridian_people::stage::{Promises, Stage, Turn};
 use meridian_people::trace::Trace;
@@ -15,15 +15,12 @@ use parking_lot::Mutex;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::cluster::{DAWN_MS, Ground, Machine};
 use crate::faults::Fate;
 use crate::net::Net;
 use crate::plan::{Plan, Report};
-
-/// How long everything may take to come to rest once nothing fails any more.
-const REST_WITHIN: Duration = Duration::from_secs(60);
 
 /// Lives through a day.
 ///
@@ -120,7 +117,10 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
     for person in everybody {
         person.await.context("somebody panicked")?;
     }
-    let (index, hash) = rest(&fate.machines, &trace).await?;
+    // Who is not ready, or goes by older rules, is not at rest.
+    let state = |m: &Machine| m.hash().filter(|_| m.is_ready() && m.goes_by_newest());
+    let states = async || fate.machines.iter().map(state).collect();
+    let (index, hash) = audit::rest(&trace, states).await?;
     audit::kept(&ledger)?;
     let (chats, accepted) = audit::stories(&stage).await?;
     let unknown = stage.promises.lock().unknown;
@@ -137,30 +137,4 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
         state: format!("{hash:016x}"),
         trace: format!("{:016x}", trace.hash()),
     })
-}
-
-/// Waits until every node is ready and has the same state.
-async fn rest(machines: &[Machine], trace: &Trace) -> anyhow::Result<(u64, u64)> {
-    let began = Instant::now();
-    let mut same = 0;
-    loop {
-        let hashes: Vec<_> = machines.iter().map(Machine::hash).collect();
-        let ready = machines.iter().all(Machine::is_ready);
-        let ready = ready && machines.iter().all(Machine::goes_by_newest);
-        let equal = hashes.windows(2).all(|pair| pair[0] == pair[1]);
-        match hashes[0].filter(|_| ready && equal) {
-            // Twice in a row, so that nothing was about to come.
-            Some(at) if same == 2 => {
-                trace.tell(format!("at rest at log index {}", at.0));
-                return Ok(at);
-            }
-            Some(_) => same += 1,
-            None => same = 0,
-        }
-        ensure!(
-            began.elapsed() < REST_WITHIN,
-            "the cluster does not come to rest: {hashes:?}, ready: {ready}"
-        );
-        sleep(Duration::from_secs(1)).await;
-    }
 }
