@@ -21,7 +21,6 @@ demo: setup ## play a day round the world on three nodes, lose a region, audit e
 test: setup ## format check, lints, all tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo build --workspace --locked
 	cargo test --workspace --locked
 	@$(MAKE) --no-print-directory pure deny
 
