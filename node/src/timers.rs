@@ -16,7 +16,7 @@ use crate::calendar;
 use crate::convert::{api, command};
 use crate::driver::Driver;
 use crate::language;
-use crate::raft::Role;
+use crate::raft::{Member, Role};
 
 /// How often the leader looks whether every member knows newer rules.
 const RULES_EVERY: Duration = Duration::from_secs(2);
@@ -195,7 +195,11 @@ pub async fn rules(driver: Arc<Driver>) {
         let Ok(group) = driver.group() else { continue };
         let status = group.status();
         // Of whom nothing is known, nothing may be expected.
-        let known = status.members.values().map(|m| m.rules.unwrap_or(0)).min();
+        let known = |(id, member): (&NodeId, &Member)| match *id == status.node_id {
+            true => group.rules(),
+            false => member.rules.unwrap_or(0),
+        };
+        let known = status.members.iter().map(known).min();
         let (Role::Leader, Some(rules)) = (status.role, known) else {
             continue;
         };

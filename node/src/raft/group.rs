@@ -120,6 +120,7 @@ pub struct Group {
     looking: Arc<tokio::sync::Mutex<()>>,
     status: watch::Receiver<Status>,
     closed: watch::Receiver<()>,
+    rules: u32,
     in_flight: Arc<Semaphore>,
     in_flight_max: usize,
 }
@@ -149,7 +150,6 @@ impl Group {
             config.timing.clone(),
         )
         .map_err(StartError::Config)?;
-        peers.rules_are(config.node_id, config.rules);
 
         let identity = log_pb::Identity {
             cluster_id: config.cluster_id.clone(),
@@ -201,6 +201,7 @@ impl Group {
             looking: Arc::default(),
             status,
             closed,
+            rules: config.rules,
             in_flight: Arc::new(Semaphore::new(config.in_flight_max)),
             in_flight_max: config.in_flight_max,
         })
@@ -220,6 +221,7 @@ impl Group {
             peers: self.peers.clone(),
             reader: self.reader.clone(),
             handler,
+            rules: self.rules,
         };
         PeerServer::new(service)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -471,7 +473,7 @@ impl Group {
 
     /// The newest rules this node's machine knows.
     pub fn rules(&self) -> u32 {
-        self.peers.rules(self.peers.node_id()).unwrap_or(0)
+        self.rules
     }
 
     /// The times in force.

@@ -348,7 +348,7 @@ impl Peers {
             match tokio::time::timeout(patience, call).await {
                 Ok(Ok(reply)) => {
                     let measured = sent.elapsed();
-                    self.rules_are(id, reply.into_inner().rules);
+                    self.0.rules.lock().insert(id, reply.into_inner().rules);
                     Ok(measured)
                 }
                 Ok(Err(status)) if status.code() == Code::PermissionDenied => {
@@ -382,14 +382,9 @@ impl Peers {
         self.0.round_trips.lock().get(&id)?.high()
     }
 
-    /// The newest rules that a node's machine knows, this one's included, as it last said.
+    /// The newest rules that another node's machine knows, as it last said.
     pub fn rules(&self, id: NodeId) -> Option<u32> {
         self.0.rules.lock().get(&id).copied()
-    }
-
-    /// A node's machine knows rules up to these.
-    pub fn rules_are(&self, id: NodeId, rules: u32) {
-        self.0.rules.lock().insert(id, rules);
     }
 
     /// When a majority last answered this node as the leader, or elected it; `None` if it does not

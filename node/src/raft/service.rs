@@ -44,6 +44,8 @@ pub struct PeerService {
     pub(super) peers: Peers,
     pub(super) reader: StateReader,
     pub(super) handler: Arc<dyn PeerHandler>,
+    /// The newest rules the machine here knows.
+    pub(super) rules: u32,
 }
 
 impl PeerService {
@@ -345,7 +347,7 @@ impl peer_server::Peer for PeerService {
     ) -> Result<Response<pb::PingReply>, Status> {
         self.check_cluster(&request)?;
         self.check_route(request.into_inner().route.as_ref())?;
-        let rules = self.peers.rules(self.peers.node_id()).unwrap_or(0);
+        let rules = self.rules;
         Ok(Response::new(pb::PingReply { rules }))
     }
 }

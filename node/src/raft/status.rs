@@ -48,10 +48,10 @@ pub struct Member {
     /// The way there and back from here: nine of the last ten were not longer. `None` for this node
     /// and until it has been measured.
     pub round_trip: Option<Duration>,
-    /// The newest rules its machine knows; `None` until it has said so.
-    pub rules: Option<u32>,
     /// Whether that is more than the times in force allow a voter; see [`Timing::round_trip_max`].
     pub too_far: bool,
+    /// The newest rules its machine knows; `None` for this node and until it has said so.
+    pub rules: Option<u32>,
 }
 
 /// A copy of a node's state in its group. Indexes are 0 before the first entry.

@@ -132,7 +132,6 @@ impl Fate {
         let leader = self.at(leader)?;
         let other = self.another(leader);
         let mut since = Instant::now();
-        // Whoever is lost says nothing any more, not even that a connection is none; cut off before they are killed.
         let lost = match fault {
             Fault::LeaderKilled => self.kill(&[leader])?,
             Fault::FollowerKilled => self.kill(&[other])?,
@@ -190,9 +189,8 @@ impl Fate {
             }
             Fault::PairCut => {
                 let (one, two) = (self.machines[leader].id, self.machines[other].id);
-                let ground = &self.common.ground;
-                ground.deafen(one, &BTreeSet::from([ground.address(two)]))?;
-                ground.deafen(two, &BTreeSet::from([ground.address(one)]))?;
+                let from = |node| BTreeSet::from([self.common.ground.address(node)]);
+                since = self.cut(&Cuts::from([(one, from(two)), (two, from(one))]))?;
                 Vec::new()
             }
             Fault::BadWeather => {
@@ -250,12 +248,7 @@ impl Fate {
             machine.set_clock_wrong(0)?;
             machine.signal(Signal::CONT)?;
             machine.ends().await?;
-            if let Some((status, words)) = machine.ended() {
-                anyhow::bail!(
-                    "node {} ended by itself, with {status}: {words}",
-                    machine.id
-                );
-            }
+            machine.lives_on()?;
         }
         self.start_all()
     }
@@ -286,12 +279,7 @@ impl Fate {
                 return Ok(first.leader_id);
             }
             for machine in &mut self.machines {
-                if let Some((status, words)) = machine.ended() {
-                    anyhow::bail!(
-                        "node {} ended by itself, with {status}: {words}",
-                        machine.id
-                    );
-                }
+                machine.lives_on()?;
             }
             let short =
                 |s: &&ClusterStatusResponse| (s.node_id, s.leader_id, s.term, s.applied_index);
@@ -395,7 +383,8 @@ impl Fate {
         }
     }
 
-    /// Nobody hears of these nodes any more, nor they of anybody.
+    /// Nobody hears of these nodes any more, nor they of anybody: a region that is lost cannot even say that a connection
+    /// is none, as a killed process does.
     fn silence(&self, lost: &[usize]) -> anyhow::Result<Instant> {
         let mut cuts = self.cut_off(lost, (true, true));
         for &n in lost {

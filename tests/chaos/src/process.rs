@@ -8,7 +8,7 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use meridian_people::operator::OPERATOR;
 use meridian_people::stage::{Person, Ways as _};
 use meridian_people::world::region_name;
@@ -137,6 +137,19 @@ impl Machine {
         Some((status, self.last_words()))
     }
 
+    /// Nothing, as long as it has not ended by itself.
+    ///
+    /// # Errors
+    /// It has.
+    pub fn lives_on(&mut self) -> anyhow::Result<()> {
+        match self.ended() {
+            None => Ok(()),
+            Some((status, words)) => {
+                bail!("node {} ended by itself, with {status}: {words}", self.id)
+            }
+        }
+    }
+
     /// Whether it was started and nobody has ended it since.
     pub fn is_started(&self) -> bool {
         self.child.is_some()
@@ -182,10 +195,10 @@ impl Machine {
     /// # Errors
     /// It runs on, or ended as it should not.
     pub async fn ends(&mut self) -> anyhow::Result<()> {
+        let filler = self.filler();
         let (Some(why), Some(child)) = (self.ends.take(), self.child.as_mut()) else {
             return Ok(());
         };
-        let filler = self.common.ground.disk(self.id).join(FILLER);
         let ended = async {
             loop {
                 if let Some(status) = child.try_wait()? {

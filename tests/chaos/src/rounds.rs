@@ -64,9 +64,7 @@ pub async fn go(
     let ground = Ground::new(plan.ground, dir, random.random())?;
     let watch = Arc::new(Watch::default());
     let reader = watch.clone();
-    // It reads files and carries out the log; packets and people go on meanwhile.
-    let catches_up = move || tokio::task::block_in_place(|| reader.catch_up());
-    let ledger = Ledger::reading(trace.clone(), Box::new(catches_up));
+    let ledger = Ledger::reading(trace.clone(), Box::new(move || reader.catch_up()));
     let ledger = Arc::new(ledger);
     watch.tells(ledger.clone());
     let common = Common {
@@ -179,6 +177,6 @@ pub async fn go(
 /// Reads what nodes come to, until everything is over.
 async fn read(stage: Stage, watch: Arc<Watch>) {
     while !stage.rests(READ_EVERY, Turn::Over).await {
-        tokio::task::block_in_place(|| watch.catch_up());
+        watch.catch_up();
     }
 }

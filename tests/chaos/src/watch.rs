@@ -83,6 +83,11 @@ impl Watch {
 
     /// Tells the ledger of everything that was decided before this moment.
     pub fn catch_up(&self) {
+        // It reads files and carries out the log; packets and people go on meanwhile.
+        tokio::task::block_in_place(|| self.read_on());
+    }
+
+    fn read_on(&self) {
         let Some(ledger) = self.ledger.get() else {
             return;
         };
