@@ -1,6 +1,7 @@
 //! One Raft group on this node, put together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use super::peers::{self, Connector, Lane, MESSAGE_BYTES_MAX, Peers, PingError};
 use super::service::{PeerHandler, PeerService};
 use super::state_machine::{StateMachine, StateReader};
 use super::status::{self, Member, Role, Status};
+use super::succession::{self, Led};
 use super::timing::Timing;
 use super::types::{Config, Node, NodeId, Proposal};
 use crate::aside::aside;
@@ -112,8 +114,10 @@ pub struct Group {
     pub(super) peers: Peers,
     /// Held by whoever changes the members.
     pub(super) changing: Arc<tokio::sync::Mutex<()>>,
-    /// Ends with the last handle.
+    /// Both end with the last handle.
     _finisher: Arc<AbortOnDropHandle<()>>,
+    _successor: Arc<AbortOnDropHandle<Infallible>>,
+    led: Led,
     cluster: String,
     reader: StateReader,
     /// Held by whoever looks at the past.
@@ -190,10 +194,20 @@ impl Group {
         ));
         let changing = Arc::new(tokio::sync::Mutex::new(()));
         let finisher = members::finish_changes(raft.clone(), status.clone(), changing.clone());
+        let led = Led::default();
+        let successor = succession::take_turns(
+            raft.clone(),
+            peers.clone(),
+            led.clone(),
+            status.clone(),
+            config.timing.clone(),
+        );
         Ok(Self {
             raft,
             changing,
             _finisher: Arc::new(AbortOnDropHandle::new(tokio::spawn(finisher))),
+            _successor: Arc::new(AbortOnDropHandle::new(tokio::spawn(successor))),
+            led,
             timing: config.timing,
             peers,
             cluster: config.cluster_id,
@@ -221,6 +235,7 @@ impl Group {
             peers: self.peers.clone(),
             reader: self.reader.clone(),
             handler,
+            led: self.led.clone(),
             rules: self.rules,
         };
         PeerServer::new(service)

@@ -19,6 +19,7 @@ pub mod service;
 pub mod snapshots;
 pub mod state_machine;
 pub mod status;
+mod succession;
 pub mod timing;
 pub mod types;
 pub mod wire;

@@ -341,20 +341,9 @@ impl Peers {
     /// [`PingError`], `patience` included.
     pub async fn ping(&self, id: NodeId, node: &Node, patience: Duration) -> Result<(), PingError> {
         let ping = async |lane| {
-            let mut client = self.client(id, node, lane).map_err(PingError::Unreached)?;
-            let route = self.route(id);
             let sent = Instant::now();
-            let call = client.ping(self.request(pb::PingRequest { route }));
-            match tokio::time::timeout(patience, call).await {
-                Ok(Ok(reply)) => {
-                    let measured = sent.elapsed();
-                    self.0.rules.lock().insert(id, reply.into_inner().rules);
-                    Ok(measured)
-                }
-                Ok(Err(status)) if status.code() == Code::PermissionDenied => {
-                    Err(PingError::Refused(status.message().to_owned()))
-                }
-                Ok(Err(status)) => Err(PingError::Unreached(status.to_string())),
+            match tokio::time::timeout(patience, self.ask(id, node, lane)).await {
+                Ok(answer) => answer.map(|_| sent.elapsed()),
                 Err(_) => Err(PingError::Unreached(format!(
                     "no answer within {patience:?}"
                 ))),
@@ -375,6 +364,31 @@ impl Peers {
         };
         let (bulk, control) = tokio::join!(ping(Lane::Bulk), measure);
         control.and(bulk.map(drop))
+    }
+
+    /// How a member stands now, asked where heartbeats and votes go. Waits as long as it takes.
+    ///
+    /// # Errors
+    /// [`PingError`].
+    pub async fn look(&self, id: NodeId, node: &Node) -> Result<pb::PingReply, PingError> {
+        self.ask(id, node, Lane::Control).await
+    }
+
+    async fn ask(&self, id: NodeId, node: &Node, lane: Lane) -> Result<pb::PingReply, PingError> {
+        let mut client = self.client(id, node, lane).map_err(PingError::Unreached)?;
+        let route = self.route(id);
+        let call = client.ping(self.request(pb::PingRequest { route }));
+        match call.await {
+            Ok(reply) => {
+                let reply = reply.into_inner();
+                self.0.rules.lock().insert(id, reply.rules);
+                Ok(reply)
+            }
+            Err(status) if status.code() == Code::PermissionDenied => {
+                Err(PingError::Refused(status.message().to_owned()))
+            }
+            Err(status) => Err(PingError::Unreached(status.to_string())),
+        }
     }
 
     /// The round trip to `id` that nine of the last ten did not exceed, once there are enough.

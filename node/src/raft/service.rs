@@ -8,7 +8,7 @@ use meridian_proto::peer::v1 as pb;
 use meridian_proto::peer::v1::peer_server;
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::raft::{VoteRequest, VoteResponse};
+use openraft::raft::{StreamAppendError, StreamAppendResult, VoteRequest, VoteResponse};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tonic::{Request, Response, Status, Streaming};
@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::convert;
 use super::peers::{CLUSTER_HEADER, FOUNDED_HEADER, Peers};
 use super::state_machine::{StateMachine, StateReader, off_thread};
+use super::succession::Led;
 use super::types::{Config, NodeId, Vote};
 use super::wire;
 use crate::storage::snapshot::{SnapshotFile, Temporary};
@@ -44,6 +45,7 @@ pub struct PeerService {
     pub(super) peers: Peers,
     pub(super) reader: StateReader,
     pub(super) handler: Arc<dyn PeerHandler>,
+    pub(super) led: Led,
     /// The newest rules the machine here knows.
     pub(super) rules: u32,
 }
@@ -141,6 +143,13 @@ impl PeerService {
     }
 }
 
+/// Notes that a leader was heard, unless it is none any more.
+fn note(led: &Led, answer: &StreamAppendResult<Config>) {
+    if !matches!(answer, Err(StreamAppendError::HigherVote(_))) {
+        led.heard();
+    }
+}
+
 fn malformed(error: convert::Malformed) -> Status {
     Status::invalid_argument(error.to_string())
 }
@@ -176,11 +185,15 @@ impl peer_server::Peer for PeerService {
                     .ok();
                 std::future::ready(request)
             });
+        let led = self.led.clone();
         let answers = self
             .raft
             .stream_append(requests)
-            .map(|answer| match answer {
-                Ok(result) => Ok(wire::append_reply_out(result)),
+            .map(move |answer| match answer {
+                Ok(result) => {
+                    note(&led, &result);
+                    Ok(wire::append_reply_out(result))
+                }
                 Err(fatal) => Err(stopped(fatal)),
             });
         let end = futures::stream::once(async move { refusal.lock().take() })
@@ -199,6 +212,7 @@ impl peer_server::Peer for PeerService {
         let (prev, last) = (request.prev_log_id, wire::append_last(&request));
         let response = self.raft.append_entries(request).await.map_err(stopped)?;
         let result = response.into_stream_result(prev, last);
+        note(&self.led, &result);
         Ok(Response::new(wire::append_reply_out(result)))
     }
 
@@ -347,7 +361,12 @@ impl peer_server::Peer for PeerService {
     ) -> Result<Response<pb::PingReply>, Status> {
         self.check_cluster(&request)?;
         self.check_route(request.into_inner().route.as_ref())?;
-        let rules = self.rules;
-        Ok(Response::new(pb::PingReply { rules }))
+        let last_log = self.raft.metrics().borrow_watched().last_log_index;
+        let ago = self.led.at().map(|at| at.elapsed().as_millis());
+        Ok(Response::new(pb::PingReply {
+            rules: self.rules,
+            last_log: last_log.unwrap_or(0),
+            led_ms_ago: ago.and_then(|ago| ago.try_into().ok()),
+        }))
     }
 }

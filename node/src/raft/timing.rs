@@ -209,11 +209,20 @@ impl Timing {
         Duration::from_millis(self.election_max_ms)
     }
 
+    /// How long one voter has for its campaign before the next one may begin: a pre-vote there and back, its own vote on
+    /// its disk, and the request on its way, which ends everybody else's campaign.
+    pub(super) fn turn(&self) -> Duration {
+        Duration::from_millis(
+            self.worst_round_trip_ms * 3 / 2 + self.slowest_sync_ms + ELECTION_WORK_MS,
+        )
+    }
+
     /// The longest time from a leader's death to the first commit under the next one, when a
     /// majority is left, the first candidate wins, and no message is lost: the lease, the longest
     /// wait, then a round trip each for pre-vote and vote, two to find where the logs meet, and one
-    /// for the first entry, with a sync of a disk here and there. A split vote, which the
-    /// spread makes rare, adds up to another [`Timing::election_max`] and two round trips.
+    /// for the first entry, with a sync of a disk here and there. The wait is saved when the others
+    /// can talk (see `succession`); a split vote adds up to another [`Timing::election_max`] and two
+    /// round trips.
     pub fn failover_bound(&self) -> Duration {
         // openraft looks at its clocks 64/13 times per heartbeat; lease and wait each end on a look.
         let tick = self.heartbeat_ms * 13 / 64 + 1;

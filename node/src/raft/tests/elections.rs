@@ -101,6 +101,25 @@ async fn a_node_cut_off_comes_back_without_a_new_election() {
     cluster.end().await;
 }
 
+/// Times long enough that a busy machine does not change whose turn it is. By chance alone it would come out like this
+/// once in sixteen times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leads_next_is_agreed_while_the_lease_runs_out() {
+    let mut cluster = Cluster::apart(3, Timing::derive(300, 50).unwrap(), None).await;
+    cluster.initialize().await;
+    for _ in 0..4 {
+        let (index, _) = cluster.propose(&add("a", 1)).await;
+        cluster.agree_at(index).await;
+        let old = cluster.leader().await;
+        let next = (1..=3).filter(|id| *id != old).max();
+        cluster.kill(old).await;
+        cluster.propose(&add("a", 1)).await;
+        assert_eq!(Some(cluster.leader().await), next, "after {old}");
+        cluster.start(old).await;
+    }
+    cluster.end().await;
+}
+
 #[tokio::test]
 async fn leadership_moves_on_request_and_nothing_is_lost() {
     let cluster = Cluster::new(3).await;
