@@ -118,6 +118,37 @@ impl Memory {
         disks.values().any(|disk| !disk.lock().pending.is_empty())
     }
 
+    /// Turns over one bit of one value on the disk, while nobody uses it: which is asked of `choose`, which is given a
+    /// number of choices and answers with one of them. Whose bit it was; `None` if nothing is kept.
+    ///
+    /// Keys are left alone: what is stored beside a value checks only what is read, and RocksDB's own checksums, which
+    /// this engine has no need of, would find out that a record is gone.
+    pub fn turn_over(&self, mut choose: impl FnMut(usize) -> usize) -> Option<String> {
+        let disks = self.disks.lock();
+        let disk = disks.values().next()?;
+        let mut disk = disk.lock();
+        let filled = disk
+            .durable
+            .families
+            .iter()
+            .filter(|(_, map)| !map.is_empty());
+        let filled: Vec<&'static str> = filled.map(|(name, _)| *name).collect();
+        if filled.is_empty() {
+            return None;
+        }
+        let family = filled[choose(filled.len())];
+        let map = disk.durable.family_mut(family);
+        let nth = choose(map.len());
+        let (key, value) = map.iter_mut().nth(nth)?;
+        let mut bytes = value.to_vec();
+        let bit = choose(bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        *value = bytes.into();
+        let whose = format!("bit {bit} of {key:02x?} in {family}");
+        disk.written = disk.durable.clone();
+        Some(whose)
+    }
+
     /// The same databases, one of them in another directory.
     pub fn moved(self, from: &Path, to: &Path) -> Self {
         let mut disks = self.disks.lock();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use meridian_people::damage;
 use meridian_people::operator;
 use meridian_people::stage::Stage;
 use meridian_proto::livechat::v1::ClusterStatusResponse;
@@ -15,7 +16,6 @@ use rustix::process::Signal;
 use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::damage;
 use crate::ground::Kind;
 use crate::packets::Weather;
 use crate::process::{Common, Machine};

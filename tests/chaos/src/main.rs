@@ -1,7 +1,6 @@
 //! `chaos`: five real nodes in three regions, each in a network and on a disk of its own, on which everything fails that
 //! may, round after round, while people use them; what they are told is checked against what was decided.
 
-mod damage;
 mod fault;
 mod ground;
 mod packets;

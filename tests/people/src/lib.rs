@@ -4,6 +4,7 @@
 
 pub mod agents;
 pub mod audit;
+pub mod damage;
 pub mod ledger;
 pub mod operator;
 pub mod stage;

@@ -13,9 +13,12 @@ use meridian_node::storage::Memory;
 use meridian_proto::livechat::v1::*;
 use meridian_routing::rules;
 use parking_lot::Mutex;
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
+use meridian_people::damage;
 use meridian_people::ledger::Ledger;
 use meridian_people::stage::{Person, Ways};
 use meridian_people::world::{Day, region_name};
@@ -161,12 +164,18 @@ impl Machine {
         let node = Node::start(&settings, env).await?;
         if let Ok(group) = node.driver().group() {
             let (mut status, ledger) = (group.watch(), self.ground.ledger.clone());
-            let id = self.id;
+            let (id, driver) = (self.id, node.driver().clone());
             tokio::spawn(async move {
                 loop {
                     let now = status.borrow_and_update().clone();
-                    if now.role == Role::Leader {
-                        ledger.leads(now.term, id);
+                    match now.role {
+                        Role::Leader => ledger.leads(now.term, id),
+                        // As the program does whose Raft has ended.
+                        Role::Stopped => {
+                            driver.cut_off();
+                            return driver.stop();
+                        }
+                        _ => {}
                     }
                     if status.changed().await.is_err() {
                         return;
@@ -215,6 +224,33 @@ impl Machine {
         self.disk = disk.moved(&self.dir.join("db"), &dir.join("db"));
         self.dir = dir;
         node.abandon();
+    }
+
+    /// Damages what a killed one left on its disk; what was done.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn damage(&self, random: &mut ChaCha8Rng) -> anyhow::Result<String> {
+        let beside = |entry: &std::fs::DirEntry| entry.path().is_dir();
+        let mut dirs = std::fs::read_dir(&self.dir)?.flatten().filter(beside);
+        if random.random_bool(0.3)
+            && let Some(dir) = dirs.find(|dir| filled(&dir.path()))
+        {
+            return damage::damage(&dir.path(), random);
+        }
+        let choose = |choices| random.random_range(0..choices);
+        let whose = self.disk.turn_over(choose);
+        Ok(
+            whose.map_or("nothing is there to damage".to_owned(), |bit| {
+                format!("{bit} is another")
+            }),
+        )
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        let group = self.running.as_ref().and_then(|n| n.driver().group().ok());
+        group.is_some_and(|group| group.status().role == Role::Stopped)
     }
 
     /// Fills its disk up: whatever it writes ends it.
@@ -284,6 +320,12 @@ impl Machine {
             ..Default::default()
         }
     }
+}
+
+/// Whether a file is anywhere in there.
+fn filled(dir: &Path) -> bool {
+    let mut entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.any(|entry| entry.path().is_file() || filled(&entry.path()))
 }
 
 fn copy(from: &Path, to: &Path) {

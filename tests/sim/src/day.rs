@@ -113,6 +113,7 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
     turn.send_replace(Turn::Evening);
     come.await.context("a visitor panicked")?;
     audit::finished(&stage).await?;
+    fate.settle().await?;
     turn.send_replace(Turn::Over);
     for person in everybody {
         person.await.context("somebody panicked")?;

@@ -34,6 +34,8 @@ pub struct Fate {
     next_id: u64,
     /// A machine is being replaced: the one that is gone for good, and the changes of the members.
     replacing: Option<(u64, JoinHandle<Result<(), String>>)>,
+    /// Whose disk is damaged; one at a time, and while nobody else is lost for good.
+    damaged: Option<u64>,
 }
 
 impl Fate {
@@ -54,6 +56,7 @@ impl Fate {
             random,
             mix,
             replacing: None,
+            damaged: None,
         }
     }
 
@@ -66,6 +69,7 @@ impl Fate {
         while Instant::now() < end {
             let pause = self.random.random_range(hour / 12..hour * 2);
             sleep(Duration::from_millis(pause)).await;
+            self.replace_ended().await?;
             match self.random.random_range(0..10) {
                 0..2 => self.mend_ways(),
                 2..4 => self.one_comes_back().await?,
@@ -93,10 +97,17 @@ impl Fate {
             if machine.runs_old() {
                 machine.kill();
             }
-            if !machine.runs() {
-                machine.start().await.context("a node comes back")?;
-            }
         }
+        self.all_come_back().await?;
+        self.settle().await
+    }
+
+    /// Replaces a damaged machine that has ended, and waits until the members are who they should be.
+    ///
+    /// # Errors
+    /// The members cannot be changed.
+    pub async fn settle(&mut self) -> anyhow::Result<()> {
+        self.replace_ended().await?;
         if let Some((old, change)) = self.replacing.take() {
             let changed = timeout(CHANGE_WITHIN, change).await;
             let changed = changed.context("the members cannot be changed")?;
@@ -123,10 +134,39 @@ impl Fate {
     }
 
     async fn one_comes_back(&mut self) -> anyhow::Result<()> {
-        if let Some(machine) = self.machines.iter_mut().find(|m| !m.runs()) {
-            let id = machine.id;
-            self.stage.trace.tell(format!("node {id} comes back"));
-            machine.start().await.context("a node comes back")?;
+        if let Some(one) = self.machines.iter().position(|m| !m.runs()) {
+            self.tell(format!("node {} comes back", self.machines[one].id));
+            self.start(one).await?;
+        }
+        Ok(())
+    }
+
+    async fn all_come_back(&mut self) -> anyhow::Result<()> {
+        while let Some(one) = self.machines.iter().position(|m| !m.runs()) {
+            self.start(one).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a machine, or puts another in its place when its disk is damaged and it refuses.
+    async fn start(&mut self, one: usize) -> anyhow::Result<()> {
+        let machine = &mut self.machines[one];
+        let Err(refused) = machine.start().await else {
+            return Ok(());
+        };
+        if self.damaged != Some(machine.id) {
+            return Err(refused.context("a node comes back"));
+        }
+        self.tell(format!("it refuses: {refused:#}"));
+        self.replace(one).await.map(drop)
+    }
+
+    /// Puts another in the place of a damaged machine that came upon the damage while it ran.
+    async fn replace_ended(&mut self) -> anyhow::Result<()> {
+        let ended = |m: &Machine| Some(m.id) == self.damaged && m.has_ended();
+        if let Some(one) = self.machines.iter().position(ended) {
+            self.tell("the damaged node has ended");
+            self.replace(one).await?;
         }
         Ok(())
     }
@@ -148,9 +188,14 @@ impl Fate {
         let (id, runs) = (self.machines[one].id, self.machines[one].runs());
         let ends = matches!(
             fault,
-            Fault::Killed | Fault::LostPower | Fault::DiskFull | Fault::Replaced
+            Fault::Killed | Fault::LostPower | Fault::DiskFull | Fault::Replaced | Fault::Damaged
         );
         if ends && !(runs && self.spares_one()) {
+            return Ok(false);
+        }
+        // Whose disk is damaged may be lost for good at any time.
+        let lost = self.damaged.is_some() || self.is_replacing();
+        if lost && matches!(fault, Fault::Replaced | Fault::Damaged) {
             return Ok(false);
         }
         match fault {
@@ -173,9 +218,7 @@ impl Fate {
                 let dark = self.random.random_range(100..5_000);
                 sleep(Duration::from_millis(dark)).await;
                 self.tell("the power is back");
-                for machine in &mut self.machines {
-                    machine.start().await.context("a node comes back")?;
-                }
+                self.all_come_back().await?;
             }
             Fault::CutOff => self.cut_off(|machine| machine.id == id),
             Fault::RegionCutOff => {
@@ -231,10 +274,7 @@ impl Fate {
                 let full = self.random.random_range(500..5_000);
                 sleep(Duration::from_millis(full)).await;
                 self.tell("there is room again");
-                for machine in self.machines.iter_mut().filter(|m| m.runs()) {
-                    machine.kill();
-                    machine.start().await.context("a node comes back")?;
-                }
+                self.restart(self.running_but(&[]), Machine::kill).await?;
             }
             Fault::Usurped => return self.usurp().await,
             Fault::Transferred => {
@@ -254,7 +294,14 @@ impl Fate {
                     let _ = admin.snapshot(SnapshotRequest {}).await;
                 });
             }
-            Fault::Replaced => return self.replace(one).await,
+            Fault::Replaced => self.replace(one).await?,
+            Fault::Damaged => {
+                self.caught_writing(one).await;
+                self.machines[one].kill();
+                let what = self.machines[one].damage(&mut self.random)?;
+                self.tell(format!("node {id} is killed, and {what}"));
+                self.damaged = Some(id);
+            }
         }
         Ok(true)
     }
@@ -293,30 +340,47 @@ impl Fate {
         sleep(Duration::from_millis(later)).await;
         self.net().mend();
         self.cut_off_both(new);
-        let (is_new, count) = (self.machines[new].id, self.machines.len());
+        let is_new = self.machines[new].id;
         self.tell(format!(
             "node {is_new} took over from {is_old}, and is cut off; who voted loses their power"
         ));
-        for n in (0..count).filter(|n| ![old, new].contains(n)) {
-            if self.machines[n].runs() {
-                self.machines[n].lose_power(0);
-                self.machines[n]
-                    .start()
-                    .await
-                    .context("a node comes back")?;
-            }
-        }
+        let voted = self.running_but(&[is_old, is_new]);
+        self.restart(voted, |machine| machine.lose_power(0)).await?;
         let later = self.random.random_range(500..5_000);
         sleep(Duration::from_millis(later)).await;
         self.mend_ways();
-        self.caught_writing(old).await;
-        self.tell(format!("node {is_old} loses its power"));
-        self.machines[old].lose_power(0);
-        self.machines[old]
-            .start()
-            .await
-            .context("a node comes back")?;
+        if let Some(old) = self.place(is_old) {
+            self.caught_writing(old).await;
+            self.tell(format!("node {is_old} loses its power"));
+            let old = vec![is_old];
+            self.restart(old, |machine| machine.lose_power(0)).await?;
+        }
         Ok(true)
+    }
+
+    /// Where the machine of a node stands among them, unless another has taken its place.
+    fn place(&self, id: u64) -> Option<usize> {
+        self.machines.iter().position(|m| m.id == id)
+    }
+
+    /// The nodes that run, but for these.
+    fn running_but(&self, but: &[u64]) -> Vec<u64> {
+        let running = self.machines.iter().filter(|m| m.runs());
+        running
+            .map(|m| m.id)
+            .filter(|id| !but.contains(id))
+            .collect()
+    }
+
+    /// Ends nodes and starts them again, one after the other.
+    async fn restart(&mut self, ids: Vec<u64>, end: impl Fn(&mut Machine)) -> anyhow::Result<()> {
+        for id in ids {
+            if let Some(one) = self.place(id) {
+                end(&mut self.machines[one]);
+                self.start(one).await?;
+            }
+        }
+        Ok(())
     }
 
     fn cut_off_both(&self, one: usize) {
@@ -366,16 +430,16 @@ impl Fate {
         }
     }
 
-    /// Loses a machine for good; another takes its place while everything else goes on.
-    async fn replace(&mut self, one: usize) -> anyhow::Result<bool> {
-        match &self.replacing {
-            Some((_, change)) if !change.is_finished() => return Ok(false),
-            Some(_) => {
-                if let Some((_, change)) = self.replacing.take() {
-                    change.await?.map_err(anyhow::Error::msg)?;
-                }
-            }
-            None => {}
+    /// Whether the members are being changed because a machine is lost.
+    fn is_replacing(&self) -> bool {
+        let change = self.replacing.as_ref();
+        change.is_some_and(|(_, change)| !change.is_finished())
+    }
+
+    /// Loses a machine for good, while no other is being replaced; another takes its place while everything else goes on.
+    async fn replace(&mut self, one: usize) -> anyhow::Result<()> {
+        if let Some((_, change)) = self.replacing.take() {
+            change.await?.map_err(anyhow::Error::msg)?;
         }
         let mut old = self.machines.remove(one);
         let id = self.next_id;
@@ -397,6 +461,7 @@ impl Fate {
         let change = operator::replace(self.stage.clone(), (old.id, member), seed);
         let change = tokio::spawn(change);
         self.replacing = Some((old.id, change));
-        Ok(true)
+        self.damaged = None;
+        Ok(())
     }
 }

@@ -46,6 +46,9 @@ pub enum Fault {
     Snapshot,
     /// A machine is lost for good, and another takes its place in the membership.
     Replaced,
+    /// A node is killed, and a bit of its database, or a file beside it, is damaged before it comes back. Who refuses to
+    /// start on that, or ends on it later, is lost for good.
+    Damaged,
 }
 
 /// What a seed decides.
