@@ -15,14 +15,16 @@ use meridian_routing::rules;
 use meridian_routing::state::State;
 use parking_lot::{Mutex, RwLockReadGuard};
 use prost::Message as _;
-use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tonic::Status;
 use tracing::Instrument as _;
 
 use crate::convert::command;
 use crate::delivery::Delivery;
 use crate::env::Environment;
+use crate::gate::Source;
+use crate::gate::turns::{TooMany, Turns};
 use crate::language;
 use crate::leader_time::LeaderTime;
 use crate::machine::{Progress, Shared};
@@ -39,8 +41,11 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 const ALONE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Pause before a write is tried again; doubled each time up to the second figure.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(400));
-/// Writes in hand on one node; past it callers are told to come back.
-const WRITES_MAX: usize = 10_000;
+/// Writes in hand on one node. They wait for the farthest voter of a majority: at 220 ms there and back this many are
+/// thousands a second, and each waits for a fraction of a second of the others.
+const IN_HAND_MAX: usize = 2_048;
+/// Writes that wait for their turn; past it, whoever has the most waiting is told to come back.
+const WAITING_MAX: usize = 8_192;
 
 /// Why a write or a fresh read came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +54,7 @@ pub enum DriveError {
     #[error("{0}")]
     Rejected(Reject),
     /// This node has too many writes in hand.
-    #[error("this node has too many writes in hand; try again shortly")]
+    #[error("this node has too many writes waiting; try again shortly, or another node")]
     Busy,
     /// No leader could be reached in time. The write may still take effect: repeat it with the same request
     /// id to learn what became of it.
@@ -82,6 +87,15 @@ impl DriveError {
     }
 }
 
+/// Where a write comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// Whose turn it takes; `None` for the node itself, which waits for nobody.
+    pub source: Option<Source>,
+    /// The W3C trace context it goes on with; empty when there is none.
+    pub traceparent: String,
+}
+
 /// A write that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
@@ -99,7 +113,7 @@ pub struct Driver {
     progress: watch::Receiver<Progress>,
     delivery: Arc<Delivery>,
     group: OnceLock<Group>,
-    writes: Semaphore,
+    writes: Turns,
     stop: watch::Sender<bool>,
     ready: watch::Sender<bool>,
     time: LeaderTime,
@@ -125,7 +139,7 @@ impl Driver {
             progress,
             delivery,
             group: OnceLock::new(),
-            writes: Semaphore::new(WRITES_MAX),
+            writes: Turns::new(IN_HAND_MAX, WAITING_MAX),
             stop: watch::channel(false).0,
             ready: watch::channel(false).0,
             time: LeaderTime::default(),
@@ -223,7 +237,11 @@ impl Driver {
     }
     /// Writes in hand.
     pub fn writes_in_hand(&self) -> usize {
-        WRITES_MAX - self.writes.available_permits()
+        self.writes.in_hand()
+    }
+    /// Writes that wait for their turn.
+    pub fn writes_waiting(&self) -> usize {
+        self.writes.waiting()
     }
     /// Says that this node takes no agents now; their streams end, visitors stay.
     pub fn cut_off(&self) {
@@ -236,8 +254,7 @@ impl Driver {
     }
     /// Returns when no write is in hand any more.
     pub async fn idle(&self) {
-        // Closed never happens: nobody closes it.
-        drop(self.writes.acquire_many(WRITES_MAX as u32).await);
+        self.writes.idle().await;
     }
     /// Tells every stream to end.
     pub fn stop(&self) {
@@ -253,14 +270,14 @@ impl Driver {
         &self,
         request_id: String,
         actor: String,
-        traceparent: String,
+        origin: Origin,
         command: Command,
     ) -> Result<Written, DriveError> {
         let span = tracing::info_span!("write", request_id, actor, command = command.name());
-        telemetry::follow(&span, &traceparent);
+        telemetry::follow(&span, &origin.traceparent);
         let began = Instant::now();
         let command = language::explained(&self.state(), command);
-        let written = self.write_traced(&request_id, &actor, &command);
+        let written = self.write_traced(&request_id, &actor, origin.source, &command);
         let written = written.instrument(span).await;
         let result = match &written {
             Ok(_) => "done",
@@ -279,6 +296,7 @@ impl Driver {
         &self,
         request_id: &str,
         actor: &str,
+        source: Option<Source>,
         command: &Command,
     ) -> Result<Written, DriveError> {
         command.check().map_err(DriveError::Rejected)?;
@@ -286,7 +304,14 @@ impl Driver {
         let in_force = self.state().meta().rules;
         rules::in_force(command.rules(), in_force)
             .map_err(|early| DriveError::NotYet(early.to_string()))?;
-        let _permit = self.writes.try_acquire().map_err(|_| DriveError::Busy)?;
+        let _turn = match source {
+            Some(source) => {
+                let turn = timeout(WRITE_TIMEOUT, self.writes.turn(source)).await;
+                turn.unwrap_or(Err(TooMany))
+                    .map_err(|TooMany| DriveError::Busy)?
+            }
+            None => self.writes.own(),
+        };
         // The entry carries the context of this span, so that every replica's part of the work joins it.
         let traceparent = telemetry::traceparent(&tracing::Span::current());
         let bytes = command::encode(0, request_id, actor, &traceparent, command);
@@ -309,7 +334,7 @@ impl Driver {
         self.write(
             self.new_id(),
             format!("node:{}", self.node),
-            String::new(),
+            Origin::default(),
             command,
         )
         .await

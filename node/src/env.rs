@@ -3,7 +3,7 @@
 //! the database is storage so far; snapshots and the small files beside it are files in the data directory.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use futures::{Stream, StreamExt as _};
 use meridian_routing::ids::Millis;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::transport::{Channel, Endpoint};
 
@@ -49,7 +49,10 @@ pub trait Network: Send + Sync + 'static {
 pub type Connections = Pin<Box<dyn Stream<Item = io::Result<Connection>> + Send>>;
 
 /// One connection, whatever carries it.
-pub struct Connection(Pin<Box<dyn Duplex>>);
+pub struct Connection {
+    carrier: Pin<Box<dyn Duplex>>,
+    address: Option<IpAddr>,
+}
 
 trait Duplex: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
@@ -57,10 +60,25 @@ impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
 impl Connection {
     /// Wraps what carries it.
     pub fn new(carrier: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
-        Self(Box::pin(carrier))
+        Self {
+            carrier: Box::pin(carrier),
+            address: None,
+        }
+    }
+
+    /// The same, and where it comes from.
+    pub fn from(mut self, address: Option<IpAddr>) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// Where it comes from, if there are addresses.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 }
 
+// As other nodes' connections are served, of whom nothing but that is asked.
 impl Connected for Connection {
     type ConnectInfo = ();
     fn connect_info(&self) {}
@@ -72,7 +90,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_read(cx, buf)
+        self.carrier.as_mut().poll_read(cx, buf)
     }
 }
 
@@ -82,23 +100,23 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.0.as_mut().poll_write(cx, buf)
+        self.carrier.as_mut().poll_write(cx, buf)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_flush(cx)
+        self.carrier.as_mut().poll_flush(cx)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_shutdown(cx)
+        self.carrier.as_mut().poll_shutdown(cx)
     }
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.as_mut().poll_write_vectored(cx, bufs)
+        self.carrier.as_mut().poll_write_vectored(cx, bufs)
     }
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.carrier.is_write_vectored()
     }
 }
 
@@ -188,7 +206,11 @@ impl Network for Tcp {
         let bound = listener.local_addr()?;
         // Small messages both ways: waiting to fill a packet costs ten times the throughput.
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        Ok((incoming.map(|c| c.map(Connection::new)).boxed(), bound))
+        let known = |stream: TcpStream| {
+            let address = stream.peer_addr().ok().map(|peer| peer.ip());
+            Connection::new(stream).from(address)
+        };
+        Ok((incoming.map(move |c| c.map(known)).boxed(), bound))
     }
 
     fn connect(&self, endpoint: Endpoint) -> Channel {

@@ -7,6 +7,7 @@ pub mod delivery;
 pub mod driver;
 pub mod env;
 pub mod examine;
+pub mod gate;
 pub mod language;
 pub mod leader_time;
 pub mod machine;

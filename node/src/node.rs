@@ -19,14 +19,16 @@ use tonic_health::server::HealthReporter;
 use tower::util::MapResponseLayer;
 
 use crate::delivery::Delivery;
-use crate::driver::{DriveError, Driver, Forwarded};
+use crate::driver::{DriveError, Driver, Forwarded, Origin};
 use crate::env::{Connections, Environment, Network, Witness};
+use crate::gate::calls::Guard;
+use crate::gate::{Room, doors};
 use crate::machine::RoutingMachine;
 use crate::metrics;
 use crate::raft::{
     Connector, Group, GroupConfig, Node as Member, NodeId, Role, StartError, Timing, TimingError,
 };
-use crate::services::{ADMIN_BYTES_MAX, admin, agent, supervisor, visitor};
+use crate::services::{ADMIN_BYTES_MAX, MESSAGE_BYTES_MAX, admin, agent, supervisor, visitor};
 use crate::sessions;
 use crate::settings::Settings;
 use crate::timers;
@@ -175,6 +177,10 @@ impl Node {
             driver.clone(),
             settings.cluster.clone(),
             clients,
+            (
+                Room::new(settings.connections_max),
+                Room::new(settings.calls_max),
+            ),
         )));
         let metrics_listen = scrapes.as_ref().and_then(|l| l.local_addr().ok());
         let measured = metrics::start(&driver, settings, scrapes).map_err(NodeError::Metrics)?;
@@ -279,7 +285,7 @@ async fn begin(driver: Arc<Driver>) {
     let mut told_why = String::new();
     loop {
         let (id, actor) = (id.clone(), format!("node:{node}"));
-        let told = driver.write(id, actor, String::new(), Command::NodeLost { node });
+        let told = driver.write(id, actor, Origin::default(), Command::NodeLost { node });
         tokio::select! {
             told = told => match told {
                 Ok(_) => return driver.ready(),
@@ -364,7 +370,12 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
-async fn serve_clients(driver: Arc<Driver>, cluster: String, connections: Connections) {
+async fn serve_clients(
+    driver: Arc<Driver>,
+    cluster: String,
+    connections: Connections,
+    rooms: (Room, Room),
+) {
     let (health, health_service) = tonic_health::server::health_reporter();
     let (v1, v1alpha) = match (reflection().build_v1(), reflection().build_v1alpha()) {
         (Ok(v1), Ok(v1alpha)) => (v1, v1alpha),
@@ -379,17 +390,23 @@ async fn serve_clients(driver: Arc<Driver>, cluster: String, connections: Connec
         .http2_keepalive_interval(Some(std::time::Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(std::time::Duration::from_secs(10)))
         .layer(metrics::CallLayer)
+        .layer(Guard::new(rooms.1))
         .layer(MapResponseLayer::new(tells_age(driver.clone())))
         .add_service(health_service)
         .add_service(v1)
         .add_service(v1alpha)
-        .add_service(VisitorServiceServer::new(visitor::Visitors::new(
-            driver.clone(),
-        )))
-        .add_service(AgentServiceServer::new(agent::Agents::new(driver.clone())))
-        .add_service(SupervisorServiceServer::new(supervisor::Supervisors::new(
-            driver.clone(),
-        )))
+        .add_service(
+            VisitorServiceServer::new(visitor::Visitors::new(driver.clone()))
+                .max_decoding_message_size(MESSAGE_BYTES_MAX),
+        )
+        .add_service(
+            AgentServiceServer::new(agent::Agents::new(driver.clone()))
+                .max_decoding_message_size(MESSAGE_BYTES_MAX),
+        )
+        .add_service(
+            SupervisorServiceServer::new(supervisor::Supervisors::new(driver.clone()))
+                .max_decoding_message_size(MESSAGE_BYTES_MAX),
+        )
         .add_service(
             AdminServiceServer::new(admin::Admins::new(driver.clone(), cluster))
                 .max_decoding_message_size(ADMIN_BYTES_MAX)
@@ -397,7 +414,8 @@ async fn serve_clients(driver: Arc<Driver>, cluster: String, connections: Connec
         );
     let stopped = async move { driver.stopped().await };
     let serve = async {
-        let served = server.serve_with_incoming_shutdown(connections, stopped);
+        let guests = doors::guests(connections, rooms.0);
+        let served = server.serve_with_incoming_shutdown(guests, stopped);
         if let Err(e) = served.await {
             tracing::error!(error = %e, "the client server failed");
         }

@@ -39,6 +39,12 @@ pub struct Settings {
     /// Slowest sync of a voter's disk, in ms (its 99.9th percentile, at most 1000); elections wait for that long.
     #[arg(long, env = "MERIDIAN_SLOWEST_SYNC_MS", default_value_t = 50)]
     pub slowest_sync_ms: u64,
+    /// Most connections of clients, and half as many from one address; more are closed at once.
+    #[arg(long, env = "MERIDIAN_CONNECTIONS_MAX", default_value_t = 20_000, value_parser = at_least_two)]
+    pub connections_max: usize,
+    /// Most calls of clients that are open, streams included, and half as many from one address; more are refused.
+    #[arg(long, env = "MERIDIAN_CALLS_MAX", default_value_t = 50_000, value_parser = at_least_two)]
+    pub calls_max: usize,
     /// Dial a peer elsewhere than the membership says, as ID=HOST:PORT; for tunnels and tests; repeatable.
     #[arg(long = "dial", env = "MERIDIAN_DIAL", value_parser = dial, value_delimiter = ',')]
     pub dial: Vec<(u64, String)>,
@@ -64,6 +70,14 @@ pub struct Settings {
     /// Write logs as one JSON object a line.
     #[arg(long, env = "MERIDIAN_LOG_JSON")]
     pub log_json: bool,
+}
+
+/// One for others than the first address.
+fn at_least_two(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(max) if max >= 2 => Ok(max),
+        _ => Err(format!("'{text}' is no number from 2 on")),
+    }
 }
 
 fn dial(text: &str) -> Result<(u64, String), String> {

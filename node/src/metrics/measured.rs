@@ -30,6 +30,7 @@ struct Measured {
     applied: Histogram<f64>,
     waits: Histogram<f64>,
     answers: Counter<u64>,
+    refused: Counter<u64>,
 }
 
 /// Makes the instruments, in place of those there were.
@@ -70,6 +71,13 @@ pub(super) fn install(meter: &Meter) {
                  tells the same, so take one of them.",
             )
             .build(),
+        refused: meter
+            .u64_counter("meridian_refused")
+            .with_description(
+                "What was turned away at the gate: connections, calls and messages, because the node or one address \
+                 had its fill, or nothing came in time.",
+            )
+            .build(),
     });
 }
 
@@ -85,6 +93,14 @@ pub fn observe_write(command: &'static str, result: &'static str, took: Duration
             KeyValue::new("result", result),
         ];
         m.writes.record(seconds(took), &labels);
+    }
+}
+
+/// Something was turned away at the gate. `why` is one of a few words: `node`, `address`, `silent` or `slow`.
+pub fn observe_refused(what: &'static str, why: &'static str) {
+    if let Some(m) = &*MEASURED.read() {
+        let labels = [KeyValue::new("what", what), KeyValue::new("why", why)];
+        m.refused.add(1, &labels);
     }
 }
 

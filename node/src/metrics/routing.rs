@@ -155,6 +155,13 @@ pub(super) fn observe(meter: &Meter, driver: &Arc<Driver>) {
     writes
         .with_callback(move |o| o.observe(d.writes_in_hand() as u64, &[]))
         .build();
+    let d = driver.clone();
+    let waiting = meter
+        .u64_observable_gauge("meridian_writes_waiting")
+        .with_description("Writes that wait for their turn on this node.");
+    waiting
+        .with_callback(move |o| o.observe(d.writes_waiting() as u64, &[]))
+        .build();
 }
 
 /// How each queue served within the last half hour.

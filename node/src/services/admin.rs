@@ -20,7 +20,7 @@ use super::backup;
 use super::pages::{self, Listing};
 use super::plan::{self, Plan};
 use super::status::{Reason, conflict, failed, invalid, not_found, plain};
-use super::{actor, fresh, request_id, traced};
+use super::{actor, fresh, origin, request_id};
 use crate::aside::aside;
 use crate::convert::{api, view};
 use crate::driver::{DriveError, Driver};
@@ -160,7 +160,7 @@ impl AdminService for Admins {
         &self,
         request: Request<ApplyRequest>,
     ) -> Result<Response<ApplyResponse>, Status> {
-        let parent = traced(&request);
+        let origin = origin(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
         let who = operator(&ask.actor)?;
@@ -194,7 +194,7 @@ impl AdminService for Admins {
             .write(
                 id.clone(),
                 who.clone(),
-                parent,
+                origin,
                 Command::Configure(plan.changes),
             )
             .await
@@ -221,7 +221,7 @@ impl AdminService for Admins {
         &self,
         request: Request<CloseNowRequest>,
     ) -> Result<Response<CloseNowResponse>, Status> {
-        let parent = traced(&request);
+        let origin = origin(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
         let who = operator(&ask.actor)?;
@@ -248,7 +248,7 @@ impl AdminService for Admins {
         };
         let written = self
             .driver
-            .write(id, who, parent, command)
+            .write(id, who, origin, command)
             .await
             .map_err(|e| failed(&e))?;
         Ok(Response::new(CloseNowResponse {

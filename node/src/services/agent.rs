@@ -18,10 +18,11 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use super::status::{ended, failed, invalid, rejected};
-use super::{actor, request_id, traced};
+use super::{actor, origin, request_id};
 use crate::convert::{api, view};
 use crate::delivery::Wake;
-use crate::driver::{DriveError, Driver};
+use crate::driver::{DriveError, Driver, Origin};
+use crate::gate::Source;
 
 /// By when what goes on elsewhere is to be closed where nothing is said, in ms: a day.
 const TRACKED_MS: u32 = 86_400_000;
@@ -54,7 +55,7 @@ impl AgentService for Agents {
         &self,
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::WorkStream>, Status> {
-        let parent = traced(&request);
+        let origin = origin(&request);
         if !*self.driver.readiness().borrow() {
             return Err(failed(&DriveError::Starting));
         }
@@ -77,7 +78,7 @@ impl AgentService for Agents {
             Opening {
                 id,
                 hello,
-                parent,
+                origin,
                 messages,
                 out,
                 opened,
@@ -94,7 +95,7 @@ impl AgentService for Agents {
 struct Opening {
     id: String,
     hello: Hello,
-    parent: String,
+    origin: Origin,
     messages: Streaming<AgentMessage>,
     out: Out,
     opened: oneshot::Sender<Result<(), Status>>,
@@ -116,7 +117,9 @@ async fn open(driver: Arc<Driver>, opening: Opening) {
         grace_ms: if grace_ms == 0 { GRACE_MS } else { grace_ms },
     };
     let who = actor("agent", agent.as_str());
-    let written = driver.write(opening.id, who, opening.parent, command).await;
+    let origin = opening.origin;
+    let source = origin.source;
+    let written = driver.write(opening.id, who, origin, command).await;
     let epoch = match written.map(|w| w.answer) {
         Ok(Answer::Session { epoch }) => epoch,
         Ok(_) => {
@@ -133,6 +136,7 @@ async fn open(driver: Arc<Driver>, opening: Opening) {
         driver,
         agent,
         epoch,
+        source,
         out: opening.out,
         wake,
         shown: Shown::default(),
@@ -147,6 +151,7 @@ struct Session {
     driver: Arc<Driver>,
     agent: AgentId,
     epoch: Epoch,
+    source: Option<Source>,
     out: Out,
     wake: Wake,
     shown: Shown,
@@ -179,6 +184,7 @@ impl Session {
         tokio::spawn(carry_out(
             self.driver.clone(),
             actor("agent", &format!("{}/{}", self.agent, self.epoch)),
+            self.source,
             todo,
             done,
         ));
@@ -506,14 +512,17 @@ impl Session {
 async fn carry_out(
     driver: Arc<Driver>,
     who: String,
+    source: Option<Source>,
     mut todo: mpsc::Receiver<(String, Command)>,
     done: mpsc::Sender<Option<ActionReply>>,
 ) {
     while let Some((id, command)) = todo.recv().await {
         let off = matches!(command, Command::CloseSession { .. });
-        let result = driver
-            .write(id.clone(), who.clone(), String::new(), command)
-            .await;
+        let origin = Origin {
+            source,
+            ..Origin::default()
+        };
+        let result = driver.write(id.clone(), who.clone(), origin, command).await;
         let over = off && result.is_ok();
         let reply = match result {
             Ok(written) => ActionReply {

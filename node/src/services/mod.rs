@@ -14,8 +14,12 @@ use meridian_proto::livechat::v1::Consistency;
 use meridian_routing::limits::REQUEST_ID_BYTES_MAX;
 use tonic::{Request, Status};
 
+use crate::driver::Origin;
+use crate::gate::Source;
 use crate::telemetry;
 
+/// Largest message of anybody else: texts and lists are far below it. What is too large is refused before it is read.
+pub const MESSAGE_BYTES_MAX: usize = 128 << 10;
 /// Largest message of an operator, either way: a configuration of a whole organisation.
 pub const ADMIN_BYTES_MAX: usize = 32 << 20;
 
@@ -42,15 +46,26 @@ fn actor(kind: &str, name: &str) -> String {
     }
 }
 
-/// The W3C trace context a write goes on with: that of this call's span where it is recorded, else the caller's
-/// own, empty when there is none.
-fn traced<T>(request: &Request<T>) -> String {
+/// Where a call comes from, and the W3C trace context its write goes on with: that of this call's span where it is
+/// recorded, else the caller's own, empty when there is none.
+fn origin<T>(request: &Request<T>) -> Origin {
     let here = telemetry::traceparent(&tracing::Span::current());
-    if here.is_empty() {
+    let traceparent = if here.is_empty() {
         telemetry::context(|name| request.metadata().get(name)?.to_str().ok())
     } else {
         here
+    };
+    let source = request.extensions().get::<Source>().copied();
+    Origin {
+        // Whoever comes another way than through a connection shares one line.
+        source: Some(source.unwrap_or_default()),
+        traceparent,
     }
+}
+
+/// A refusal because a node has too much in hand.
+pub(crate) fn overloaded(message: impl Into<String>) -> Status {
+    status::plain(status::Reason::Overloaded, message)
 }
 
 /// Whether an answer must hold every write answered before the call.

@@ -20,9 +20,9 @@ use tonic::{Request, Response, Status};
 
 use super::pages::Listing;
 use super::status::{ended, failed, invalid, not_found, past_failed, rejected};
-use super::{actor, fresh, request_id, traced};
+use super::{actor, fresh, origin, request_id};
 use crate::convert::{api, view};
-use crate::driver::Driver;
+use crate::driver::{Driver, Origin};
 use crate::past::Moment;
 
 /// Watchers of queues and agents are told at most this often.
@@ -101,7 +101,7 @@ impl Supervisors {
         &self,
         id: &str,
         who: &str,
-        parent: String,
+        origin: Origin,
         chat: ChatId,
         command: Command,
     ) -> Result<Chat, Status> {
@@ -111,7 +111,7 @@ impl Supervisors {
             return Err(invalid("supervisor_id", &problem));
         }
         let who = actor("supervisor", who);
-        let written = self.driver.write(id, who, parent, command).await;
+        let written = self.driver.write(id, who, origin, command).await;
         written.map_err(|e| failed(&e))?;
         self.shown(&chat).await
     }
@@ -408,7 +408,7 @@ impl SupervisorService for Supervisors {
         &self,
         request: Request<SuperviseChatRequest>,
     ) -> Result<Response<SuperviseChatResponse>, Status> {
-        let parent = traced(&request);
+        let origin = origin(&request);
         let ask = request.into_inner();
         let how = match WatchMode::try_from(ask.mode) {
             Ok(WatchMode::Unspecified) => None,
@@ -426,7 +426,7 @@ impl SupervisorService for Supervisors {
             how,
         };
         let chat = self
-            .act(&ask.request_id, &ask.supervisor_id, parent, chat, command)
+            .act(&ask.request_id, &ask.supervisor_id, origin, chat, command)
             .await?;
         Ok(Response::new(SuperviseChatResponse { chat: Some(chat) }))
     }
@@ -435,7 +435,7 @@ impl SupervisorService for Supervisors {
         &self,
         request: Request<MoveChatRequest>,
     ) -> Result<Response<MoveChatResponse>, Status> {
-        let parent = traced(&request);
+        let origin = origin(&request);
         let ask = request.into_inner();
         let chat = ChatId::from(ask.chat_id);
         let command = Command::MoveChat {
@@ -444,7 +444,7 @@ impl SupervisorService for Supervisors {
             note: ask.note,
         };
         let chat = self
-            .act(&ask.request_id, &ask.supervisor_id, parent, chat, command)
+            .act(&ask.request_id, &ask.supervisor_id, origin, chat, command)
             .await?;
         Ok(Response::new(MoveChatResponse { chat: Some(chat) }))
     }
@@ -453,7 +453,7 @@ impl SupervisorService for Supervisors {
         &self,
         request: Request<CloseTrackedRequest>,
     ) -> Result<Response<CloseTrackedResponse>, Status> {
-        let parent = traced(&request);
+        let origin = origin(&request);
         let ask = request.into_inner();
         let chat = ChatId::from(ask.chat_id);
         let command = Command::CloseTracked {
@@ -461,7 +461,7 @@ impl SupervisorService for Supervisors {
             outcome: ask.outcome,
         };
         let chat = self
-            .act(&ask.request_id, &ask.supervisor_id, parent, chat, command)
+            .act(&ask.request_id, &ask.supervisor_id, origin, chat, command)
             .await?;
         Ok(Response::new(CloseTrackedResponse { chat: Some(chat) }))
     }

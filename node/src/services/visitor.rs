@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::status::{ended, failed, invalid, not_found, rejected};
-use super::{actor, request_id, traced};
+use super::{actor, origin, request_id};
 use crate::convert::{api, view};
 use crate::driver::Driver;
 use crate::visitor_pages::VisitorPages;
@@ -86,6 +86,7 @@ impl VisitorService for Visitors {
         &self,
         request: Request<GetOutlookRequest>,
     ) -> Result<Response<GetOutlookResponse>, Status> {
+        let origin = origin(&request);
         let ask = request.into_inner();
         let zone = match ask.zone.as_str() {
             "" => jiff::tz::TimeZone::UTC,
@@ -106,7 +107,9 @@ impl VisitorService for Visitors {
         if !new.resolved.is_empty() {
             let meanings = new.resolved.iter().cloned();
             let learn = meanings.map(ConfigChange::LearnLanguage).collect();
-            let learn = self.driver.write_own(Command::Configure(learn));
+            let who = actor("node", &self.driver.node_id().to_string());
+            let learn = Command::Configure(learn);
+            let learn = self.driver.write(self.driver.new_id(), who, origin, learn);
             learn.await.map_err(|e| failed(&e))?;
         }
         let state = self.driver.state();
@@ -140,7 +143,7 @@ impl VisitorService for Visitors {
         &self,
         request: Request<LeaveMessageRequest>,
     ) -> Result<Response<LeaveMessageResponse>, Status> {
-        let parent = traced(&request);
+        let origin = origin(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
         let chat = ChatId::from(ask.chat_id);
@@ -151,7 +154,7 @@ impl VisitorService for Visitors {
             at: ask.call_back_at_ms,
         };
         self.driver
-            .write(id, actor("chat", chat.as_str()), parent, command)
+            .write(id, actor("chat", chat.as_str()), origin, command)
             .await
             .map_err(|e| failed(&e))?;
         Ok(Response::new(LeaveMessageResponse {
@@ -163,7 +166,7 @@ impl VisitorService for Visitors {
         &self,
         request: Request<StartChatRequest>,
     ) -> Result<Response<StartChatResponse>, Status> {
-        let parent = traced(&request);
+        let origin = origin(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
         let new = self.new_chat(ask)?;
@@ -172,7 +175,7 @@ impl VisitorService for Visitors {
             .write(
                 id,
                 actor("visitor", &new.visitor),
-                parent,
+                origin,
                 Command::StartChat(new),
             )
             .await
@@ -251,7 +254,7 @@ impl VisitorService for Visitors {
         &self,
         request: Request<LeaveChatRequest>,
     ) -> Result<Response<LeaveChatResponse>, Status> {
-        let parent = traced(&request);
+        let origin = origin(&request);
         let ask = request.into_inner();
         let chat = ChatId::from(ask.chat_id);
         let id = request_id(&ask.request_id)?;
@@ -259,7 +262,7 @@ impl VisitorService for Visitors {
             .write(
                 id,
                 actor("chat", chat.as_str()),
-                parent,
+                origin,
                 Command::LeaveChat { chat: chat.clone() },
             )
             .await
@@ -273,7 +276,7 @@ impl VisitorService for Visitors {
         &self,
         request: Request<RateChatRequest>,
     ) -> Result<Response<RateChatResponse>, Status> {
-        let parent = traced(&request);
+        let origin = origin(&request);
         let ask = request.into_inner();
         let id = request_id(&ask.request_id)?;
         let who = actor("chat", &ask.chat_id);
@@ -283,7 +286,7 @@ impl VisitorService for Visitors {
             comment: ask.comment,
         };
         self.driver
-            .write(id, who, parent, command)
+            .write(id, who, origin, command)
             .await
             .map_err(|e| failed(&e))?;
         Ok(Response::new(RateChatResponse {}))

@@ -113,15 +113,21 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
     turn.send_replace(Turn::Evening);
     come.await.context("a visitor panicked")?;
     audit::finished(&stage).await?;
-    fate.settle().await?;
     turn.send_replace(Turn::Over);
     for person in everybody {
         person.await.context("somebody panicked")?;
     }
     // Who is not ready, or goes by older rules, is not at rest.
     let state = |m: &Machine| m.hash().filter(|_| m.is_ready() && m.goes_by_newest());
-    let states = async || fate.machines.iter().map(state).collect();
-    let (index, hash) = audit::rest(&trace, states).await?;
+    let (index, hash) = loop {
+        fate.settle().await?;
+        let states = async || fate.machines.iter().map(state).collect();
+        match audit::rest(&trace, states).await {
+            // It came upon its damage just now.
+            Err(_) if fate.has_damaged_ended() => {}
+            rest => break rest?,
+        }
+    };
     audit::kept(&ledger)?;
     let (chats, accepted) = audit::stories(&stage).await?;
     let unknown = stage.promises.lock().unknown;

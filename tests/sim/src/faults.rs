@@ -161,10 +161,19 @@ impl Fate {
         self.replace(one).await.map(drop)
     }
 
-    /// Puts another in the place of a damaged machine that came upon the damage while it ran.
+    /// Whether a damaged machine came upon the damage while it ran.
+    pub fn has_damaged_ended(&self) -> bool {
+        self.damaged_and_ended().is_some()
+    }
+
+    fn damaged_and_ended(&self) -> Option<usize> {
+        let one = self.place(self.damaged?)?;
+        self.machines[one].has_ended().then_some(one)
+    }
+
+    /// Puts another in its place.
     async fn replace_ended(&mut self) -> anyhow::Result<()> {
-        let ended = |m: &Machine| Some(m.id) == self.damaged && m.has_ended();
-        if let Some(one) = self.machines.iter().position(ended) {
+        if let Some(one) = self.damaged_and_ended() {
             self.tell("the damaged node has ended");
             self.replace(one).await?;
         }
