@@ -18,6 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 pub struct Process {
     pub id: u64,
     pub arguments: Vec<String>,
+    pub listen: SocketAddr,
     log: PathBuf,
     child: Child,
     pub channel: Channel,
@@ -78,6 +79,15 @@ impl Process {
                 self.last_words()
             );
         }
+    }
+
+    /// What it holds in memory now.
+    pub fn memory_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("a process that runs");
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|l| l.split_whitespace().next());
+        kib.and_then(|kib| kib.parse().ok()).expect("a number")
     }
 
     pub fn last_words(&self) -> String {
@@ -147,6 +157,7 @@ pub fn node(
     Process {
         id,
         arguments,
+        listen,
         log,
         child,
         channel,
