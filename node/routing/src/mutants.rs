@@ -51,10 +51,12 @@ pub enum Mutant {
     SnapshotLacks,
     /// A node that starts again leaves something out.
     RestartLacks,
+    /// What a disk gives back is taken for what was written.
+    DamageBelieved,
 }
 
 /// All of them.
-pub const ALL: [Mutant; 23] = [
+pub const ALL: [Mutant; 24] = [
     Mutant::AcceptsOldOffers,
     Mutant::AcceptsWithoutOffer,
     Mutant::SessionsUnfenced,
@@ -78,6 +80,7 @@ pub const ALL: [Mutant; 23] = [
     Mutant::ReplicasDiffer,
     Mutant::SnapshotLacks,
     Mutant::RestartLacks,
+    Mutant::DamageBelieved,
 ];
 
 #[cfg(feature = "mutants")]

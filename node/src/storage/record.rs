@@ -3,6 +3,8 @@
 //! `format: u8 | crc32c: u32 BE | payload`. The checksum also covers the key, so a value that ends
 //! up under another key is found out.
 
+use meridian_routing::mutants::{self, Mutant};
+
 use super::error::StorageError;
 
 /// The newest format this version writes and reads.
@@ -42,7 +44,8 @@ pub fn open<'a>(
             supported: FORMAT,
         });
     }
-    if head[1..] != checksum(head[0], key, payload).to_be_bytes() {
+    let matches = head[1..] == checksum(head[0], key, payload).to_be_bytes();
+    if !matches && !mutants::is(Mutant::DamageBelieved) {
         return Err(corrupt("the checksum does not match"));
     }
     Ok(payload)

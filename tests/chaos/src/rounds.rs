@@ -152,6 +152,7 @@ pub async fn go(
     let (index, hash) = audit::rest(&trace, states).await?;
     watch.catch_up();
     audit::kept(&ledger)?;
+    audit::judged(&ledger)?;
     let (chats, accepted) = audit::stories(&stage).await?;
     let unknown = stage.promises.lock().unknown;
     Ok(Report {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
+use crate::judge::Deed;
 use crate::ledger::Asked;
 use crate::stage::{ANSWER_WITHIN, Person, Stage, Turn, between};
 use crate::world::home;
@@ -189,19 +190,37 @@ impl Agent {
             && let Some(lie) = self.lie()
         {
             let lie = self.message(lie);
-            desk.asked
-                .insert(lie.request_id.clone(), self.stage.ledger.asks());
+            desk.asked.insert(lie.request_id.clone(), self.asks(&lie));
             if desk.send.send(lie).await.is_err() {
                 return false;
             }
         }
         let message = self.message(action);
-        desk.asked
-            .insert(message.request_id.clone(), self.stage.ledger.asks());
+        let asked = self.asks(&message);
+        desk.asked.insert(message.request_id.clone(), asked);
         if self.random.random_bool(0.05) && desk.send.send(message.clone()).await.is_err() {
             return false;
         }
         desk.send.send(message).await.is_ok()
+    }
+
+    /// As whom they act in this session.
+    fn actor(&self) -> String {
+        format!("agent:{}/{}", self.name, self.epoch)
+    }
+
+    /// Right before a message is sent for the first time.
+    fn asks(&self, message: &AgentMessage) -> Asked {
+        let name = self.name.clone();
+        let (chat, deed) = match &message.action {
+            Some(Action::AcceptOffer(a)) => (&a.chat_id, Deed::Accept(name, a.assignment)),
+            Some(Action::DeclineOffer(d)) => (&d.chat_id, Deed::Decline(name, d.assignment)),
+            Some(Action::EndChat(e)) => (&e.chat_id, Deed::End(name)),
+            Some(Action::FinishWrapUp(f)) => (&f.chat_id, Deed::Finish(name)),
+            _ => return self.stage.ledger.asks(),
+        };
+        let request = &message.request_id;
+        self.stage.ledger.acts(&self.actor(), request, chat, deed)
     }
 
     /// Something about a chat that may be none of theirs.
@@ -271,7 +290,7 @@ impl Agent {
             }
             Event::Reply(reply) => {
                 if let Some(asked) = desk.asked.remove(&reply.request_id) {
-                    let who = format!("agent:{}/{}", self.name, self.epoch);
+                    let who = self.actor();
                     let (yes, index) = (reply.code == 0, Some(reply.log_index));
                     self.stage
                         .ledger

@@ -37,6 +37,14 @@ pub fn kept(ledger: &Ledger) -> anyhow::Result<()> {
     }
 }
 
+/// Whether one order explains what people asked and were told, by a checker that knows nothing of the log.
+///
+/// # Errors
+/// What none explains.
+pub fn judged(ledger: &Ledger) -> anyhow::Result<()> {
+    ledger.verdict().map_err(anyhow::Error::msg)
+}
+
 /// Once nothing fails any more, every open chat is served in a time that its like before it determine.
 ///
 /// # Errors

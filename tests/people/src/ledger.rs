@@ -13,6 +13,7 @@ use meridian_routing::effect::{Answer, Reject};
 use meridian_routing::invariants::{self, Seen};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::judge::{Deed, Judge};
 use crate::trace::Trace;
 
 /// What was decided so far.
@@ -43,6 +44,8 @@ struct Kept {
     open: Vec<String>,
     /// Commands by kind.
     kinds: BTreeMap<&'static str, u64>,
+    /// What was asked and answered, for a second opinion.
+    judge: Judge,
     /// What must not be, once it was.
     broken: Option<String>,
 }
@@ -82,9 +85,27 @@ impl Ledger {
         Asked(self.kept.lock().answered)
     }
 
+    /// To be called right before a request is sent for the first time that does something to a chat.
+    pub fn acts(&self, actor: &str, request: &str, chat: &str, deed: Deed) -> Asked {
+        let mut kept = self.kept.lock();
+        kept.judge.asks(actor, request, chat, deed);
+        Asked(kept.answered)
+    }
+
+    /// Whether one order explains what people asked and were told.
+    ///
+    /// # Errors
+    /// What none explains.
+    pub fn verdict(&self) -> Result<(), String> {
+        self.newest().judge.verdict()
+    }
+
     /// A request was answered with yes (at this log index, where it was told), or refused by the state.
     pub fn answers(&self, actor: &str, request: &str, asked: Asked, yes: bool, index: Option<u64>) {
         let mut kept = self.newest();
+        if yes {
+            kept.judge.grants(actor, request);
+        }
         let found = kept.requests.get(&(actor.to_owned(), request.to_owned()));
         let Some((at, result)) = found.cloned() else {
             // What never came before the state may be refused, but not granted.
@@ -231,6 +252,8 @@ impl Witness for Ledger {
                 }
             }
         }
+        let granted = moment.outcome.result.is_ok();
+        kept.judge.sees(command, granted, moment.state);
         let open = moment.state.chats().values().filter(|c| !c.is_closed());
         kept.open = open.map(|c| c.id.to_string()).collect();
         let checked = invariants::check(moment.state).and_then(|()| kept.seen.then(moment.state));

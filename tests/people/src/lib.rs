@@ -5,6 +5,7 @@
 pub mod agents;
 pub mod audit;
 pub mod damage;
+pub mod judge;
 pub mod ledger;
 pub mod operator;
 pub mod stage;

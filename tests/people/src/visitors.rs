@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use crate::judge::Deed;
 use crate::stage::{Person, Promises, Stage, Turn, answered, between};
 use crate::world::{LANGUAGES, QUEUES};
 
@@ -117,10 +118,10 @@ pub async fn leave(stage: &Stage, client: &mut VisitorServiceClient<Channel>, ch
         request_id: request.clone(),
         chat_id: chat.to_owned(),
     };
-    let asked = stage.ledger.asks();
+    let who = format!("chat:{chat}");
+    let asked = stage.ledger.acts(&who, &request, chat, Deed::Leave);
     let left = answered(client.leave_chat(ask)).await.is_ok();
     if left {
-        let who = format!("chat:{chat}");
         stage.ledger.answers(&who, &request, asked, true, None);
     }
     left

@@ -129,6 +129,7 @@ pub async fn live(plan: Plan, dir: &Path, trace: Trace) -> anyhow::Result<Report
         }
     };
     audit::kept(&ledger)?;
+    audit::judged(&ledger)?;
     let (chats, accepted) = audit::stories(&stage).await?;
     let unknown = stage.promises.lock().unknown;
     Ok(Report {
