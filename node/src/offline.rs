@@ -1,11 +1,15 @@
 //! What is done to data directories and backups while no node runs on them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser};
+use meridian_places::{PlaceError, fetch, is_store};
 use meridian_proto::log::v1 as log;
+use tempfile::TempPath;
 
+use crate::aside::aside;
 use crate::backup::{self, index_of};
+use crate::env::Environment;
 use crate::raft::Node;
 use crate::raft::backup::{First, RestoreError};
 use crate::storage::Storage;
@@ -16,13 +20,13 @@ use crate::storage::Storage;
 pub enum Offline {
     /// Reads a backup whole and says what it is of
     Verify {
-        /// The file
+        /// The file, or s3://BUCKET/KEY as the environment lets us (see `meridian backup create --help`)
         file: PathBuf,
     },
     /// Makes the first node of a new cluster from a backup. The cluster it came from is not touched, and nodes of the
     /// two refuse each other
     Restore {
-        /// The backup
+        /// The backup: a file, or s3://BUCKET/KEY as the environment lets us (see `meridian backup create --help`)
         #[arg(long)]
         from: PathBuf,
         /// The node to be made
@@ -89,30 +93,115 @@ pub enum OfflineError {
         /// Why not.
         why: std::io::Error,
     },
+    /// The store is at fault.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// What the store holds is at fault.
+    #[error("{}: {why}", given.display())]
+    Fetched {
+        /// The backup as it was named.
+        given: PathBuf,
+        /// What is wrong with it.
+        why: RestoreError,
+    },
+    /// A fault of the program.
+    #[error("the work ended by itself: {0}")]
+    Ended(tokio::task::JoinError),
     /// The file or directory is at fault.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+}
+
+/// A backup to be read, on this machine in any case.
+struct Source {
+    /// As it was named.
+    given: PathBuf,
+    /// Where it was brought from a store.
+    fetched: Option<PathBuf>,
+}
+
+impl Source {
+    fn path(&self) -> &Path {
+        self.fetched.as_deref().unwrap_or(&self.given)
+    }
+
+    /// Says of which backup an error is: nobody knows the file it was brought into.
+    fn named(&self, why: RestoreError) -> OfflineError {
+        match self.fetched {
+            Some(_) => OfflineError::Fetched {
+                given: self.given.clone(),
+                why,
+            },
+            None => why.into(),
+        }
+    }
 }
 
 impl Offline {
     /// The first words by which one of these is asked for.
     pub const NAMES: [&str; 3] = ["verify", "restore", "recover"];
 
-    /// Does it; says what was done and what comes next. `founded` marks the new cluster.
+    /// Does it; says what was done and what comes next. Where it is not awaited to its end, nothing is left of what was
+    /// brought from a store.
     ///
     /// # Errors
     /// [`OfflineError`].
-    pub fn run(self, storage: &dyn Storage, founded: String) -> Result<String, OfflineError> {
+    pub async fn carry_out(self, env: Environment) -> Result<String, OfflineError> {
+        let brought = self.bring().await?;
+        let fetched = brought.as_deref().map(Path::to_owned);
+        let work = aside(move || self.run(&*env.storage, env.id(), fetched));
+        // `brought` goes after this, and the file with it.
+        work.await.map_err(OfflineError::Ended)?
+    }
+
+    /// Brings what a store holds into a file on this machine, which goes when it is dropped.
+    async fn bring(&self) -> Result<Option<TempPath>, OfflineError> {
+        let (from, dir) = match self {
+            Self::Verify { file } => (file, std::env::temp_dir()),
+            Self::Restore { from, first } => {
+                // Before all of it is brought in vain.
+                first.check()?;
+                backup::must_be_empty(&first.data)?;
+                (from, first.near())
+            }
+            Self::Recover { .. } => return Ok(None),
+        };
+        match is_store(from) {
+            true => Ok(Some(fetch(from, &dir).await?)),
+            false => Ok(None),
+        }
+    }
+
+    /// Does it with what was brought; blocks. `founded` marks the new cluster.
+    fn run(
+        self,
+        storage: &dyn Storage,
+        founded: String,
+        fetched: Option<PathBuf>,
+    ) -> Result<String, OfflineError> {
         match self {
             Self::Verify { file } => {
-                let header = backup::verify(&file)?;
-                Ok(format!("{} is whole: {}", file.display(), told(&header)))
+                let source = Source {
+                    given: file,
+                    fetched,
+                };
+                let header = backup::verify(source.path()).map_err(|e| source.named(e))?;
+                Ok(format!(
+                    "{} is whole: {}",
+                    source.given.display(),
+                    told(&header)
+                ))
             }
             Self::Restore { from, first } => {
                 first.check()?;
-                let header = backup::verify(&from)?;
+                let source = Source {
+                    given: from,
+                    fetched,
+                };
+                let header = backup::verify(source.path()).map_err(|e| source.named(e))?;
                 let founder = first.node(&header, founded);
-                let header = backup::restore(storage, &from, &first.data, &founder)?;
+                let restored = backup::restore(storage, source.path(), &first.data, &founder);
+                let header = restored.map_err(|e| source.named(e))?;
                 Ok(first.next(&header, &founder))
             }
             Self::Recover {
@@ -181,6 +270,16 @@ impl Founder {
         })?;
         let name = format!("meridian-recovering-{}", std::process::id());
         Ok(data.parent().unwrap_or(&data).join(name))
+    }
+
+    /// Where what a store holds is brought to: beside the new directory, as there must be room, where that is possible
+    /// without making anything.
+    fn near(&self) -> PathBuf {
+        let data = std::path::absolute(&self.data).unwrap_or_default();
+        match data.parent() {
+            Some(parent) if parent.is_dir() => parent.to_owned(),
+            _ => std::env::temp_dir(),
+        }
     }
 
     fn node(&self, header: &log::SnapshotHeader, founded: String) -> First {
