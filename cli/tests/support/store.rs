@@ -42,7 +42,8 @@ type Shelf = Arc<(Mutex<Holds>, watch::Sender<usize>)>;
 
 /// A store, on a runtime of its own so that it can vanish as a machine does.
 pub struct Store {
-    runtime: Runtime,
+    /// `None` = it vanished.
+    runtime: Option<Runtime>,
     address: SocketAddr,
     shelf: Shelf,
     parts: watch::Receiver<usize>,
@@ -69,7 +70,7 @@ impl Store {
             axum::serve(listener, app).await.unwrap();
         });
         Self {
-            runtime,
+            runtime: Some(runtime),
             address,
             shelf,
             parts,
@@ -99,12 +100,20 @@ impl Store {
 
     /// Closes its port and every connection at once.
     pub fn vanish(self) {
-        self.runtime.shutdown_background();
+        drop(self);
     }
 
     /// Lets a command ask it.
     pub fn lets(&self, command: &mut Command) {
         asks(command, &self.url(), KEY_ID, SECRET);
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
