@@ -126,6 +126,10 @@ async fn a_cluster_comes_back_from_a_store() {
         out(&shown)
     );
 
+    let status = meridian(&store, &["cluster", "status", "--endpoint", &url]).await;
+    let told = format!("from {file}: cluster 'meridian'");
+    assert!(out(&status).contains(&told), "{}", out(&status));
+
     // A bit that turned in the store is found, and nothing is made of it.
     let key = file.strip_prefix(&format!("s3://{BUCKET}/")).unwrap();
     let mut bytes = store.holds().objects[key].to_vec();
@@ -228,7 +232,8 @@ async fn a_long_backup_goes_in_parts_and_is_written_once() {
 async fn what_does_not_arrive_whole_leaves_nothing() {
     let store = Store::start();
     let lost = tonic::Status::unavailable("the node is gone");
-    let changes: [(&str, Box<dyn FnOnce(&mut Script)>); 4] = [
+    type Change = Box<dyn FnOnce(&mut Script)>;
+    let changes: [(&str, Change); 4] = [
         ("did not arrive whole", Box::new(|s| s.backup.crc32c ^= 1)),
         ("did not arrive whole", Box::new(|s| s.backup.bytes += 1)),
         ("did not arrive whole", Box::new(|s| s.backup.bytes -= 1)),

@@ -5,14 +5,19 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser};
 use meridian_places::{PlaceError, fetch, is_store};
 use meridian_proto::log::v1 as log;
+use meridian_routing::ids::Millis;
+use meridian_routing::limits;
 use tempfile::TempPath;
 
 use crate::aside::aside;
-use crate::backup::{self, index_of};
+use crate::backup::{self, Maker, Sound, index_of};
 use crate::env::Environment;
 use crate::raft::Node;
 use crate::raft::backup::{First, RestoreError};
 use crate::storage::Storage;
+
+/// Longest name of an operator, as the audit of everything else keeps it.
+const ACTOR_BYTES_MAX: usize = limits::NAME_BYTES_MAX - "operator:".len();
 
 /// Backups, and clusters made of them; no node may run on the directories named.
 #[derive(Debug, Parser)]
@@ -67,6 +72,14 @@ pub struct Founder {
     /// Name of the new cluster; without it, that of the old one
     #[arg(long)]
     pub cluster: Option<String>,
+    /// Who makes it, for the audit: `meridian cluster status` tells it ever after
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "USER",
+        default_value = "meridian-node"
+    )]
+    pub actor: String,
 }
 
 /// Why nothing was done.
@@ -149,7 +162,8 @@ impl Offline {
     pub async fn carry_out(self, env: Environment) -> Result<String, OfflineError> {
         let brought = self.bring().await?;
         let fetched = brought.as_deref().map(Path::to_owned);
-        let work = aside(move || self.run(&*env.storage, env.id(), fetched));
+        let now = env.clock.now();
+        let work = aside(move || self.run(&*env.storage, env.id(), now, fetched));
         // `brought` goes after this, and the file with it.
         work.await.map_err(OfflineError::Ended)?
     }
@@ -172,11 +186,12 @@ impl Offline {
         }
     }
 
-    /// Does it with what was brought; blocks. `founded` marks the new cluster.
+    /// Does it with what was brought; blocks. `founded` marks the new cluster, made `now`.
     fn run(
         self,
         storage: &dyn Storage,
         founded: String,
+        now: Millis,
         fetched: Option<PathBuf>,
     ) -> Result<String, OfflineError> {
         match self {
@@ -185,11 +200,11 @@ impl Offline {
                     given: file,
                     fetched,
                 };
-                let header = backup::verify(source.path()).map_err(|e| source.named(e))?;
+                let backup = Sound::open(source.path()).map_err(|e| source.named(e))?;
                 Ok(format!(
                     "{} is whole: {}",
                     source.given.display(),
-                    told(&header)
+                    told(backup.header())
                 ))
             }
             Self::Restore { from, first } => {
@@ -198,11 +213,13 @@ impl Offline {
                     given: from,
                     fetched,
                 };
-                let header = backup::verify(source.path()).map_err(|e| source.named(e))?;
-                let founder = first.node(&header, founded);
-                let restored = backup::restore(storage, source.path(), &first.data, &founder);
-                let header = restored.map_err(|e| source.named(e))?;
-                Ok(first.next(&header, &founder))
+                let backup = Sound::open(source.path()).map_err(|e| source.named(e))?;
+                let maker = first.maker(&source.given, false, now);
+                let founder = first.node(backup.header(), founded);
+                backup
+                    .restore(storage, &first.data, &founder, &maker)
+                    .map_err(|e| source.named(e))?;
+                Ok(first.next(backup.header(), &founder))
             }
             Self::Recover {
                 from,
@@ -216,9 +233,11 @@ impl Offline {
                 backup::must_be_empty(&first.data)?;
                 let beside = first.scratch()?;
                 let left = backup::salvage(storage, &from, beside)?;
-                let founder = first.node(left.header(), founded);
-                let header = backup::restore(storage, left.path(), &first.data, &founder)?;
-                Ok(first.next(&header, &founder))
+                let backup = Sound::open(left.path())?;
+                let founder = first.node(backup.header(), founded);
+                let maker = first.maker(&from, accept_loss, now);
+                backup.restore(storage, &first.data, &founder, &maker)?;
+                Ok(first.next(backup.header(), &founder))
             }
         }
     }
@@ -255,6 +274,10 @@ impl Founder {
         }
         let printable =
             |name: &str| !name.is_empty() && name.bytes().all(|b| (32..127).contains(&b));
+        let actor = &self.actor;
+        if !(1..=ACTOR_BYTES_MAX).contains(&actor.len()) || actor.contains(char::is_control) {
+            return refuse("actor", "is no name; give 1 to 119 bytes");
+        }
         match self.cluster.as_deref() {
             Some(name) if !printable(name) => refuse("cluster", "is no name; give printable ASCII"),
             _ => Ok(()),
@@ -279,6 +302,15 @@ impl Founder {
         match data.parent() {
             Some(parent) if parent.is_dir() => parent.to_owned(),
             _ => std::env::temp_dir(),
+        }
+    }
+
+    fn maker(&self, from: &Path, loss_accepted: bool, at: Millis) -> Maker {
+        Maker {
+            actor: format!("operator:{}", self.actor),
+            from: from.display().to_string(),
+            loss_accepted,
+            at,
         }
     }
 
