@@ -404,6 +404,25 @@ mod tests {
     }
 
     #[test]
+    fn a_founding_tells_who_made_the_cluster_of_what() {
+        let made = api::Founding {
+            at_ms: 1_000,
+            actor: "operator:ann".to_owned(),
+            from: "/data/3".to_owned(),
+            loss_accepted: true,
+            from_cluster_id: "c".to_owned(),
+            log_index: 7,
+            state_hash: 10,
+            ..Default::default()
+        };
+        assert_eq!(
+            Founding::from(made).words(),
+            "recovered by operator:ann at 1970-01-01T00:00:01.000Z from /data/3, giving up what only other nodes had: \
+             cluster 'c' up to log index 7, its state 000000000000000a of -"
+        );
+    }
+
+    #[test]
     fn three_nodes_of_one_mind_are_healthy() {
         assert_eq!(problems(|_| {}), Vec::<String>::new());
         assert!(Status::new(vec![("n1".to_owned(), Err("refused".to_owned()))]).is_none());
