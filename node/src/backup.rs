@@ -126,6 +126,10 @@ fn as_then(then: &State, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
             }
         }
         (b'v' | b'w', rest) => (number(rest)? <= then.meta().version).then(|| value.to_vec()),
+        (&history::FOUNDINGS, _) => {
+            let founding = history::decode_founding(value).ok()?;
+            (founding.log_index <= then.meta().index).then(|| value.to_vec())
+        }
         _ => None,
     }
 }
@@ -139,28 +143,69 @@ fn hash(records: &[Record]) -> Result<u64, String> {
     Ok(machine::hash_of(records))
 }
 
-/// What a backup is of, once all of it was read and found whole.
-///
-/// # Errors
-/// [`RestoreError`].
-pub fn verify(path: &Path) -> Result<log::SnapshotHeader, RestoreError> {
-    let (file, _) = backup::verify(path, hash)?;
-    Ok(file.header().clone())
+/// A backup that was read and found whole.
+pub struct Sound {
+    file: SnapshotFile,
+    /// How often what is in it was made of another cluster already.
+    foundings: u64,
 }
 
-/// Makes the data directory of the first node of a new cluster from a backup.
-///
-/// # Errors
-/// [`RestoreError`]; no node starts on what was made so far.
-pub fn restore(
-    storage: &dyn Storage,
-    from: &Path,
-    data: &Path,
-    first: &First,
-) -> Result<log::SnapshotHeader, RestoreError> {
-    let (file, _) = backup::verify(from, hash)?;
-    backup::restore(storage, &file, data, first)?;
-    Ok(file.header().clone())
+/// Who makes a cluster of another, when, and of what.
+#[derive(Clone, Debug)]
+pub struct Maker {
+    /// Who.
+    pub actor: String,
+    /// The backup as it was named, or the directory of the node that was left.
+    pub from: String,
+    /// Whether what only other nodes had was given up.
+    pub loss_accepted: bool,
+    /// When, in UTC milliseconds.
+    pub at: Millis,
+}
+
+impl Sound {
+    /// Reads a backup whole.
+    ///
+    /// # Errors
+    /// [`RestoreError`].
+    pub fn open(path: &Path) -> Result<Self, RestoreError> {
+        let mut foundings = 0;
+        let count = &mut |key: &[u8]| {
+            foundings += u64::from(key.first() == Some(&history::FOUNDINGS));
+        };
+        let (file, _) = backup::verify(path, hash, count)?;
+        Ok(Self { file, foundings })
+    }
+
+    /// What it is of.
+    pub fn header(&self) -> &log::SnapshotHeader {
+        self.file.header()
+    }
+
+    /// Makes the data directory of the first node of a new cluster of it, whose history tells how it was made.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; no node starts on what was made so far.
+    pub fn restore(
+        &self,
+        storage: &dyn Storage,
+        data: &Path,
+        first: &First,
+        maker: &Maker,
+    ) -> Result<(), RestoreError> {
+        let founding = log::Founding {
+            at: maker.at,
+            actor: maker.actor.clone(),
+            from: maker.from.clone(),
+            loss_accepted: maker.loss_accepted,
+            founded: first.node.founded.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            of: self.header().backup.clone(),
+            log_index: index_of(self.header()),
+        };
+        let record = history::encode_founding(self.foundings + 1, &founding);
+        backup::restore(storage, &self.file, data, first, &record)
+    }
 }
 
 /// Writes a backup of what is left of one node: everything in its log counts, decided or not. The node must not run,

@@ -33,8 +33,29 @@ fn main() -> ExitCode {
 }
 
 fn offline(task: Offline) -> anyhow::Result<()> {
-    let env = Environment::real();
-    println!("{}", task.run(&*env.storage, env.id())?);
+    let runtime = tokio::runtime::Runtime::new().context("the runtime did not start")?;
+    let done = runtime.block_on(async {
+        tokio::select! {
+            done = task.carry_out(Environment::real()) => Ok(done?),
+            stopped = stopped() => stopped.and_then(|()| Err(anyhow!("stopped by a signal"))),
+        }
+    });
+    // What is cut short goes no further, as by any other end.
+    runtime.shutdown_background();
+    println!("{}", done?);
+    Ok(())
+}
+
+/// Waits until somebody asks this process to stop.
+async fn stopped() -> anyhow::Result<()> {
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
     Ok(())
 }
 
@@ -58,13 +79,11 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
     };
     let telemetry = telemetry.start().map_err(|e| anyhow!("telemetry: {e}"))?;
     let node = Node::start(settings, Environment::real()).await?;
-    let (mut term, mut int) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
     let failure = tokio::select! {
-        _ = term.recv() => None,
-        _ = int.recv() => None,
+        asked = stopped() => {
+            asked?;
+            None
+        }
         why = node.failed() => Some(why),
     };
     if let Some(why) = &failure {

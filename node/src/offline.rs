@@ -1,14 +1,23 @@
 //! What is done to data directories and backups while no node runs on them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser};
+use meridian_places::{PlaceError, fetch, is_store};
 use meridian_proto::log::v1 as log;
+use meridian_routing::ids::Millis;
+use meridian_routing::limits;
+use tempfile::TempPath;
 
-use crate::backup::{self, index_of};
+use crate::aside::aside;
+use crate::backup::{self, Maker, Sound, index_of};
+use crate::env::Environment;
 use crate::raft::Node;
 use crate::raft::backup::{First, RestoreError};
 use crate::storage::Storage;
+
+/// Longest name of an operator, as the audit of everything else keeps it.
+const ACTOR_BYTES_MAX: usize = limits::NAME_BYTES_MAX - "operator:".len();
 
 /// Backups, and clusters made of them; no node may run on the directories named.
 #[derive(Debug, Parser)]
@@ -16,13 +25,13 @@ use crate::storage::Storage;
 pub enum Offline {
     /// Reads a backup whole and says what it is of
     Verify {
-        /// The file
+        /// The file, or s3://BUCKET/KEY as the environment lets us (see `meridian backup create --help`)
         file: PathBuf,
     },
     /// Makes the first node of a new cluster from a backup. The cluster it came from is not touched, and nodes of the
     /// two refuse each other
     Restore {
-        /// The backup
+        /// The backup: a file, or s3://BUCKET/KEY as the environment lets us (see `meridian backup create --help`)
         #[arg(long)]
         from: PathBuf,
         /// The node to be made
@@ -63,6 +72,14 @@ pub struct Founder {
     /// Name of the new cluster; without it, that of the old one
     #[arg(long)]
     pub cluster: Option<String>,
+    /// Who makes it, for the audit: `meridian cluster status` tells it ever after
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "USER",
+        default_value = "meridian-node"
+    )]
+    pub actor: String,
 }
 
 /// Why nothing was done.
@@ -89,31 +106,120 @@ pub enum OfflineError {
         /// Why not.
         why: std::io::Error,
     },
+    /// The store is at fault.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// What the store holds is at fault.
+    #[error("{}: {why}", given.display())]
+    Fetched {
+        /// The backup as it was named.
+        given: PathBuf,
+        /// What is wrong with it.
+        why: RestoreError,
+    },
+    /// A fault of the program.
+    #[error("the work ended by itself: {0}")]
+    Ended(tokio::task::JoinError),
     /// The file or directory is at fault.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+}
+
+/// A backup to be read, on this machine in any case.
+struct Source {
+    /// As it was named.
+    given: PathBuf,
+    /// Where it was brought from a store.
+    fetched: Option<PathBuf>,
+}
+
+impl Source {
+    fn path(&self) -> &Path {
+        self.fetched.as_deref().unwrap_or(&self.given)
+    }
+
+    /// Says of which backup an error is: nobody knows the file it was brought into.
+    fn named(&self, why: RestoreError) -> OfflineError {
+        match self.fetched {
+            Some(_) => OfflineError::Fetched {
+                given: self.given.clone(),
+                why,
+            },
+            None => why.into(),
+        }
+    }
 }
 
 impl Offline {
     /// The first words by which one of these is asked for.
     pub const NAMES: [&str; 3] = ["verify", "restore", "recover"];
 
-    /// Does it; says what was done and what comes next. `founded` marks the new cluster.
+    /// Does it; says what was done and what comes next. Where it is not awaited to its end, nothing is left of what was
+    /// brought from a store.
     ///
     /// # Errors
     /// [`OfflineError`].
-    pub fn run(self, storage: &dyn Storage, founded: String) -> Result<String, OfflineError> {
+    pub async fn carry_out(self, env: Environment) -> Result<String, OfflineError> {
+        let brought = self.bring().await?;
+        let fetched = brought.as_deref().map(Path::to_owned);
+        let now = env.clock.now();
+        let work = aside(move || self.run(&*env.storage, env.id(), now, fetched));
+        // `brought` goes after this, and the file with it.
+        work.await.map_err(OfflineError::Ended)?
+    }
+
+    /// Brings what a store holds into a file on this machine, which goes when it is dropped.
+    async fn bring(&self) -> Result<Option<TempPath>, OfflineError> {
+        let (from, dir) = match self {
+            Self::Verify { file } => (file, std::env::temp_dir()),
+            Self::Restore { from, first } => {
+                // Before all of it is brought in vain.
+                first.check()?;
+                backup::must_be_empty(&first.data)?;
+                (from, first.near())
+            }
+            Self::Recover { .. } => return Ok(None),
+        };
+        match is_store(from) {
+            true => Ok(Some(fetch(from, &dir).await?)),
+            false => Ok(None),
+        }
+    }
+
+    /// Does it with what was brought; blocks. `founded` marks the new cluster, made `now`.
+    fn run(
+        self,
+        storage: &dyn Storage,
+        founded: String,
+        now: Millis,
+        fetched: Option<PathBuf>,
+    ) -> Result<String, OfflineError> {
         match self {
             Self::Verify { file } => {
-                let header = backup::verify(&file)?;
-                Ok(format!("{} is whole: {}", file.display(), told(&header)))
+                let source = Source {
+                    given: file,
+                    fetched,
+                };
+                let backup = Sound::open(source.path()).map_err(|e| source.named(e))?;
+                Ok(format!(
+                    "{} is whole: {}",
+                    source.given.display(),
+                    told(backup.header())
+                ))
             }
             Self::Restore { from, first } => {
                 first.check()?;
-                let header = backup::verify(&from)?;
-                let founder = first.node(&header, founded);
-                let header = backup::restore(storage, &from, &first.data, &founder)?;
-                Ok(first.next(&header, &founder))
+                let source = Source {
+                    given: from,
+                    fetched,
+                };
+                let backup = Sound::open(source.path()).map_err(|e| source.named(e))?;
+                let maker = first.maker(&source.given, false, now);
+                let founder = first.node(backup.header(), founded);
+                backup
+                    .restore(storage, &first.data, &founder, &maker)
+                    .map_err(|e| source.named(e))?;
+                Ok(first.next(backup.header(), &founder))
             }
             Self::Recover {
                 from,
@@ -127,9 +233,11 @@ impl Offline {
                 backup::must_be_empty(&first.data)?;
                 let beside = first.scratch()?;
                 let left = backup::salvage(storage, &from, beside)?;
-                let founder = first.node(left.header(), founded);
-                let header = backup::restore(storage, left.path(), &first.data, &founder)?;
-                Ok(first.next(&header, &founder))
+                let backup = Sound::open(left.path())?;
+                let founder = first.node(backup.header(), founded);
+                let maker = first.maker(&from, accept_loss, now);
+                backup.restore(storage, &first.data, &founder, &maker)?;
+                Ok(first.next(backup.header(), &founder))
             }
         }
     }
@@ -166,6 +274,10 @@ impl Founder {
         }
         let printable =
             |name: &str| !name.is_empty() && name.bytes().all(|b| (32..127).contains(&b));
+        let actor = &self.actor;
+        if !(1..=ACTOR_BYTES_MAX).contains(&actor.len()) || actor.contains(char::is_control) {
+            return refuse("actor", "is no name; give 1 to 119 bytes");
+        }
         match self.cluster.as_deref() {
             Some(name) if !printable(name) => refuse("cluster", "is no name; give printable ASCII"),
             _ => Ok(()),
@@ -181,6 +293,25 @@ impl Founder {
         })?;
         let name = format!("meridian-recovering-{}", std::process::id());
         Ok(data.parent().unwrap_or(&data).join(name))
+    }
+
+    /// Where what a store holds is brought to: beside the new directory, as there must be room, where that is possible
+    /// without making anything.
+    fn near(&self) -> PathBuf {
+        let data = std::path::absolute(&self.data).unwrap_or_default();
+        match data.parent() {
+            Some(parent) if parent.is_dir() => parent.to_owned(),
+            _ => std::env::temp_dir(),
+        }
+    }
+
+    fn maker(&self, from: &Path, loss_accepted: bool, at: Millis) -> Maker {
+        Maker {
+            actor: format!("operator:{}", self.actor),
+            from: from.display().to_string(),
+            loss_accepted,
+            at,
+        }
     }
 
     fn node(&self, header: &log::SnapshotHeader, founded: String) -> First {

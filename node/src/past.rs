@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use meridian_proto::log::v1 as log;
 use meridian_routing::command::Stamped;
 use meridian_routing::ids::*;
 use meridian_routing::state::{Chat, State};
@@ -60,6 +61,24 @@ impl Driver {
                 version.changes.push(change.map_err(DriveError::internal)?);
             }
             Ok(Some((version, changes)))
+        });
+        read.await.map_err(DriveError::internal)?
+    }
+
+    /// How this cluster was made of others, the oldest first, as this replica's history tells.
+    ///
+    /// # Errors
+    /// [`DriveError::Internal`] when the disk or the bytes are at fault.
+    pub async fn foundings(&self) -> Result<Vec<log::Founding>, DriveError> {
+        let read = self.group()?.with_history(|get| {
+            let mut foundings = Vec::new();
+            for number in 1.. {
+                let found = get(&history::founding_key(number)).map_err(DriveError::internal)?;
+                let Some(bytes) = found else { break };
+                let founding = history::decode_founding(&bytes);
+                foundings.push(founding.map_err(DriveError::internal)?);
+            }
+            Ok(foundings)
         });
         read.await.map_err(DriveError::internal)?
     }

@@ -61,6 +61,16 @@ async fn phase(node: &Process, chat_id: &str) -> Option<ChatPhase> {
     }
 }
 
+/// How the cluster of a node was made of others, once there is so much of that.
+async fn foundings(node: &Process, count: usize) -> Vec<Founding> {
+    let told = async || node.status().await.map_or(vec![], |s| s.foundings);
+    until("it tells how it was made", async || {
+        told().await.len() == count
+    })
+    .await;
+    told().await
+}
+
 async fn backup(node: &Process, then: Option<Then>, file: &Path) -> BackupHead {
     let mut admin = AdminServiceClient::new(node.channel.clone());
     let stream = admin.backup(BackupRequest { then }).await;
@@ -99,6 +109,7 @@ fn found(dir: &Path, id: u64, how: &[&str]) -> (Process, SocketAddr) {
         ["--node-id", &id_given],
         ["--region", "r1"],
         ["--peer-address", &peers],
+        ["--actor", "ann"],
     ];
     let made = offline(&[how, first.as_flattened()].concat());
     assert!(made.status.success(), "{}", text(&made));
@@ -169,11 +180,30 @@ async fn a_backup_is_of_now_or_of_then_and_makes_a_cluster_that_the_old_one_refu
     assert_eq!(phase(&two, &stays.chat_id).await, Some(ChatPhase::Waiting));
     assert_eq!(phase(&two, &late.chat_id).await, None);
 
+    // Its history tells how it was made, and so does that of every cluster made of it in turn.
+    let made = &foundings(&one, 1).await[0];
+    assert_eq!((&made.actor[..], &made.from), ("operator:ann", &path(&now)));
+    assert_eq!(
+        (made.log_index, made.state_hash, made.from_node_id),
+        (of_now.log_index, of_now.state_hash, 3)
+    );
+    assert_eq!(made.from_founded, of_now.founded);
+    assert!(!made.loss_accepted && made.at_ms >= made.state_at_ms);
+    assert_eq!(nodes[0].status().await.expect("it answers").foundings, []);
+    let child = dir.join("child.backup");
+    let of_child = backup(&one, None, &child).await;
+    let (grandchild, _) = found(dir, 14, &["restore", "--from", &path(&child)]);
+    let line = foundings(&grandchild, 2).await;
+    assert_eq!(&line[0], made);
+    assert_eq!(line[1].from_founded, of_child.founded);
+    assert_eq!(line[0].founded, of_child.founded);
+    drop(grandchild);
+
     // It takes chats, and new members; but none of the cluster it came from.
     let next = start_chat(std::slice::from_ref(&one), "next").await;
     assert_eq!(next.position, 3);
     let ports = free_ports(2);
-    let _three = node(dir, 13, ports[0], ports[1], &[]);
+    let three = node(dir, 13, ports[0], ports[1], &[]);
     let add = async |id: u64, address: SocketAddr| {
         let member = Member {
             node_id: id,
@@ -207,6 +237,11 @@ async fn a_backup_is_of_now_or_of_then_and_makes_a_cluster_that_the_old_one_refu
     assert_ne!(
         one.status().await.expect("it answers").founded,
         after.founded
+    );
+    assert_eq!(
+        &foundings(&three, 1).await[0],
+        made,
+        "a new member knows too"
     );
     let still = start_chat(&nodes, "still").await;
     assert_eq!(
@@ -250,6 +285,9 @@ async fn what_one_node_left_makes_a_cluster_when_the_majority_is_lost_for_good()
         assert_eq!(phase(&one, chat).await, Some(ChatPhase::Waiting));
     }
     assert_eq!(phase(&one, &chats[0]).await, Some(ChatPhase::Closed));
+    let made = &foundings(&one, 1).await[0];
+    assert_eq!((&made.from, made.from_node_id), (&left, 3));
+    assert!(made.loss_accepted);
     let next = start_chat(std::slice::from_ref(&one), "next").await;
     assert_eq!(next.position, 40);
     // What it was made of is as it was.

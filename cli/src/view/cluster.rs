@@ -4,6 +4,7 @@ use meridian_proto::livechat::v1 as api;
 use serde::Serialize;
 
 use crate::output::{Clock, Field, Tabular, Tone, printable};
+use crate::time::rfc3339;
 
 /// A member.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -149,6 +150,64 @@ impl Tabular for NodeStatus {
     }
 }
 
+/// How the cluster was made of another.
+#[derive(Clone, Debug, Serialize)]
+struct Founding {
+    at: Option<String>,
+    actor: String,
+    from: String,
+    loss_accepted: bool,
+    founded: String,
+    version: String,
+    from_cluster_id: String,
+    from_founded: String,
+    from_node_id: u64,
+    from_version: String,
+    log_index: u64,
+    state_at: Option<String>,
+    state_hash: String,
+}
+
+impl From<api::Founding> for Founding {
+    fn from(f: api::Founding) -> Self {
+        Self {
+            at: rfc3339(f.at_ms),
+            actor: f.actor,
+            from: f.from,
+            loss_accepted: f.loss_accepted,
+            founded: f.founded,
+            version: f.version,
+            from_cluster_id: f.from_cluster_id,
+            from_founded: f.from_founded,
+            from_node_id: f.from_node_id,
+            from_version: f.from_version,
+            log_index: f.log_index,
+            state_at: rfc3339(f.state_at_ms),
+            state_hash: format!("{:016x}", f.state_hash),
+        }
+    }
+}
+
+impl Founding {
+    /// One line for people.
+    fn words(&self) -> String {
+        let (how, loss) = match self.loss_accepted {
+            true => ("recovered", ", giving up what only other nodes had"),
+            false => ("restored", ""),
+        };
+        format!(
+            "{how} by {} at {} from {}{loss}: cluster '{}' up to log index {}, its state {} of {}",
+            printable(&self.actor),
+            self.at.as_deref().unwrap_or("-"),
+            printable(&self.from),
+            printable(&self.from_cluster_id),
+            self.log_index,
+            self.state_hash,
+            self.state_at.as_deref().unwrap_or("-"),
+        )
+    }
+}
+
 /// Entries a voter may be behind: more than are under way between regions, less than a snapshot.
 const LAG_MAX: u64 = 1_000;
 
@@ -162,6 +221,8 @@ pub struct Status {
     problems: Vec<String>,
     nodes: Vec<NodeStatus>,
     members: Vec<Member>,
+    founded: String,
+    foundings: Vec<Founding>,
 }
 
 /// What an endpoint said, or why it said nothing.
@@ -197,6 +258,8 @@ impl Status {
             problems,
             nodes: answers.into_iter().map(node).collect(),
             members: newest.members.into_iter().map(Member::from).collect(),
+            founded: newest.founded,
+            foundings: newest.foundings.into_iter().map(Founding::from).collect(),
         })
     }
 
@@ -224,6 +287,11 @@ impl Status {
         );
         if !self.members.is_empty() {
             text.push_str(&format!("\n{}\n", output.table(&self.members)));
+        }
+        // What comes first is what it is by now.
+        let foundings: Vec<_> = self.foundings.iter().rev().map(Founding::words).collect();
+        if !foundings.is_empty() {
+            text.push_str(&format!("\n{}\n", foundings.join("\n")));
         }
         text
     }
@@ -333,6 +401,25 @@ mod tests {
 
     fn node(answers: &mut [Answered], i: usize) -> &mut api::ClusterStatusResponse {
         answers[i].1.as_mut().expect("an answer")
+    }
+
+    #[test]
+    fn a_founding_tells_who_made_the_cluster_of_what() {
+        let made = api::Founding {
+            at_ms: 1_000,
+            actor: "operator:ann".to_owned(),
+            from: "/data/3".to_owned(),
+            loss_accepted: true,
+            from_cluster_id: "c".to_owned(),
+            log_index: 7,
+            state_hash: 10,
+            ..Default::default()
+        };
+        assert_eq!(
+            Founding::from(made).words(),
+            "recovered by operator:ann at 1970-01-01T00:00:01.000Z from /data/3, giving up what only other nodes had: \
+             cluster 'c' up to log index 7, its state 000000000000000a of -"
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 
 pub mod real;
 mod services;
+pub mod store;
 
 /// What the stand-in says and what it heard.
 #[derive(Debug, Default)]
@@ -39,6 +40,14 @@ pub struct Script {
     pub state_hash: u64,
     /// What the agent did, in words.
     pub agent_did: Vec<String>,
+    /// What it says of a backup.
+    pub backup: BackupHead,
+    /// What it sends of it.
+    pub backup_data: Vec<u8>,
+    /// The status that ends it.
+    pub backup_end: Option<tonic::Status>,
+    /// It never ends.
+    pub backup_hangs: bool,
     /// How many questions came.
     pub questions: usize,
 }

@@ -1,7 +1,7 @@
 //! A real node as a process, for the tests that need more than a stand-in.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// The node's program, which stands beside the command line's. Cargo does not build it for this package.
@@ -22,7 +22,7 @@ pub struct RealNode {
     pub client: SocketAddr,
     /// Where peers would.
     pub peer: SocketAddr,
-    _data: tempfile::TempDir,
+    data: Option<tempfile::TempDir>,
 }
 
 impl RealNode {
@@ -33,16 +33,23 @@ impl RealNode {
 
     /// Starts one by its number and region.
     pub fn start_as(id: u64, region: &str) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut started = Self::start_on(id, region, data.path());
+        started.data = Some(data);
+        started
+    }
+
+    /// Starts one on a data directory that is somebody else's.
+    pub fn start_on(id: u64, region: &str, data: &Path) -> Self {
         // Both are held before either is let go, so that they differ.
         let ports = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [client, peer] = ports.map(|port| port.local_addr().unwrap());
-        let data = tempfile::tempdir().unwrap();
         let process = Command::new(node_binary())
             .args(["--node-id", &id.to_string(), "--region", region])
             .args(["--listen", &client.to_string()])
             .args(["--peer-listen", &peer.to_string()])
             .arg("--data")
-            .arg(data.path())
+            .arg(data)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -52,7 +59,7 @@ impl RealNode {
             process,
             client,
             peer,
-            _data: data,
+            data: None,
         }
     }
 

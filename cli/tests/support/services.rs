@@ -138,7 +138,19 @@ impl AdminService for Play {
     type BackupStream = Flow<BackupResponse>;
 
     async fn backup(&self, _: Request<BackupRequest>) -> Answer<Self::BackupStream> {
-        absent()
+        self.hear()?;
+        let script = self.script();
+        let part = |part| Ok(BackupResponse { part: Some(part) });
+        let head = part(backup_response::Part::Head(script.backup.clone()));
+        let parts = script.backup_data.chunks(256 << 10);
+        let parts = parts.map(|data| part(backup_response::Part::Data(data.to_vec())));
+        let end = script.backup_end.clone().map(Err);
+        let sent: Vec<_> = std::iter::once(head).chain(parts).chain(end).collect();
+        let sent = tokio_stream::iter(sent);
+        Ok(Response::new(match script.backup_hangs {
+            true => Box::pin(sent.chain(tokio_stream::pending())),
+            false => Box::pin(sent),
+        }))
     }
 
     async fn examine(&self, _: Request<ExamineRequest>) -> Answer<ExamineResponse> {

@@ -1,4 +1,4 @@
-//! What the history keeps: closed chats, and the versions of the configuration.
+//! What the history keeps: closed chats, the versions of the configuration, and how the cluster was made of others.
 
 use meridian_proto::log::v1 as log;
 use meridian_routing::ids::ChatId;
@@ -88,6 +88,27 @@ pub fn decode_change(bytes: &[u8]) -> Result<Change, Corrupt> {
         how: some(how, "change.how")?,
         undo: read_change(some(decoded.undo, "change.undo")?)?,
     })
+}
+
+/// How the keys of foundings begin.
+pub const FOUNDINGS: u8 = b'f';
+
+/// Where a founding is kept; they count from 1.
+pub fn founding_key(number: u64) -> Vec<u8> {
+    [&[FOUNDINGS][..], &number.to_be_bytes()].concat()
+}
+
+/// Writes a founding.
+pub fn encode_founding(number: u64, founding: &log::Founding) -> (Vec<u8>, Vec<u8>) {
+    (founding_key(number), founding.encode_to_vec())
+}
+
+/// Reads a founding. The routing core knows nothing of it, so it stays the message that it is.
+///
+/// # Errors
+/// The bytes are none.
+pub fn decode_founding(bytes: &[u8]) -> Result<log::Founding, Corrupt> {
+    log::Founding::decode(bytes).map_err(|e| corrupt("founding", &e))
 }
 
 fn corrupt(what: &'static str, why: &prost::DecodeError) -> Corrupt {

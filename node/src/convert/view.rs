@@ -1,6 +1,7 @@
 //! Chats, agents and queues as the public API shows them.
 
 use meridian_proto::livechat::v1 as api;
+use meridian_proto::log::v1 as log;
 use meridian_routing::closure::{Closure, Shut};
 use meridian_routing::explain::{Event, Rule, What};
 use meridian_routing::ids::{AgentId, Millis};
@@ -251,6 +252,26 @@ pub fn queue(state: &State, q: &Queue, now: Millis) -> api::QueueState {
         tracked: counts.tracked,
         closed_until_ms: shut.map_or(0, |c| c.until),
         closed_why: shut.map(|c| c.why.clone()).unwrap_or_default(),
+    }
+}
+
+/// How the cluster was made of another.
+pub fn founding(founding: log::Founding) -> api::Founding {
+    let of = founding.of.unwrap_or_default();
+    api::Founding {
+        at_ms: founding.at,
+        actor: founding.actor,
+        from: founding.from,
+        loss_accepted: founding.loss_accepted,
+        founded: founding.founded,
+        version: founding.version,
+        from_cluster_id: of.cluster_id,
+        from_founded: of.founded,
+        from_node_id: of.node_id,
+        from_version: of.version,
+        log_index: founding.log_index,
+        state_at_ms: of.at_ms,
+        state_hash: of.state_hash,
     }
 }
 

@@ -133,13 +133,15 @@ pub struct First {
     pub node: Node,
 }
 
-/// What a backup holds, once all of it was read and found whole: `hash` is given the state's records.
+/// What a backup holds, once all of it was read and found whole: `hash` is given the state's records, `history` each key of
+/// the history.
 ///
 /// # Errors
 /// [`RestoreError`].
 pub fn verify(
     path: &Path,
     hash: impl FnOnce(&[Record]) -> Result<u64, String>,
+    history: &mut dyn FnMut(&[u8]),
 ) -> Result<(SnapshotFile, pb::Backup), RestoreError> {
     let file = SnapshotFile::open(path)?;
     let no_backup = || RestoreError::NoBackup(path.to_owned());
@@ -150,8 +152,11 @@ pub fn verify(
     };
     let mut state = Vec::new();
     file.read(|records| {
-        if records.family() == pb::Family::State {
-            state.extend(records.records.into_iter().map(|r| (r.key, r.value)));
+        match records.family() {
+            pb::Family::State => {
+                state.extend(records.records.into_iter().map(|r| (r.key, r.value)))
+            }
+            _ => records.records.iter().for_each(|r| history(&r.key)),
         }
         Ok(())
     })?;
@@ -165,8 +170,8 @@ pub fn verify(
     Ok((file, backup))
 }
 
-/// Makes the data directory of the first node of a new cluster from a backup that was found whole. Others are added to
-/// it as to any cluster.
+/// Makes the data directory of the first node of a new cluster from a backup that was found whole, with a record more in
+/// its history. Others are added to it as to any cluster.
 ///
 /// # Errors
 /// [`RestoreError`]; what was made of the directory so far is of no use then, and no node starts on it.
@@ -175,6 +180,7 @@ pub fn restore(
     backup: &SnapshotFile,
     data_dir: &Path,
     first: &First,
+    (key, value): &Record,
 ) -> Result<(), RestoreError> {
     must_be_empty(data_dir)?;
     let last_applied = backup.header().last_applied;
@@ -212,6 +218,7 @@ pub fn restore(
         }
         Ok(())
     })?;
+    writer.add(pb::Family::History, key, value)?;
     let file = writer.finish()?;
     snapshots::load(&db, &file, GROUP, 1)?;
     // Its first term must come after that of the last entry.

@@ -342,6 +342,7 @@ impl AdminService for Admins {
         let status = group.status();
         let (applied_index, state_hash) = group.hash();
         let rules = self.driver.state().meta().rules;
+        let foundings = self.driver.foundings().await.map_err(|e| failed(&e))?;
         Ok(Response::new(ClusterStatusResponse {
             cluster_id: self.cluster_id.clone(),
             group_id: 1,
@@ -359,6 +360,7 @@ impl AdminService for Admins {
             founded: status.founded().to_owned(),
             rules,
             rules_known: group.rules(),
+            foundings: foundings.into_iter().map(view::founding).collect(),
         }))
     }
 
