@@ -18,7 +18,9 @@ use tokio::net::TcpListener;
 use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::storage::{Rocks, Storage};
+#[cfg(feature = "rocks")]
+use crate::storage::Rocks;
+use crate::storage::Storage;
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
@@ -144,6 +146,7 @@ pub struct Environment {
 
 impl Environment {
     /// The real world.
+    #[cfg(feature = "rocks")]
     pub fn real() -> Self {
         Self {
             clock: Arc::new(WallClock),
