@@ -148,11 +148,16 @@ impl Environment {
     /// The real world.
     #[cfg(feature = "rocks")]
     pub fn real() -> Self {
+        Self::with(Arc::new(Rocks))
+    }
+
+    /// The real world, but for where the database is kept.
+    pub fn with(storage: Arc<dyn Storage>) -> Self {
         Self {
             clock: Arc::new(WallClock),
             random: Arc::new(ThreadRandom),
             network: Arc::new(Tcp),
-            storage: Arc::new(Rocks),
+            storage,
             witness: None,
         }
     }
