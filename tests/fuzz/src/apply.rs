@@ -219,9 +219,12 @@ impl Play {
                 }
             }
         }
+        // What any other command makes due at once, such as a shorter wait, is the next one's to fire.
+        let left = self.state.next_deadline().is_some_and(|due| due <= now);
+        let tick = matches!(stamped.command, Command::Tick);
         assert!(
-            self.state.next_deadline().is_none_or(|due| due > now),
-            "a deadline that is due is left, after {stamped:?}"
+            !(left && tick),
+            "a tick leaves something that is due: the leader would have no rest"
         );
         self.compare(stamped.command.name());
     }

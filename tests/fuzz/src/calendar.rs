@@ -269,7 +269,9 @@ pub fn plan(data: &[u8]) {
     }
     let schedule = meridian_cli::world::calendar::write("s", &hours);
     let read = meridian_cli::world::calendar::read(&schedule);
-    if hours.validate().is_ok() {
+    // A local time in the API has four digits for the year.
+    let told = |c: &Closure| c.from.year() >= 0 && c.to.year() >= 0;
+    if hours.validate().is_ok() && hours.closures.iter().all(told) {
         let read = read.expect("what is written of valid hours is read");
         let (mut again, mut hours) = (read.hours, hours);
         for week in [

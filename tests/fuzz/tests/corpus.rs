@@ -9,8 +9,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 /// Most fresh inputs a target is given, and for how long at most.
-const FRESH: usize = 4_000;
-const FRESH_FOR: Duration = Duration::from_millis(1_500);
+const FRESH: usize = 20_000;
+const FRESH_FOR: Duration = Duration::from_secs(2);
 /// An input that takes so long has no end, however busy the machine is.
 const ENDLESS: Duration = Duration::from_secs(60);
 const BYTES_MAX: usize = 4_096;
