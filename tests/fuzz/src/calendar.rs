@@ -53,7 +53,7 @@ fn date(source: &mut Source<'_>) -> Date {
         _ => Date::constant(2026, 3, 20),
     };
     let days = i64::from(source.u64() as u8);
-    start.saturating_add(i64::from(days).days())
+    start.saturating_add(days.days())
 }
 
 /// A text of `opening_hours`, in some zone, with or without holidays.
@@ -269,8 +269,11 @@ pub fn plan(data: &[u8]) {
     }
     let schedule = meridian_cli::world::calendar::write("s", &hours);
     let read = meridian_cli::world::calendar::read(&schedule);
-    // A local time in the API has four digits for the year.
-    let told = |c: &Closure| c.from.year() >= 0 && c.to.year() >= 0;
+    // A local time in the API has four digits for the year, and minutes.
+    let told = |c: &Closure| {
+        let (from, to) = (c.from.year(), c.to.year());
+        from >= 0 && to >= 0 && c.to.second() == 0
+    };
     if hours.validate().is_ok() && hours.closures.iter().all(told) {
         let read = read.expect("what is written of valid hours is read");
         let (mut again, mut hours) = (read.hours, hours);

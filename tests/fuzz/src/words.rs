@@ -1,4 +1,4 @@
-//! What people and browsers write in a few words: language tags and lengths of time.
+//! What people and browsers write in a few words: language tags, lengths of time, and zones.
 
 use meridian_cli::time;
 use meridian_language::{canonical, cldr_distance, distance, spoken, visitor_languages, wanted};
@@ -8,7 +8,7 @@ use meridian_routing::limits;
 
 use crate::names;
 
-/// Language tags, lists of them as browsers send them, and lengths of time.
+/// Language tags, lists of them as browsers send them, lengths of time, and zones.
 pub fn words(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -17,6 +17,18 @@ pub fn words(data: &[u8]) {
     apart(text);
     lists(text);
     lengths(text);
+    zones(text);
+}
+
+/// A zone is found by its name however that is cased, and is refused with its name otherwise.
+fn zones(text: &str) {
+    match meridian_calendar::zone(text) {
+        Ok(zone) => assert!(
+            zone.iana_name()
+                .is_some_and(|name| name.eq_ignore_ascii_case(text))
+        ),
+        Err(error) => assert!(error.to_string().contains(text)),
+    }
 }
 
 fn tags(text: &str) {
