@@ -59,7 +59,11 @@ pub fn log(data: &[u8]) {
     let key = source.bytes(16);
     let payload = source.bytes(64);
     sealed(key, payload, &mut source);
-    DATABASE.with(|(db, _)| read_log(db, &mut source));
+    DATABASE.with(|(db, _)| {
+        read_log(db, &mut source);
+        // Memory keeps what a crash would take until it is synced.
+        db.sync_blocking().expect("memory syncs");
+    });
 }
 
 fn index(source: &mut Source<'_>) -> u64 {
