@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Programs of tests on networks: ip and iptables.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help setup demo test chaos sim sim-mutants million pure fmt lint deny
+.PHONY: help setup demo test chaos sim sim-mutants million fuzz pure fmt lint deny
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -38,6 +38,17 @@ chaos: setup ## real nodes in networks of their own, 500 rounds of faults; about
 
 million: ## a million random commands against the routing core, every invariant after each; about half an hour
 	PROPTEST_CASES=5000 cargo test --locked -p meridian-routing --test random
+
+# What was found stays outside the checkout; an input worth keeping is copied to tests/fuzz/corpus by hand.
+FUZZED := $(CARGO_TARGET_DIR)/fuzzed
+fuzz: ## inputs that break a reader of bytes or text, sought by coverage; FUZZ="apply raft", SECONDS=60 each
+	@cargo fuzz --version >/dev/null 2>&1 || \
+	{ echo "cargo-fuzz is not installed: cargo install cargo-fuzz --locked" >&2; exit 1; }
+	@cd tests/fuzz/libfuzzer && for target in $(or $(FUZZ),$$(cargo fuzz list --fuzz-dir .)); do \
+	found=$(FUZZED)/$$target; mkdir -p $$found/corpus; echo "$$target: what breaks it is kept in $$found"; \
+	CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/fuzz cargo fuzz run --fuzz-dir . -s none $$target $$found/corpus ../corpus/$$target -- \
+	-artifact_prefix=$$found/ -max_total_time=$(or $(SECONDS),60) -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+	|| exit 1; done
 
 pure: ## the routing core's dependencies hold no runtime, clock or randomness
 	@tree=$$(cargo tree --locked -e normal -p meridian-routing --prefix none) || exit 1; \

@@ -18,7 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::storage::{Rocks, Storage};
+#[cfg(feature = "rocks")]
+use crate::storage::Rocks;
+use crate::storage::Storage;
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
@@ -162,12 +164,18 @@ pub struct Environment {
 
 impl Environment {
     /// The real world.
+    #[cfg(feature = "rocks")]
     pub fn real() -> Self {
+        Self::with(Arc::new(Rocks))
+    }
+
+    /// The real world, but for where the database is kept.
+    pub fn with(storage: Arc<dyn Storage>) -> Self {
         Self {
             clock: Arc::new(WallClock),
             random: Arc::new(ThreadRandom),
             network: Arc::new(Tcp),
-            storage: Arc::new(Rocks),
+            storage,
             witness: None,
         }
     }

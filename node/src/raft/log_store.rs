@@ -93,8 +93,8 @@ impl LogStore {
         // From where the last one ended: ranges over the same keys would pile up.
         let from = gone.map_or(0, |gone| gone.saturating_add(1));
         if from <= to {
-            let (from, to) = (keys::log(self.group, from), keys::log(self.group, to + 1));
-            batch.delete_range(keys::LOG, from, to);
+            let from = keys::log(self.group, from);
+            batch.delete_range(keys::LOG, from, keys::log_after(self.group, to));
         }
         let id = pb::LogId {
             index: to.max(gone.unwrap_or(0)),
@@ -118,7 +118,7 @@ impl LogStore {
         if to < from {
             return Ok(());
         }
-        let end = keys::log(self.group, to.saturating_add(1));
+        let end = keys::log_after(self.group, to);
         for item in self.db.range(keys::LOG, &keys::log(self.group, from), &end) {
             let (key, value) = item?;
             let entry = self.entry(&key, &value)?;
@@ -167,7 +167,7 @@ impl LogStore {
             }
             let entry = self.entry(&key, &value)?;
             if let Some(before) = entries.last()
-                && before.log_id.index + 1 != entry.log_id.index
+                && before.log_id.index.checked_add(1) != Some(entry.log_id.index)
             {
                 return Err(StorageError::Corrupt {
                     place: self.db.place(&key, "the log"),
@@ -180,7 +180,7 @@ impl LogStore {
         // members, is looked for at start only: openraft's own tests do without it.
         if let Some(first) = entries.first().map(|entry| entry.log_id.index)
             && first > from
-            && first > self.purged()?.map_or(1, |id| id.index + 1)
+            && first > self.purged()?.map_or(1, |id| id.index.saturating_add(1))
         {
             return Err(self.corrupt(format!("entries before {first} are missing")));
         }
@@ -212,12 +212,12 @@ impl LogStore {
             let (key, value) = item?;
             let entry = self.entry(&key, &value)?;
             let id = entry.log_id;
-            let expected = last.map_or(0, |last| last.index + 1);
-            if id.index != expected {
-                return Err(self.corrupt(format!(
-                    "entry {expected} is missing, the next one is {}",
-                    id.index
-                )));
+            let expected = last.map_or(Some(0), |last| last.index.checked_add(1));
+            if Some(id.index) != expected {
+                let missing = expected.map_or("no entry can follow".to_owned(), |expected| {
+                    format!("entry {expected} is missing")
+                });
+                return Err(self.corrupt(format!("{missing}, the next one is {}", id.index)));
             }
             if last.is_some_and(|last| last.leader_id > id.leader_id) {
                 return Err(self.corrupt(format!(

@@ -63,6 +63,13 @@ pub fn log(group: u32, index: u64) -> [u8; 12] {
     key
 }
 
+/// The least key after that of the log entry at `index`, the last index there is included.
+pub fn log_after(group: u32, index: u64) -> [u8; 13] {
+    let mut key = [0; 13];
+    key[..12].copy_from_slice(&log(group, index));
+    key
+}
+
 /// The index in a log key; `None` for a key that is none.
 pub fn log_index(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(key.get(4..)?.try_into().ok()?))

@@ -22,6 +22,7 @@ mod identity;
 pub mod keys;
 mod memory;
 pub mod record;
+#[cfg(feature = "rocks")]
 mod rocks;
 pub mod snapshot;
 mod synced;
@@ -34,4 +35,5 @@ pub use engine::{Batch, Engine, EngineError, Part, RawRecord, Records, Storage, 
 pub use error::StorageError;
 pub use flusher::OnSynced;
 pub use memory::{Memory, SyncTakes};
+#[cfg(feature = "rocks")]
 pub use rocks::Rocks;

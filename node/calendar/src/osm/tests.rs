@@ -93,6 +93,15 @@ fn texts_come_back_as_they_were() {
 }
 
 #[test]
+fn a_date_for_which_the_format_has_no_words_is_left_out_of_an_export() {
+    let mut plan = plan("Mo-Fr 09:00-17:00");
+    for date in ["-009999-01-01", "1899-12-31", "1900-01-01"] {
+        plan.holidays.insert(self::date(date));
+    }
+    assert_eq!(export(&plan), "Mo-Fr 09:00-17:00; 1900 Jan 01 off");
+}
+
+#[test]
 fn holidays_come_from_elsewhere() {
     let known = known(&["2026-12-25", "2026-12-28"]);
     let read = |text: &str| import(text, "Europe/London", &known).unwrap();

@@ -8,8 +8,12 @@ use jiff::civil::{Date, Time};
 use super::rules::DAYS;
 use crate::{Plan, minutes};
 
+/// The first year that the format can write.
+const YEAR_MIN: i16 = 1900;
+
 /// The plan as `opening_hours`: the week, then dates that are closed or have hours of their own, in order.
-/// [`super::import`] reads it back as the same hours. Times are written in whole minutes.
+/// [`super::import`] reads it back as the same hours. Times are written in whole minutes; dates before
+/// 1900, for which the format has no words, are left out.
 pub fn export(plan: &Plan) -> String {
     let mut rules = week(plan);
     for (first, last, hours) in stretches(plan) {
@@ -84,6 +88,7 @@ fn stretches(plan: &Plan) -> Vec<(Date, Date, String)> {
         };
         special.insert(*date, hours);
     }
+    special.retain(|date, _| date.year() >= YEAR_MIN);
     let mut stretches: Vec<(Date, Date, String)> = Vec::new();
     for (date, hours) in special {
         match stretches.last_mut() {
