@@ -16,7 +16,7 @@ use meridian_routing::state::State;
 use parking_lot::{Mutex, RwLockReadGuard};
 use prost::Message as _;
 use tokio::sync::{OwnedMutexGuard, watch};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Status;
 use tracing::Instrument as _;
 
@@ -304,18 +304,18 @@ impl Driver {
         let in_force = self.state().meta().rules;
         rules::in_force(command.rules(), in_force)
             .map_err(|early| DriveError::NotYet(early.to_string()))?;
+        let until = self.until();
         let _turn = match source {
-            Some(source) => {
-                let turn = timeout(WRITE_TIMEOUT, self.writes.turn(source)).await;
-                turn.unwrap_or(Err(TooMany))
-                    .map_err(|TooMany| DriveError::Busy)?
-            }
+            Some(source) => match timeout_at(until, self.writes.turn(source)).await {
+                Ok(turn) => turn.map_err(|TooMany| DriveError::Busy)?,
+                Err(_) => return Err(self.no_leader("writes before it wait for one".to_owned())),
+            },
             None => self.writes.own(),
         };
         // The entry carries the context of this span, so that every replica's part of the work joins it.
         let traceparent = telemetry::traceparent(&tracing::Span::current());
         let bytes = command::encode(0, request_id, actor, &traceparent, command);
-        let done = self.at_leader(Handed::Command(bytes)).await?;
+        let done = self.at_leader(Handed::Command(bytes), until).await?;
         let (index, reply) = (done.index, done.reply);
         let answer =
             command::decode_reply(&reply).map_err(|e| DriveError::Internal(e.to_string()))?;
@@ -397,11 +397,15 @@ impl Driver {
     /// # Errors
     /// [`DriveError::Refused`] with the reason, or as for a write.
     pub async fn manage(&self, change: Handed) -> Result<(), DriveError> {
-        self.at_leader(change).await.map(drop)
+        self.at_leader(change, self.until()).await.map(drop)
     }
 
-    async fn at_leader(&self, handed: Handed) -> Result<peer::Answered, DriveError> {
-        self.until_leader(|leader| {
+    async fn at_leader(
+        &self,
+        handed: Handed,
+        until: Instant,
+    ) -> Result<peer::Answered, DriveError> {
+        self.until_leader(until, |leader| {
             let handed = handed.clone();
             async move {
                 if leader == self.node {
@@ -467,7 +471,8 @@ impl Driver {
         if mutants::is(Mutant::ReadsStale) {
             return Ok(());
         }
-        let index = self.until_leader(|leader| self.read_index(leader)).await?;
+        let ask = |leader| self.read_index(leader);
+        let index = self.until_leader(self.until(), ask).await?;
         let group = self.group()?;
         tokio::time::timeout(WRITE_TIMEOUT, group.wait_applied(index))
             .await
@@ -475,24 +480,33 @@ impl Driver {
             .map_err(|_| DriveError::Stopping)
     }
 
+    /// By when what begins now is given up. A node that is cut off says so soon: whoever asks has others to ask.
+    fn until(&self) -> Instant {
+        let alone = self.alone().is_some();
+        Instant::now() + if alone { ALONE_TIMEOUT } else { WRITE_TIMEOUT }
+    }
+
+    fn no_leader(&self, why: String) -> DriveError {
+        DriveError::NoLeader(match self.alone() {
+            Some(_) => {
+                "no leader with a majority answers this node: ask one of another region".to_owned()
+            }
+            None => why,
+        })
+    }
+
     /// Tries with whoever leads until it succeeds or the time is over.
-    async fn until_leader<T, F>(&self, attempt: impl Fn(Peer) -> F) -> Result<T, DriveError>
+    async fn until_leader<T, F>(
+        &self,
+        until: Instant,
+        attempt: impl Fn(Peer) -> F,
+    ) -> Result<T, DriveError>
     where
         F: Future<Output = Result<T, Missed>>,
     {
-        // A node that is cut off says so soon: whoever asks has others to ask.
-        let alone = self.alone().is_some();
-        let until = Instant::now() + if alone { ALONE_TIMEOUT } else { WRITE_TIMEOUT };
         let mut pause = RETRY.0;
         let mut hint = None;
         let mut why = "no leader is known".to_owned();
-        let no_leader = |why: String| {
-            DriveError::NoLeader(match alone {
-                true => "no leader with a majority answers this node: ask one of another region"
-                    .to_owned(),
-                false => why,
-            })
-        };
         loop {
             let leader = match hint.take() {
                 Some(leader) => Some(leader),
@@ -519,13 +533,13 @@ impl Driver {
                     Ok(Err(Missed::Fault(text))) => return Err(DriveError::Internal(text)),
                     Err(_) => {
                         let why = format!("node {leader} leads and did not answer in time");
-                        return Err(no_leader(why));
+                        return Err(self.no_leader(why));
                     }
                 }
             }
             let next = Instant::now() + pause;
             if next >= until {
-                return Err(no_leader(why));
+                return Err(self.no_leader(why));
             }
             // A change of leader ends the pause early.
             let mut status = self.group()?.watch();

@@ -3,7 +3,7 @@
 //! the database is storage so far; snapshots and the small files beside it are files in the data directory.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -215,7 +215,7 @@ impl Network for Tcp {
         // Small messages both ways: waiting to fill a packet costs ten times the throughput.
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let known = |stream: TcpStream| {
-            let address = stream.peer_addr().ok().map(|peer| peer.ip());
+            let address = stream.peer_addr().ok().map(|peer| whose(peer.ip()));
             Connection::new(stream).from(address)
         };
         Ok((incoming.map(move |c| c.map(known)).boxed(), bound))
@@ -223,6 +223,14 @@ impl Network for Tcp {
 
     fn connect(&self, endpoint: Endpoint) -> Channel {
         endpoint.connect_lazy()
+    }
+}
+
+/// The address that stands for whoever has it: of IPv6 a network of 64 bits is one's, each address of which they may use.
+fn whose(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
     }
 }
 
@@ -256,6 +264,14 @@ impl Random for SeededRandom {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_stands_for_whoever_may_use_it() {
+        let whose = |text: &str| super::whose(text.parse().unwrap()).to_string();
+        assert_eq!(whose("10.0.0.7"), "10.0.0.7");
+        assert_eq!(whose("::ffff:10.0.0.7"), "10.0.0.7");
+        assert_eq!(whose("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    }
 
     #[test]
     fn ids_sort_by_time_and_a_seed_decides_the_rest() {

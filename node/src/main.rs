@@ -10,6 +10,7 @@ use meridian_node::node::Node;
 use meridian_node::offline::Offline;
 use meridian_node::settings::Settings;
 use meridian_node::telemetry::Telemetry;
+use rustix::process::{Resource, Rlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long work in hand may take to end after everything else has.
@@ -20,7 +21,8 @@ fn main() -> ExitCode {
     let done = if Offline::NAMES.contains(&asked.as_str()) {
         offline(Offline::parse())
     } else {
-        start(&Settings::parse())
+        let mut settings = Settings::parse();
+        files(&mut settings).and_then(|()| start(&settings))
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -30,6 +32,38 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What the database and the other nodes need of file descriptors.
+const OTHER_FILES: usize = 1_024;
+
+/// As many files as the system lets this process open, and no more connections than fit.
+fn files(settings: &mut Settings) -> anyhow::Result<()> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    let files = match rustix::process::setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let Some(files) = files else { return Ok(()) };
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let fit = files.saturating_sub(OTHER_FILES);
+    if fit < 2 {
+        return Err(anyhow!(
+            "{files} open files are too few; give the process more than {OTHER_FILES} (ulimit -n, LimitNOFILE)"
+        ));
+    }
+    if settings.connections_max > fit {
+        eprintln!(
+            "note: {fit} connections at most instead of {}, since {files} files may be open (ulimit -n, LimitNOFILE)",
+            settings.connections_max
+        );
+        settings.connections_max = fit;
+    }
+    Ok(())
 }
 
 fn offline(task: Offline) -> anyhow::Result<()> {

@@ -1,14 +1,16 @@
 //! So many calls are open at a time, what they ask must come to an end, and what is not complete yet may hold so many
 //! bytes in all.
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body::{Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
 use tonic::body::Body;
@@ -21,11 +23,19 @@ use super::{Full, Place, Room, Source};
 use crate::metrics;
 use crate::services::overloaded;
 
-/// By when the first message of a call must be there, and any that has begun, but for what its length needs.
+/// Methods that take more than one message. Every other is answered once what is asked has ended, so that must be soon.
+const STREAMING: [&str; 3] = [
+    "/livechat.v1.AgentService/Work",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+/// By when what is asked must be there, or the first message of a stream and any that has begun; but for what its length
+/// needs.
 const COMPLETE_WITHIN: Duration = Duration::from_secs(10);
 /// No slower than this, a message comes to an end.
 const BYTES_PER_SECOND: u64 = 64 << 10;
-/// What messages that are not complete may hold in all. Beyond it, those that hold little go on.
+/// What messages that are not complete may hold in all, and half of it those of one address. Beyond it, those that hold
+/// little go on.
 const UNFINISHED_BYTES_MAX: usize = 64 << 20;
 /// What is little.
 const LITTLE_BYTES: usize = 4 << 10;
@@ -36,7 +46,7 @@ const HEAD_BYTES: usize = 5;
 #[derive(Clone)]
 pub struct Guard {
     room: Room,
-    unfinished: Arc<AtomicUsize>,
+    unfinished: Arc<Mutex<Unfinished>>,
 }
 
 impl Guard {
@@ -83,7 +93,8 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let source = request.extensions().get::<Source>().copied();
-        let place = match self.guard.room.take(source.and_then(|s| s.address)) {
+        let address = source.and_then(|source| source.address);
+        let place = match self.guard.room.take(address) {
             Ok(place) => place,
             Err(full) => {
                 metrics::observe_refused("call", whose(full));
@@ -92,7 +103,8 @@ where
             }
         };
         let unfinished = self.guard.unfinished.clone();
-        let request = request.map(|body| Body::new(Question::new(body, unfinished)));
+        let one = !STREAMING.contains(&request.uri().path());
+        let request = request.map(|body| Body::new(Question::new(body, one, address, unfinished)));
         let answered = self.inner.call(request);
         Box::pin(async move {
             let answer = answered.await?;
@@ -143,55 +155,100 @@ impl http_body::Body for Answer {
     }
 }
 
+/// Bytes of what is asked and not complete, in all and by address.
+#[derive(Default)]
+struct Unfinished {
+    all: usize,
+    by_address: BTreeMap<Option<IpAddr>, usize>,
+}
+
+impl Unfinished {
+    /// Somebody's part changes; whether that is too much.
+    fn change(&mut self, address: Option<IpAddr>, from: usize, to: usize) -> bool {
+        let own = self.by_address.entry(address).or_default();
+        *own = *own - from + to;
+        self.all = self.all - from + to;
+        let much = *own > UNFINISHED_BYTES_MAX / 2 || self.all > UNFINISHED_BYTES_MAX;
+        if *own == 0 {
+            self.by_address.remove(&address);
+        }
+        much && to > LITTLE_BYTES
+    }
+}
+
 /// What is asked, message by message.
 struct Question {
     body: Body,
     messages: Messages,
-    /// Bytes of all messages on this node that are not complete.
-    unfinished: Arc<AtomicUsize>,
+    /// Whether there is one message, after which it must end: it is not answered before.
+    one: bool,
+    address: Option<IpAddr>,
+    unfinished: Arc<Mutex<Unfinished>>,
     /// Its part of them.
     held: usize,
-    /// When the message that is awaited must be there; `None` between messages, however long that is.
+    /// When what is awaited must be there; `None` between the messages of a stream, however long that is.
     due: Option<Pin<Box<Sleep>>>,
+    /// When something was last taken, until more is asked for: meanwhile nobody is late but the node.
+    taken: Option<Instant>,
 }
 
 impl Question {
-    fn new(body: Body, unfinished: Arc<AtomicUsize>) -> Self {
+    fn new(
+        body: Body,
+        one: bool,
+        address: Option<IpAddr>,
+        unfinished: Arc<Mutex<Unfinished>>,
+    ) -> Self {
         Self {
             body,
             messages: Messages::default(),
+            one,
+            address,
             unfinished,
             held: 0,
             due: Some(Box::pin(sleep(COMPLETE_WITHIN))),
+            taken: None,
         }
     }
 
-    fn holds(&mut self, bytes: usize) {
-        self.unfinished.fetch_add(bytes, Ordering::Relaxed);
-        self.unfinished.fetch_sub(self.held, Ordering::Relaxed);
-        self.held = bytes;
+    /// Whether what it holds is too much.
+    fn holds(&mut self, bytes: usize) -> bool {
+        let before = std::mem::replace(&mut self.held, bytes);
+        let mut unfinished = self.unfinished.lock();
+        unfinished.change(self.address, before, bytes)
     }
 
     /// Takes in what came.
     fn comes(&mut self, data: &[u8]) -> Result<(), Status> {
-        let fresh = self.messages.take(data);
-        self.holds(self.messages.held);
-        let all = self.unfinished.load(Ordering::Relaxed);
-        if self.held > LITTLE_BYTES && all > UNFINISHED_BYTES_MAX {
-            metrics::observe_refused("message", "node");
-            return Err(overloaded(
-                "this node holds too much of messages that are not complete: send yours again, or to another",
+        let came = self.messages.take(data);
+        if self.one && came.completed > 1 {
+            return Err(Status::invalid_argument(
+                "the method takes one message, and more came",
             ));
         }
-        if self.messages.held == 0 {
-            self.due = None;
-        } else if let Some(length) = fresh {
-            let needs = Duration::from_secs(u64::from(length) / BYTES_PER_SECOND);
-            let due = Instant::now() + COMPLETE_WITHIN + needs;
-            match &mut self.due {
-                Some(sleep) => sleep.as_mut().reset(due),
-                None => self.due = Some(Box::pin(tokio::time::sleep_until(due))),
+        // One that is complete is kept until the call begins, which is at the end of what is asked.
+        let kept = self.messages.held + if self.one { self.messages.complete } else { 0 };
+        if self.holds(kept) {
+            metrics::observe_refused("message", "node");
+            return Err(overloaded(
+                "too much of messages that are not complete is held here: send yours again, or to another node",
+            ));
+        }
+        let begun = self.messages.held > 0;
+        let needs = came
+            .length
+            .map_or(0, |length| u64::from(length) / BYTES_PER_SECOND);
+        match &mut self.due {
+            Some(due) if came.length.is_some() => {
+                let more = COMPLETE_WITHIN + Duration::from_secs(needs);
+                due.as_mut().reset(Instant::now() + more);
             }
+            None if begun => {
+                let more = COMPLETE_WITHIN + Duration::from_secs(needs);
+                self.due = Some(Box::pin(sleep(more)));
+            }
+            Some(_) if !begun && !self.one => self.due = None,
+            _ => {}
         }
         Ok(())
     }
@@ -219,18 +276,25 @@ impl http_body::Body for Question {
                 {
                     return Poll::Ready(Some(Err(refused)));
                 }
+                self.taken = Some(Instant::now());
             }
-            Poll::Ready(_) => self.due = None,
+            Poll::Ready(_) => {
+                self.due = None;
+                self.holds(0);
+            }
             Poll::Pending => {
-                if let Some(due) = &mut self.due
-                    && due.as_mut().poll(cx).is_ready()
-                {
-                    self.due = None;
-                    metrics::observe_refused("message", "slow");
-                    let late = Status::deadline_exceeded(
-                        "the message did not come in time: send it at once and whole",
-                    );
-                    return Poll::Ready(Some(Err(late)));
+                let unread = self.taken.take().map_or(Duration::ZERO, |at| at.elapsed());
+                if let Some(due) = &mut self.due {
+                    let deadline = due.deadline() + unread;
+                    due.as_mut().reset(deadline);
+                    if due.as_mut().poll(cx).is_ready() {
+                        self.due = None;
+                        metrics::observe_refused("message", "slow");
+                        let late = Status::deadline_exceeded(
+                            "what was asked did not come in time: send it at once and whole",
+                        );
+                        return Poll::Ready(Some(Err(late)));
+                    }
                 }
             }
         }
@@ -251,34 +315,48 @@ impl http_body::Body for Question {
 struct Messages {
     /// Bytes of the one that is not complete.
     held: usize,
+    /// Bytes of those that are.
+    complete: usize,
+    completed: usize,
     head: [u8; HEAD_BYTES],
 }
 
+/// What has become known.
+#[derive(Debug, Default)]
+struct Came {
+    /// The length of the message in hand, when it is new.
+    length: Option<u32>,
+    /// How many messages are complete by now.
+    completed: usize,
+}
+
 impl Messages {
-    /// Takes in what came; the length of the message in hand, when that has become known.
-    fn take(&mut self, mut data: &[u8]) -> Option<u32> {
-        let mut fresh = None;
+    fn take(&mut self, mut data: &[u8]) -> Came {
+        let mut length = None;
         while !data.is_empty() {
+            let end = match self.held {
+                held if held < HEAD_BYTES => HEAD_BYTES,
+                _ => HEAD_BYTES + self.length() as usize,
+            };
+            let (more, rest) = data.split_at(data.len().min(end - self.held));
             if self.held < HEAD_BYTES {
-                let more = data.len().min(HEAD_BYTES - self.held);
-                self.head[self.held..self.held + more].copy_from_slice(&data[..more]);
-                self.held += more;
-                data = &data[more..];
-                if self.held == HEAD_BYTES {
-                    fresh = Some(self.length());
-                }
-            } else {
-                let rest = HEAD_BYTES + self.length() as usize - self.held;
-                let more = data.len().min(rest);
-                self.held += more;
-                data = &data[more..];
+                self.head[self.held..self.held + more.len()].copy_from_slice(more);
+            }
+            self.held += more.len();
+            data = rest;
+            if self.held == HEAD_BYTES {
+                length = Some(self.length());
             }
             if self.held >= HEAD_BYTES && self.held == HEAD_BYTES + self.length() as usize {
-                self.held = 0;
-                fresh = None;
+                self.complete += self.held;
+                self.completed += 1;
+                (self.held, length) = (0, None);
             }
         }
-        fresh
+        Came {
+            length,
+            completed: self.completed,
+        }
     }
 
     fn length(&self) -> u32 {
@@ -331,42 +409,78 @@ mod tests {
         }
     }
 
-    fn question(first: Vec<u8>, unfinished: &Arc<AtomicUsize>) -> Question {
+    fn question(first: Vec<u8>, one: bool, unfinished: &Arc<Mutex<Unfinished>>) -> Question {
         let body = Body::new(Hangs(vec![first.into()]));
-        Question::new(body, unfinished.clone())
+        Question::new(body, one, None, unfinished.clone())
     }
 
     async fn next(question: &mut Question) -> Option<Result<Frame<Bytes>, Status>> {
         std::future::poll_fn(|cx| Pin::new(&mut *question).poll_frame(cx)).await
     }
 
+    async fn code(question: &mut Question) -> Option<tonic::Code> {
+        let refused = next(question).await?.err()?;
+        Some(refused.code())
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn what_has_begun_must_end_and_what_has_not_may_wait() {
+    async fn what_has_begun_must_end_and_a_stream_may_wait_between_messages() {
         let unfinished = Arc::default();
-        let mut begun = question(message(100)[..50].to_vec(), &unfinished);
-        assert!(next(&mut begun).await.is_some_and(|frame| frame.is_ok()));
-        assert_eq!(unfinished.load(Ordering::Relaxed), 50);
+        let mut begun = question(message(100)[..50].to_vec(), false, &unfinished);
+        assert_eq!(code(&mut begun).await, None);
+        assert_eq!(unfinished.lock().all, 50);
         let began = Instant::now();
-        let late = next(&mut begun).await.and_then(Result::err);
-        assert_eq!(late.map(|s| s.code()), Some(tonic::Code::DeadlineExceeded));
+        let late = code(&mut begun).await;
+        assert_eq!(late, Some(tonic::Code::DeadlineExceeded));
         assert!(began.elapsed() >= COMPLETE_WITHIN);
         drop(begun);
-        assert_eq!(unfinished.load(Ordering::Relaxed), 0);
+        assert_eq!(unfinished.lock().all, 0);
+        assert!(unfinished.lock().by_address.is_empty());
 
-        let mut whole = question(message(100), &unfinished);
-        assert!(next(&mut whole).await.is_some_and(|frame| frame.is_ok()));
+        let mut whole = question(message(100), false, &unfinished);
+        assert_eq!(code(&mut whole).await, None);
         tokio::time::sleep(COMPLETE_WITHIN * 100).await;
         assert!(next(&mut whole).now_or_never().is_none(), "it waits");
+        let mut head = question(message(100)[..2].to_vec(), false, &unfinished);
+        assert_eq!(code(&mut head).await, None);
+        assert_eq!(code(&mut head).await, Some(tonic::Code::DeadlineExceeded));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_one_message_is_asked_for_the_end_must_come_too_and_counts_until_then() {
+        let unfinished = Arc::default();
+        let mut whole = question(message(100), true, &unfinished);
+        assert_eq!(code(&mut whole).await, None);
+        assert_eq!(unfinished.lock().all, 105);
+        assert_eq!(code(&mut whole).await, Some(tonic::Code::DeadlineExceeded));
+        let mut two = question([message(1), message(1)].concat(), true, &unfinished);
+        assert_eq!(code(&mut two).await, Some(tonic::Code::InvalidArgument));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_late_while_the_node_does_not_look() {
+        let unfinished = Arc::default();
+        let mut begun = question(message(100)[..50].to_vec(), false, &unfinished);
+        assert_eq!(code(&mut begun).await, None);
+        tokio::time::sleep(COMPLETE_WITHIN * 2).await;
+        assert!(next(&mut begun).now_or_never().is_none(), "it has its time");
+        assert_eq!(code(&mut begun).await, Some(tonic::Code::DeadlineExceeded));
     }
 
     #[tokio::test]
     async fn beyond_the_budget_those_that_hold_little_go_on() {
-        let unfinished = Arc::new(AtomicUsize::new(UNFINISHED_BYTES_MAX));
-        let mut little = question(message(LITTLE_BYTES)[..LITTLE_BYTES].to_vec(), &unfinished);
-        assert!(next(&mut little).await.is_some_and(|frame| frame.is_ok()));
-        let mut much = question(message(99_999)[..50_000].to_vec(), &unfinished);
-        let refused = next(&mut much).await.and_then(Result::err);
-        let code = refused.map(|status| status.code());
-        assert_eq!(code, Some(tonic::Code::ResourceExhausted));
+        let other = Some(IpAddr::from([10, 0, 0, 1]));
+        let unfinished = Arc::new(Mutex::new(Unfinished::default()));
+        assert!(unfinished.lock().change(other, 0, UNFINISHED_BYTES_MAX));
+        let mut little = question(message(9_999)[..LITTLE_BYTES].to_vec(), true, &unfinished);
+        assert_eq!(code(&mut little).await, None);
+        let much = || question(message(99_999)[..50_000].to_vec(), true, &unfinished);
+        let refused = code(&mut much()).await;
+        assert_eq!(refused, Some(tonic::Code::ResourceExhausted));
+        // An address gets half.
+        unfinished
+            .lock()
+            .change(other, UNFINISHED_BYTES_MAX, UNFINISHED_BYTES_MAX / 2 + 1);
+        assert_eq!(code(&mut much()).await, None);
     }
 }

@@ -19,6 +19,8 @@ use crate::metrics;
 
 /// By when the first words of HTTP/2 must have come.
 const SPEAKS_WITHIN: Duration = Duration::from_secs(10);
+/// Pause after a connection could not be taken: what is lacking, such as file descriptors, is lacking for a while.
+const AFTER_FAILURE: Duration = Duration::from_millis(50);
 /// How long those words are: the preface of RFC 9113, section 3.4.
 const PREFACE_BYTES: usize = 24;
 
@@ -43,7 +45,13 @@ pub fn guests(
             Ok(connection) => let_in(connection, number, &room).map(Ok),
             Err(failed) => Some(Err(failed)),
         };
-        std::future::ready(let_in)
+        async move {
+            if let Some(Err(failed)) = &let_in {
+                tracing::warn!(error = %failed, "a connection could not be taken");
+                sleep(AFTER_FAILURE).await;
+            }
+            let_in
+        }
     })
 }
 

@@ -78,21 +78,39 @@ impl Lines {
         self.take(at, connection, VecDeque::pop_front)
     }
 
-    /// Refuses the newest of the longest line of the address that has most waiting, unless `but` would have the most.
-    fn refuse_longest(&mut self, but: Option<IpAddr>) -> bool {
+    /// Refuses the newest of the longest line of the address that has most waiting, unless that is `source`'s own.
+    fn refuse_longest(&mut self, source: Source) -> bool {
         let longest = self.addresses.iter().max_by_key(|(_, a)| a.waiting);
         let Some((&at, address)) = longest else {
             return false;
         };
-        let own = self.addresses.get(&but).map_or(0, |a| a.waiting);
-        if own >= address.waiting {
-            return false;
-        }
+        let own = self.addresses.get(&source.address);
         let lines = address.connections.iter();
-        let Some((&connection, _)) = lines.max_by_key(|(_, line)| line.len()) else {
+        let Some((&connection, line)) = lines.max_by_key(|(_, line)| line.len()) else {
             return false;
         };
-        self.take(at, connection, VecDeque::pop_back).is_some()
+        let has_most = if own.map_or(0, |a| a.waiting) < address.waiting {
+            false
+        } else {
+            let own = own.and_then(|a| a.connections.get(&source.connection));
+            at != source.address || own.map_or(0, VecDeque::len) >= line.len()
+        };
+        !has_most && self.take(at, connection, VecDeque::pop_back).is_some()
+    }
+
+    /// Takes out whoever has left without a word.
+    fn sweep(&mut self) {
+        self.waiting = 0;
+        self.addresses.retain(|_, address| {
+            address.waiting = 0;
+            address.connections.retain(|_, line| {
+                line.retain(|waiter| !waiter.is_closed());
+                address.waiting += line.len();
+                !line.is_empty()
+            });
+            self.waiting += address.waiting;
+            address.waiting > 0
+        });
     }
 
     fn take(
@@ -137,7 +155,10 @@ impl Turns {
             if lines.waiting == 0 && *self.0.in_hand.borrow() < self.0.in_hand_max {
                 return Ok(self.grant());
             }
-            if lines.waiting >= self.0.waiting_max && !lines.refuse_longest(source.address) {
+            if lines.waiting >= self.0.waiting_max {
+                lines.sweep();
+            }
+            if lines.waiting >= self.0.waiting_max && !lines.refuse_longest(source) {
                 return Err(TooMany);
             }
             let (waiter, waits) = oneshot::channel();
@@ -262,8 +283,8 @@ mod tests {
         let turns = Turns::new(1, 3);
         let held = at_once(&turns, from(1, 1));
         let mut flood: Vec<Waits> = (0..3).map(|_| asks(&turns, from(1, 1))).collect();
-        let refused = turns.turn(from(1, 2)).now_or_never();
-        assert!(matches!(refused, Some(Err(TooMany))), "the address has all");
+        let refused = turns.turn(from(1, 1)).now_or_never();
+        assert!(matches!(refused, Some(Err(TooMany))), "it has the most");
         let mut other = asks(&turns, from(2, 3));
         let newest = flood[2].as_mut().now_or_never();
         assert!(
@@ -273,6 +294,28 @@ mod tests {
         drop(held);
         drop(served(&mut flood[0]));
         assert!(served(&mut other).is_some());
+    }
+
+    #[test]
+    fn behind_one_address_the_longest_line_gives_way_and_whoever_left_is_in_none() {
+        let turns = Turns::new(1, 3);
+        let held = at_once(&turns, from(1, 1));
+        let mut flood: Vec<Waits> = (0..3).map(|_| asks(&turns, from(1, 1))).collect();
+        let mut other = asks(&turns, from(1, 2));
+        let newest = flood
+            .pop()
+            .and_then(|mut waits| waits.as_mut().now_or_never());
+        assert!(
+            matches!(newest, Some(Err(TooMany))),
+            "the newest of the flood"
+        );
+        drop(flood.pop());
+        let mut third = asks(&turns, from(1, 3));
+        assert_eq!(turns.waiting(), 3, "one has left, and one has come");
+        drop(held);
+        for waits in [&mut flood[0], &mut other, &mut third] {
+            drop(served(waits).expect("a turn"));
+        }
     }
 
     #[test]

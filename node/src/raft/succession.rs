@@ -65,7 +65,8 @@ struct Heir {
 }
 
 /// How many of the others campaign before `own`: those with a longer log, and of equal ones those with the greater
-/// number, as among rivals for a pre-vote.
+/// number, as among rivals for a pre-vote. A log whose end is of an older term is not told from one of a newer; such a
+/// campaign is denied, and the next one has its turn.
 fn turn(own: &Heir, others: &[Heir]) -> u32 {
     let place = |heir: &Heir| (Reverse(heir.last_log), Reverse(heir.id));
     let before = others
@@ -123,10 +124,10 @@ pub(super) async fn take_turns(
 
 /// What the voters that answer in time say.
 async fn ask(peers: &Peers, status: &Status, timing: &Timing) -> Vec<Heir> {
-    let voters = status
-        .members
-        .iter()
-        .filter(|(id, member)| member.voter && **id != status.node_id);
+    let voters = status.members.iter().filter(|(id, member)| {
+        // The leader is silent: an answer would come too late.
+        member.voter && **id != status.node_id && Some(**id) != status.leader
+    });
     let asked = voters.map(|(&id, member)| async move {
         let sent = Instant::now();
         let answer = timeout(timing.turn(), peers.look(id, &member.node)).await;

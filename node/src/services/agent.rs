@@ -215,8 +215,13 @@ impl Session {
                 (room, message) = next => end = match (room, message) {
                     (Ok(room), Ok(Some(message))) => self.act(message, room).await,
                     (Err(_), _) => Some(End::Over),
-                    // Closed or broken without a sign-off.
-                    (_, Ok(None) | Err(_)) => Some(End::Lost),
+                    // Closed without a sign-off.
+                    (_, Ok(None)) => Some(End::Lost),
+                    (_, Err(why)) => {
+                        // Broken, or what came was refused: whoever still listens is told why.
+                        let _ = self.out.try_send(Err(why));
+                        Some(End::Lost)
+                    }
                 },
             }
         }

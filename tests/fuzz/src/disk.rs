@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::executor::block_on;
-use meridian_node::backup::{self, must_be_empty};
+use meridian_node::backup::{Sound, must_be_empty};
 use meridian_node::convert::entity;
 use meridian_node::machine;
 use meridian_node::raft::backup::RestoreError;
@@ -222,7 +222,7 @@ fn read(path: &Path) -> Option<Vec<(i32, pb::KeyValue)>> {
         Ok(file) => file,
         Err(error) => {
             placed(&error);
-            assert!(backup::verify(path).is_err());
+            assert!(Sound::open(path).is_err());
             return None;
         }
     };
@@ -233,9 +233,9 @@ fn read(path: &Path) -> Option<Vec<(i32, pb::KeyValue)>> {
         records.extend(frame.records.into_iter().map(|r| (family, r)));
         Ok(())
     });
-    match backup::verify(path) {
-        Ok(header) => {
-            assert!(whole.is_ok() && header.backup.is_some());
+    match Sound::open(path) {
+        Ok(sound) => {
+            assert!(whole.is_ok() && sound.header().backup.is_some());
             let (_, state): (Vec<_>, Vec<_>) = parted(&records);
             assert!(state.iter().all(|(_, value)| entity::decode(value).is_ok()));
         }
@@ -339,7 +339,7 @@ fn written(dir: &Path, source: &mut Source<'_>) {
     let same = records.into_iter().map(|(f, k, v)| (f as i32, k, v));
     assert_eq!(back, same.collect::<Vec<_>>());
     let good = state.iter().all(|(_, value)| entity::decode(value).is_ok());
-    assert_eq!(backup::verify(&target).is_ok(), good);
+    assert_eq!(Sound::open(&target).is_ok(), good);
     // A file cut short or changed anywhere is no whole file.
     let mut bytes = std::fs::read(&target).expect("the file");
     let at = source.below(bytes.len());

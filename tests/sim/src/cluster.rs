@@ -231,12 +231,9 @@ impl Machine {
     /// # Errors
     /// A file cannot be written.
     pub fn damage(&self, random: &mut ChaCha8Rng) -> anyhow::Result<String> {
-        let beside = |entry: &std::fs::DirEntry| entry.path().is_dir();
-        let mut dirs = std::fs::read_dir(&self.dir)?.flatten().filter(beside);
-        if random.random_bool(0.3)
-            && let Some(dir) = dirs.find(|dir| filled(&dir.path()))
-        {
-            return damage::damage(&dir.path(), random);
+        // The database itself is none: it is in memory.
+        if random.random_bool(0.3) && filled(&self.dir) {
+            return damage::damage(&self.dir, random);
         }
         let choose = |choices| random.random_range(0..choices);
         let whose = self.disk.turn_over(choose);
