@@ -1,8 +1,8 @@
-//! What stands between clients and the node, so that one who asks for too much, or never finishes asking, costs the
-//! others nothing: connections ([`doors`]), calls and what they hold ([`calls`]), writes ([`turns`]).
+//! What stands between clients and the node, so that others go on when one asks for too much, or never finishes asking:
+//! connections ([`doors`]), calls and what they hold ([`calls`]), writes ([`turns`]).
 //!
-//! Who asks is told by where they come from. Behind a proxy that is the proxy, with a connection for each of its own:
-//! so every limit is shared out by address first, and among the connections of one address then.
+//! Who asks is told by where they come from. An address gets half of everything at most; behind a proxy that is the
+//! proxy, so writes are shared out among the connections of an address as well.
 
 pub mod calls;
 pub mod doors;
