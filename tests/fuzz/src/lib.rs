@@ -11,6 +11,7 @@ mod calendar;
 mod configuration;
 mod disk;
 mod durable;
+mod objects;
 mod raft;
 mod source;
 mod words;
