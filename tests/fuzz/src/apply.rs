@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 
 use meridian_node::convert::{command as commands, entity, history};
 use meridian_routing::apply::Outcome;
-use meridian_routing::command::{Command, ConfigChange, NewChat, Shut, Stamped, TransferTo};
+use meridian_routing::command::{Command, Shut, Stamped};
 use meridian_routing::ids::*;
 use meridian_routing::invariants::{self, Seen};
-use meridian_routing::language::Resolved;
-use meridian_routing::limits::{self, TIME_MAX};
+use meridian_routing::limits::TIME_MAX;
 use meridian_routing::model::*;
 use meridian_routing::state::{Chat, Key, State};
 

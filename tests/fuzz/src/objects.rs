@@ -4,7 +4,7 @@
 use meridian_routing::command::{ConfigChange, NewChat, TransferTo};
 use meridian_routing::ids::*;
 use meridian_routing::language::Resolved;
-use meridian_routing::limits::{self, TIME_MAX};
+use meridian_routing::limits;
 use meridian_routing::model::*;
 
 use crate::source::Source;
