@@ -20,9 +20,9 @@ use tower::util::MapResponseLayer;
 
 use crate::delivery::Delivery;
 use crate::driver::{DriveError, Driver, Forwarded, Origin};
-use crate::env::{Connections, Environment, Network, Witness};
+use crate::env::{Environment, Network, Witness};
 use crate::gate::calls::Guard;
-use crate::gate::{Room, doors};
+use crate::gate::doors::{self, Guest};
 use crate::machine::RoutingMachine;
 use crate::metrics;
 use crate::raft::{
@@ -176,11 +176,8 @@ impl Node {
         tasks.push(tokio::spawn(serve_clients(
             driver.clone(),
             settings.cluster.clone(),
-            clients,
-            (
-                Room::new(settings.connections_max),
-                Room::new(settings.calls_max),
-            ),
+            doors::guests(clients, settings.connections_max),
+            Guard::new(settings.calls_max),
         )));
         let metrics_listen = scrapes.as_ref().and_then(|l| l.local_addr().ok());
         let measured = metrics::start(&driver, settings, scrapes).map_err(NodeError::Metrics)?;
@@ -373,8 +370,8 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 async fn serve_clients(
     driver: Arc<Driver>,
     cluster: String,
-    connections: Connections,
-    rooms: (Room, Room),
+    guests: impl futures::Stream<Item = std::io::Result<Guest>>,
+    guard: Guard,
 ) {
     let (health, health_service) = tonic_health::server::health_reporter();
     let (v1, v1alpha) = match (reflection().build_v1(), reflection().build_v1alpha()) {
@@ -389,7 +386,7 @@ async fn serve_clients(
         .max_concurrent_streams(Some(STREAMS_MAX))
         .http2_keepalive_interval(Some(std::time::Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(std::time::Duration::from_secs(10)))
-        .layer(Guard::new(rooms.1))
+        .layer(guard)
         .layer(metrics::CallLayer)
         .layer(MapResponseLayer::new(tells_age(driver.clone())))
         .add_service(health_service)
@@ -414,7 +411,6 @@ async fn serve_clients(
         );
     let stopped = async move { driver.stopped().await };
     let serve = async {
-        let guests = doors::guests(connections, rooms.0);
         let served = server.serve_with_incoming_shutdown(guests, stopped);
         if let Err(e) = served.await {
             tracing::error!(error = %e, "the client server failed");

@@ -51,9 +51,9 @@ pub struct Guard {
 
 impl Guard {
     /// So many calls may be open at a time.
-    pub fn new(calls: Room) -> Self {
+    pub fn new(calls_max: usize) -> Self {
         Self {
-            room: calls,
+            room: Room::new(calls_max),
             unfinished: Arc::default(),
         }
     }
@@ -214,14 +214,18 @@ impl Question {
     /// Whether what it holds is too much.
     fn holds(&mut self, bytes: usize) -> bool {
         let before = std::mem::replace(&mut self.held, bytes);
+        // As every call ends: nobody need wait for the lock.
+        if before == 0 && bytes == 0 {
+            return false;
+        }
         let mut unfinished = self.unfinished.lock();
         unfinished.change(self.address, before, bytes)
     }
 
     /// Takes in what came.
     fn comes(&mut self, data: &[u8]) -> Result<(), Status> {
-        let came = self.messages.take(data);
-        if self.one && came.completed > 1 {
+        let length = self.messages.take(data);
+        if self.one && self.messages.completed > 1 {
             return Err(Status::invalid_argument(
                 "the method takes one message, and more came",
             ));
@@ -235,20 +239,12 @@ impl Question {
             ));
         }
         let begun = self.messages.held > 0;
-        let needs = came
-            .length
-            .map_or(0, |length| u64::from(length) / BYTES_PER_SECOND);
-        match &mut self.due {
-            Some(due) if came.length.is_some() => {
-                let more = COMPLETE_WITHIN + Duration::from_secs(needs);
-                due.as_mut().reset(Instant::now() + more);
-            }
-            None if begun => {
-                let more = COMPLETE_WITHIN + Duration::from_secs(needs);
-                self.due = Some(Box::pin(sleep(more)));
-            }
-            Some(_) if !begun && !self.one => self.due = None,
-            _ => {}
+        if length.is_some() || begun && self.due.is_none() {
+            let needs = u64::from(length.unwrap_or(0)) / BYTES_PER_SECOND;
+            let more = COMPLETE_WITHIN + Duration::from_secs(needs);
+            self.due = Some(Box::pin(sleep(more)));
+        } else if !begun && !self.one {
+            self.due = None;
         }
         Ok(())
     }
@@ -317,21 +313,14 @@ struct Messages {
     held: usize,
     /// Bytes of those that are.
     complete: usize,
+    /// How many those are.
     completed: usize,
     head: [u8; HEAD_BYTES],
 }
 
-/// What has become known.
-#[derive(Debug, Default)]
-struct Came {
-    /// The length of the message in hand, when it is new.
-    length: Option<u32>,
-    /// How many messages are complete by now.
-    completed: usize,
-}
-
 impl Messages {
-    fn take(&mut self, mut data: &[u8]) -> Came {
+    /// Takes in what came; the length of the message in hand, when that has become known.
+    fn take(&mut self, mut data: &[u8]) -> Option<u32> {
         let mut length = None;
         while !data.is_empty() {
             let end = match self.held {
@@ -353,10 +342,7 @@ impl Messages {
                 (self.held, length) = (0, None);
             }
         }
-        Came {
-            length,
-            completed: self.completed,
-        }
+        length
     }
 
     fn length(&self) -> u32 {

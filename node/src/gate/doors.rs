@@ -33,11 +33,12 @@ pub struct Guest {
     _place: Place,
 }
 
-/// Lets connections in while there is room; closes the others at once, as nothing can be said to them yet.
+/// Lets so many connections in at a time; closes the others at once, as nothing can be said to them yet.
 pub fn guests(
     connections: Connections,
-    room: Room,
+    connections_max: usize,
 ) -> impl Stream<Item = io::Result<Guest>> + Send + 'static {
+    let room = Room::new(connections_max);
     let mut number = 0;
     connections.filter_map(move |connection| {
         number += 1;

@@ -89,12 +89,9 @@ impl Lines {
         let Some((&connection, line)) = lines.max_by_key(|(_, line)| line.len()) else {
             return false;
         };
-        let has_most = if own.map_or(0, |a| a.waiting) < address.waiting {
-            false
-        } else {
-            let own = own.and_then(|a| a.connections.get(&source.connection));
-            at != source.address || own.map_or(0, VecDeque::len) >= line.len()
-        };
+        let own_line = own.and_then(|a| a.connections.get(&source.connection));
+        let has_most = own.map_or(0, |a| a.waiting) >= address.waiting
+            && (at != source.address || own_line.map_or(0, VecDeque::len) >= line.len());
         !has_most && self.take(at, connection, VecDeque::pop_back).is_some()
     }
 
