@@ -331,13 +331,16 @@ impl Driver {
     /// # Errors
     /// [`DriveError`].
     pub async fn write_own(&self, command: Command) -> Result<Written, DriveError> {
-        self.write(
-            self.new_id(),
-            format!("node:{}", self.node),
-            Origin::default(),
-            command,
-        )
-        .await
+        self.write_for(Origin::default(), command).await
+    }
+
+    /// The same, because of somebody, whose turn it takes.
+    ///
+    /// # Errors
+    /// [`DriveError`].
+    pub async fn write_for(&self, origin: Origin, command: Command) -> Result<Written, DriveError> {
+        let actor = format!("node:{}", self.node);
+        self.write(self.new_id(), actor, origin, command).await
     }
 
     /// Proposes a command here, if this node leads, and gives up at once if not; for what only the leader does.

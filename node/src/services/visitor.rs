@@ -107,9 +107,7 @@ impl VisitorService for Visitors {
         if !new.resolved.is_empty() {
             let meanings = new.resolved.iter().cloned();
             let learn = meanings.map(ConfigChange::LearnLanguage).collect();
-            let who = actor("node", &self.driver.node_id().to_string());
-            let learn = Command::Configure(learn);
-            let learn = self.driver.write(self.driver.new_id(), who, origin, learn);
+            let learn = self.driver.write_for(origin, Command::Configure(learn));
             learn.await.map_err(|e| failed(&e))?;
         }
         let state = self.driver.state();
