@@ -138,6 +138,11 @@ impl Source {
         self.fetched.as_deref().unwrap_or(&self.given)
     }
 
+    /// Reads it whole.
+    fn open(&self) -> Result<Sound, OfflineError> {
+        Sound::open(self.path()).map_err(|e| self.named(e))
+    }
+
     /// Says of which backup an error is: nobody knows the file it was brought into.
     fn named(&self, why: RestoreError) -> OfflineError {
         match self.fetched {
@@ -200,7 +205,7 @@ impl Offline {
                     given: file,
                     fetched,
                 };
-                let backup = Sound::open(source.path()).map_err(|e| source.named(e))?;
+                let backup = source.open()?;
                 Ok(format!(
                     "{} is whole: {}",
                     source.given.display(),
@@ -208,12 +213,11 @@ impl Offline {
                 ))
             }
             Self::Restore { from, first } => {
-                first.check()?;
                 let source = Source {
                     given: from,
                     fetched,
                 };
-                let backup = Sound::open(source.path()).map_err(|e| source.named(e))?;
+                let backup = source.open()?;
                 let maker = first.maker(&source.given, false, now);
                 let founder = first.node(backup.header(), founded);
                 backup
