@@ -3,14 +3,14 @@
 //! # The model
 //! - **When.** An inhomogeneous Poisson process, given its number of events: each territory's intensity is
 //!   its people online times [`diurnal`] at its local time, times [`DAY_OFF_FACTOR`] on weekends and
-//!   public holidays. The arrival times are drawn in order as uniform order statistics and mapped
-//!   through the cumulated intensity, so that memory does not grow with the count.
+//!   public holidays ([`Shape::World`]). The arrival times are drawn in order as uniform order statistics
+//!   and mapped through the cumulated intensity, so that memory does not grow with the count.
 //! - **Who.** A visitor's first language follows the territory's first choices; others are added with the
 //!   probability that somebody there reads them. Some visitors return.
-//! - **Patience** is log-normal with median [`PATIENCE_MS_MEDIAN`] and deviation 0.9 of the logarithm: a
+//! - **Patience** is log-normal, [`PATIENCE`] unless told otherwise: a
 //!   tenth leaves within 50 s, a tenth waits longer than 8.5 minutes. The median is the figure the project
 //!   plans with; the form is our choice.
-//! - **Talk** is log-normal with median [`TALK_MS_MEDIAN`] and deviation 0.6; that service times are
+//! - **Talk** is log-normal, [`TALK`] unless told otherwise; that service times are
 //!   log-normal was found by Brown, Gans, Mandelbaum et al., "Statistical Analysis of a Telephone Call
 //!   Center" (Journal of the American Statistical Association, 2005).
 
@@ -22,19 +22,25 @@ use serde::{Deserialize, Serialize};
 use crate::draw::Draw;
 use crate::format::RegionId;
 use crate::organisation::SkillLevel;
-use crate::topics::TOPICS;
+use crate::topics::{TOPICS, Topic};
 use crate::world::{Territory, World};
 
 /// Longest span, in days.
 pub const SPAN_DAYS_MAX: i64 = 400;
 /// Most arrivals in a span.
 pub const COUNT_MAX: u64 = 100_000_000;
-/// Median of the patience: 2 min 40 s.
-pub const PATIENCE_MS_MEDIAN: u32 = 160_000;
+/// How long visitors wait: half of them less than 2 min 40 s.
+pub const PATIENCE: LogNormal = LogNormal {
+    median_ms: 160_000,
+    deviation: 0.9,
+};
 /// Shortest and longest patience, in ms.
 pub const PATIENCE_MS: (u32, u32) = (5_000, 3_600_000);
-/// Median of the talk: 9 min.
-pub const TALK_MS_MEDIAN: u32 = 540_000;
+/// How long talks take: half of them less than 9 min.
+pub const TALK: LogNormal = LogNormal {
+    median_ms: 540_000,
+    deviation: 0.6,
+};
 /// Shortest and longest talk, in ms.
 pub const TALK_MS: (u32, u32) = (20_000, 7_200_000);
 /// Intensity on weekends and public holidays, as a share of a working day's; our assumption.
@@ -61,8 +67,45 @@ const BIN_MS: i64 = 900_000;
 /// Visitors remembered in each territory, of whom one may return.
 const REMEMBERED: usize = 64;
 
+/// Lengths of time whose logarithms are normal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogNormal {
+    /// Half of them are shorter, in ms.
+    pub median_ms: u32,
+    /// Deviation of the logarithm; 0 = all alike.
+    pub deviation: f64,
+}
+
+/// When people come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// As their local hour, weekday and holidays have it.
+    #[default]
+    World,
+    /// At any hour alike, so that the rate stays the same.
+    Flat,
+}
+
+/// Of whom alone a stream consists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Only {
+    /// Visitors of this region; `None` = of all.
+    pub region: Option<RegionId>,
+    /// Chats about what this queue serves, one of [`TOPICS`]'s; `None` = about anything.
+    pub queue: Option<&'static str>,
+}
+
+impl Only {
+    fn topic_weight(&self, topic: &Topic) -> f64 {
+        match self.queue {
+            Some(queue) if queue != topic.queue => 0.0,
+            _ => f64::from(topic.percent),
+        }
+    }
+}
+
 /// What arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
     /// The same seed gives the same arrivals.
     pub seed: u64,
@@ -74,6 +117,16 @@ pub struct Parameters {
     pub count: u64,
     /// Share of chats whose visitor was here before, percent 0..=100.
     pub returning_percent: u32,
+    /// When people come.
+    pub shape: Shape,
+    /// Who comes.
+    pub only: Only,
+    /// How long they wait.
+    pub patience: LogNormal,
+    /// How long they talk.
+    pub talk: LogNormal,
+    /// Tells visitors of several streams apart: it stands in their names; may be empty.
+    pub crowd: String,
 }
 
 impl Parameters {
@@ -85,6 +138,11 @@ impl Parameters {
             span_ms: 86_400_000,
             count,
             returning_percent: 15,
+            shape: Shape::World,
+            only: Only::default(),
+            patience: PATIENCE,
+            talk: TALK,
+            crowd: String::new(),
         }
     }
 }
@@ -133,6 +191,9 @@ pub enum ArrivalsError {
         /// Largest allowed.
         max: i128,
     },
+    /// Nobody is left who could come.
+    #[error("only: nobody of that region comes about that queue")]
+    Nobody,
 }
 
 /// The stream of arrivals, in order of time; yields exactly the count that was asked for.
@@ -180,25 +241,32 @@ impl<'w> Arrivals<'w> {
         );
         let (min, max) = (i128::from(min), i128::from(max - p.span_ms - BIN_MS));
         bounds("from_ms", p.from_ms.into(), min, max)?;
+        for (field, length) in [("patience", p.patience), ("talk", p.talk)] {
+            bounds(field, length.median_ms.into(), 1, u32::MAX.into())?;
+            // In thousandths, as bounds are whole numbers; no number is none of them.
+            let thousandths = match length.deviation {
+                deviation if deviation.is_nan() => -1,
+                deviation => (deviation * 1_000.0) as i128,
+            };
+            bounds("deviation, in thousandths", thousandths, 0, 5_000)?;
+        }
 
-        let bins = (p.span_ms + BIN_MS - 1) / BIN_MS;
-        let mut sum = 0.0;
-        let mut cumulated = Vec::new();
-        for bin in 0..bins {
-            let width = (p.span_ms - bin * BIN_MS).min(BIN_MS) as f64 / BIN_MS as f64;
-            sum += width * weights(world, p.from_ms + bin * BIN_MS).iter().sum::<f64>();
-            cumulated.push(sum);
+        let cumulated = cumulated(world, p);
+        let some = cumulated.last().is_some_and(|all| *all > 0.0);
+        let topics: f64 = TOPICS.iter().map(|t| p.only.topic_weight(t)).sum();
+        if p.count > 0 && !(some && topics > 0.0) {
+            return Err(ArrivalsError::Nobody);
         }
         Ok(Self {
             world,
-            parameters,
-            draw: Draw::new(parameters.seed, 2),
+            draw: Draw::new(p.seed, 2),
             cumulated,
             bin: 0,
-            weights: weights(world, parameters.from_ms),
+            weights: weights(world, p, p.from_ms),
             position: 0.0,
-            left: parameters.count,
+            left: p.count,
             visitors: vec![Visitors::default(); world.territories().len()],
+            parameters,
         })
     }
 
@@ -216,7 +284,7 @@ impl<'w> Arrivals<'w> {
         }
         let start = self.parameters.from_ms + self.bin as i64 * BIN_MS;
         if self.bin != first {
-            self.weights = weights(self.world, start);
+            self.weights = weights(self.world, &self.parameters, start);
         }
         let before = self.bin.checked_sub(1).map_or(0.0, |b| self.cumulated[b]);
         let part = (target - before) / (self.cumulated[self.bin] - before);
@@ -256,7 +324,9 @@ impl Iterator for Arrivals<'_> {
         let (number, languages) = self.visitor(territory);
         let home = &self.world.territories()[territory];
         let draw = &mut self.draw;
-        let topic = &TOPICS[draw.weighted(TOPICS.iter().map(|t| f64::from(t.percent)))];
+        let parameters = &self.parameters;
+        let only = parameters.only;
+        let topic = &TOPICS[draw.weighted(TOPICS.iter().map(|t| only.topic_weight(t)))];
         let skills = topic.skill.into_iter().map(|(skill, level)| SkillLevel {
             skill: skill.to_owned(),
             level,
@@ -272,10 +342,10 @@ impl Iterator for Arrivals<'_> {
             skills: skills.collect(),
             priority: PRIORITIES[draw.weighted(PRIORITIES.iter().map(|p| p.1))].0,
             weight: if draw.chance(0.1) { 2 } else { 1 },
-            visitor: format!("{}-{number}", home.code),
+            visitor: format!("{}-{}{number}", home.code, parameters.crowd),
             topic: format!("{greeting} / {}", topic.text),
-            patience_ms: length(draw, PATIENCE_MS_MEDIAN, 0.9, PATIENCE_MS),
-            talk_ms: length(draw, TALK_MS_MEDIAN, 0.6, TALK_MS),
+            patience_ms: length(draw, parameters.patience, PATIENCE_MS),
+            talk_ms: length(draw, parameters.talk, TALK_MS),
             languages,
         })
     }
@@ -286,6 +356,18 @@ impl Iterator for Arrivals<'_> {
 }
 
 impl ExactSizeIterator for Arrivals<'_> {}
+
+/// Several streams in one, in order of time; of those at one moment, the earlier stream's first.
+pub fn together<'w>(streams: Vec<Arrivals<'w>>) -> impl Iterator<Item = Arrival> + 'w {
+    let mut streams: Vec<_> = streams.into_iter().map(Iterator::peekable).collect();
+    std::iter::from_fn(move || {
+        let next = |s: &mut std::iter::Peekable<Arrivals<'_>>| s.peek().map(|a| a.at_ms);
+        let heads = streams.iter_mut().enumerate();
+        let heads = heads.filter_map(|(i, stream)| Some((next(stream)?, i)));
+        let (_, first) = heads.min()?;
+        streams[first].next()
+    })
+}
 
 fn bounds(field: &'static str, given: i128, min: i128, max: i128) -> Result<(), ArrivalsError> {
     if (min..=max).contains(&given) {
@@ -299,15 +381,52 @@ fn bounds(field: &'static str, given: i128, min: i128, max: i128) -> Result<(), 
     })
 }
 
+/// How many of a stream's visitors may be expected in a part of its span, of whom only some are counted.
+pub fn expected(world: &World, stream: &Parameters, from_ms: i64, span_ms: i64, only: Only) -> f64 {
+    let part = Parameters {
+        from_ms,
+        span_ms,
+        only,
+        ..stream.clone()
+    };
+    let topics = |only: Only| -> f64 { TOPICS.iter().map(|t| only.topic_weight(t)).sum() };
+    let all = |p: &Parameters| cumulated(world, p).last().copied().unwrap_or(0.0) * topics(p.only);
+    let whole = all(stream);
+    if whole > 0.0 {
+        stream.count as f64 * all(&part) / whole
+    } else {
+        0.0
+    }
+}
+
+/// Intensity summed over all territories up to the end of each bin.
+fn cumulated(world: &World, p: &Parameters) -> Vec<f64> {
+    let bins = (p.span_ms + BIN_MS - 1) / BIN_MS;
+    let mut sum = 0.0;
+    let one = |bin: i64| {
+        let width = (p.span_ms - bin * BIN_MS).min(BIN_MS) as f64 / BIN_MS as f64;
+        sum += width
+            * weights(world, p, p.from_ms + bin * BIN_MS)
+                .iter()
+                .sum::<f64>();
+        sum
+    };
+    (0..bins).map(one).collect()
+}
+
 /// Each territory's intensity in the bin that begins at a UTC time, taken in its middle.
-fn weights(world: &World, start_ms: i64) -> Vec<f64> {
+fn weights(world: &World, p: &Parameters, start_ms: i64) -> Vec<f64> {
     let middle = Timestamp::from_millisecond(start_ms + BIN_MS / 2).unwrap_or(Timestamp::MAX);
-    let one = |territory: &Territory| {
+    let hour = |territory: &Territory| {
         let local = territory.zone.to_datetime(middle);
         let minute = local.hour() as u32 * 60 + local.minute() as u32;
         let day_off = territory.is_day_off(local.date());
-        let factor = if day_off { DAY_OFF_FACTOR } else { 1.0 };
-        territory.online() as f64 * diurnal(minute) * factor
+        diurnal(minute) * if day_off { DAY_OFF_FACTOR } else { 1.0 }
+    };
+    let one = |territory: &Territory| match p.shape {
+        _ if p.only.region.is_some_and(|only| only != territory.region) => 0.0,
+        Shape::World => territory.online() as f64 * hour(territory),
+        Shape::Flat => territory.online() as f64,
     };
     world.territories().iter().map(one).collect()
 }
@@ -325,7 +444,7 @@ fn languages(home: &Territory, draw: &mut Draw) -> Vec<String> {
     languages
 }
 
-fn length(draw: &mut Draw, median_ms: u32, sigma: f64, (min, max): (u32, u32)) -> u32 {
-    let drawn = draw.log_normal(f64::from(median_ms), sigma);
+fn length(draw: &mut Draw, length: LogNormal, (min, max): (u32, u32)) -> u32 {
+    let drawn = draw.log_normal(f64::from(length.median_ms), length.deviation);
     drawn.clamp(f64::from(min), f64::from(max)) as u32
 }

@@ -56,31 +56,56 @@ fn times_are_ordered_and_inside_the_span() {
 fn parameters_out_of_bounds_are_refused() {
     let day = Parameters::day(1, TUESDAY_MS, 1);
     let wrong = [
-        Parameters { span_ms: 0, ..day },
+        Parameters {
+            span_ms: 0,
+            ..day.clone()
+        },
         Parameters {
             span_ms: 401 * 86_400_000,
-            ..day
+            ..day.clone()
         },
         Parameters {
             count: COUNT_MAX + 1,
-            ..day
+            ..day.clone()
         },
         Parameters {
             returning_percent: 101,
-            ..day
+            ..day.clone()
         },
         Parameters {
             from_ms: i64::MAX,
-            ..day
+            ..day.clone()
+        },
+        Parameters {
+            patience: LogNormal {
+                median_ms: 0,
+                deviation: 0.9,
+            },
+            ..day.clone()
+        },
+        Parameters {
+            talk: LogNormal {
+                median_ms: 1,
+                deviation: f64::NAN,
+            },
+            ..day.clone()
+        },
+        Parameters {
+            only: Only {
+                queue: Some("nobody's"),
+                region: None,
+            },
+            ..day.clone()
         },
         Parameters {
             from_ms: i64::MIN,
-            ..day
+            ..day.clone()
         },
     ];
     let world = world();
     for parameters in wrong {
-        assert!(Arrivals::new(&world, parameters).is_err(), "{parameters:?}");
+        let refused = Arrivals::new(&world, parameters.clone());
+        assert!(refused.is_err(), "{parameters:?}");
     }
 }
 
@@ -188,7 +213,7 @@ fn patience_has_its_median_and_some_visitors_return() {
     patience.sort();
     let median = f64::from(patience[patience.len() / 2]);
     assert!(
-        (median / f64::from(PATIENCE_MS_MEDIAN) - 1.0).abs() < 0.03,
+        (median / f64::from(PATIENCE.median_ms) - 1.0).abs() < 0.03,
         "{median}"
     );
 
@@ -217,4 +242,64 @@ fn the_curve_is_continuous_and_peaks_at_eleven() {
         );
         assert!((3.0..=100.0).contains(&diurnal(minute)));
     }
+}
+
+#[test]
+fn a_flat_stream_keeps_its_rate() {
+    let all = arrivals(Parameters {
+        shape: Shape::Flat,
+        ..Parameters::day(6, TUESDAY_MS, 48_000)
+    });
+    let mut hours = [0u32; 24];
+    for arrival in &all {
+        hours[((arrival.at_ms - TUESDAY_MS) / 3_600_000) as usize] += 1;
+    }
+    // Six deviations of a count of 2,000.
+    assert!(hours.iter().all(|n| n.abs_diff(2_000) < 270), "{hours:?}");
+}
+
+#[test]
+fn a_stream_of_some_only_has_no_others_and_as_many_as_expected_of_all() {
+    let world = world();
+    let only = Only {
+        region: Some(meridian_traffic::format::RegionId::Eu),
+        queue: Some(meridian_traffic::topics::TECHNICAL),
+    };
+    let day = Parameters::day(8, TUESDAY_MS, 100_000);
+    let (from_ms, span_ms) = (TUESDAY_MS + 9 * 3_600_000, 3_600_000);
+    let expected = expected(&world, &day, from_ms, span_ms, only);
+    let counted = arrivals(day.clone()).into_iter().filter(|a| {
+        let within = (from_ms..from_ms + span_ms).contains(&a.at_ms);
+        within && Some(a.region) == only.region && Some(a.queue.as_str()) == only.queue
+    });
+    let counted = counted.count() as f64;
+    assert!(
+        (counted - expected).abs() < 6.0 * expected.sqrt(),
+        "{counted}, expected {expected}"
+    );
+
+    let rush = Parameters {
+        from_ms,
+        span_ms,
+        only,
+        crowd: "rush-".to_owned(),
+        count: 500,
+        ..day.clone()
+    };
+    let alone = arrivals(rush.clone());
+    assert!(
+        alone
+            .iter()
+            .all(|a| Some(a.region) == only.region && Some(a.queue.as_str()) == only.queue)
+    );
+    let streams = [day, rush].map(|p| Arrivals::new(&world, p).expect("parameters in bounds"));
+    let both: Vec<Arrival> = together(streams.into()).collect();
+    assert_eq!(both.len(), 100_500);
+    assert!(both.windows(2).all(|a| a[0].at_ms <= a[1].at_ms));
+    let names: BTreeSet<&str> = alone.iter().map(|a| a.visitor.as_str()).collect();
+    let met = both
+        .iter()
+        .filter(|a| names.contains(a.visitor.as_str()))
+        .count();
+    assert_eq!(met, 500, "nobody of the crowd is taken for somebody else");
 }
