@@ -357,3 +357,34 @@ fn an_offer_made_before_its_queue_was_set_stands_as_it_was_made() {
         must(seen.then(&play.state), line);
     }
 }
+
+/// Who guesses the number of an offer that is made by the deadlines the same command fires has it, as if it had come
+/// a moment later.
+#[test]
+fn an_offer_may_be_made_and_accepted_by_one_command() {
+    let (mut play, mut seen) = (Play::default(), invariants::Seen::default());
+    for line in [
+        "schedule always spans=0s-900h",
+        "region eu always",
+        "workspace acme",
+        "queue q offer=20s wrap=2s",
+        "agent eve eu langs=en queues=q cap=1",
+        "open eve",
+        "available eve",
+        "chat c1 q langs=en",
+        "accept eve c1",
+        "chat c2 q langs=en",
+        "end eve c1",
+        "outage 3s",
+    ] {
+        play.line(line);
+        must(seen.then(&play.state), line);
+    }
+    let guess = "accept eve c2 assignment=1";
+    let told = play.line(guess);
+    assert_eq!(
+        told.first().map(String::as_str),
+        Some("  c2 is active with eve")
+    );
+    must(seen.then(&play.state), guess);
+}

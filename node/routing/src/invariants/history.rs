@@ -131,18 +131,22 @@ impl Seen {
         Ok(())
     }
 
-    /// 1: whoever has a chat had it, was offered it, or came to help with it; but for queues that accept by themselves.
+    /// 1: whoever has a chat had it, was offered it, or came to help with it; but for queues that accept by themselves,
+    /// and for offers made by the very command that accepts them, as it first fires what is due: [`super::acts`] sees
+    /// to it that those are accepted by their number.
     fn owners(&self, state: &State) -> Result<(), String> {
         for (id, chat) in &state.chats {
             let Phase::Active { agent } = &chat.phase else {
                 continue;
             };
-            let itself = self.chats.get(id).map(|known| &known.holders);
+            let known = self.chats.get(id);
+            let anew = known.is_some_and(|known| known.assignment < chat.assignment);
+            let itself = known.map(|known| &known.holders);
             let helps = |known: &&Known| known.assist.as_ref() == Some(id);
             let help = self.chats.values().filter(helps).map(|k| &k.holders);
             let came = itself.into_iter().chain(help).any(|h| h.contains(agent));
             let queue = state.queues.get(&chat.queue);
-            if !came && !queue.is_some_and(|q| q.auto_accept) {
+            if !came && !anew && !queue.is_some_and(|q| q.auto_accept) {
                 return Err(format!(
                     "1: agent '{agent}' has chat '{id}', which was never offered to them"
                 ));
