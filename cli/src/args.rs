@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     agent_work, agents, apply, backup, chat_acts, chats, cluster, completion, config, doctor,
-    drill, hours, queues, sun,
+    drill, hours, load, queues, sun,
 };
 use crate::failure::exit;
 use crate::output::{Format, When};
@@ -127,8 +127,17 @@ pub enum Command {
     Sun(sun::SunCommand),
     /// Play a day of chats round the world on a cluster on this machine, and lose a region
     Demo(crate::demo::DemoCommand),
+    /// Play simulated regional traffic on a cluster for tests, and tell what people felt
+    Load(load::LoadCommand),
     /// Print a completion script for a shell
     Completion(completion::CompletionCommand),
+}
+
+impl Command {
+    /// Whether it plays so many people that one thread is too few.
+    pub fn is_crowded(&self) -> bool {
+        matches!(self, Self::Load(_))
+    }
 }
 
 #[cfg(test)]

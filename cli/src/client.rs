@@ -81,6 +81,14 @@ impl Cluster {
         endpoints.map(connect).collect()
     }
 
+    /// Every node, with so many connections to it, made when first used and again after every loss.
+    pub fn ways(&self, connections: usize) -> Vec<(String, Vec<Channel>)> {
+        let all: Vec<Vec<Channel>> = (0..connections).map(|_| self.channels()).collect();
+        let of = |i: usize| all.iter().map(|channels| channels[i].clone()).collect();
+        let nodes = self.nodes.iter().enumerate();
+        nodes.map(|(i, node)| (node.url.clone(), of(i))).collect()
+    }
+
     /// The same nodes, for a caller who waits until the deadline for one that can be connected.
     pub fn patient(&self) -> Cluster {
         Cluster {

@@ -25,7 +25,11 @@ pub fn main() -> ExitCode {
     let output = Output::new(global.output, global.color, global.quiet, global.verbose);
     let format = output.format;
     let paint = output.paint_err;
-    let outcome = tokio::runtime::Builder::new_current_thread()
+    let mut runtime = match cli.command.is_crowded() {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
+    };
+    let outcome = runtime
         .enable_all()
         .build()
         .map_err(Failure::from)

@@ -13,6 +13,7 @@ pub mod config;
 pub mod doctor;
 pub mod drill;
 pub mod hours;
+pub mod load;
 pub mod queues;
 pub mod sun;
 
@@ -75,6 +76,7 @@ pub async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Apply(command) => apply::run(&context, command).await,
         Command::Sun(command) => sun::run(&context, &command).await,
         Command::Config(command) => config::run(&context, command).await,
+        Command::Load(command) => load::run(&context, command).await,
         Command::Completion(_) | Command::Demo(_) | Command::Hours(_) => Ok(()),
     }
 }

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use meridian_load::people::agent::Agent;
+use meridian_load::people::notes::Notes as _;
+use meridian_load::people::visitor::Visitor;
+use meridian_load::people::ways::{Evening, Ways};
+use meridian_load::stage::Stage;
 use meridian_proto::livechat::v1 as api;
 use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::agent::Agent;
 use super::audit::{self, Facts, Person};
 use super::error::DemoError;
 use super::evidence::{self, Evidence};
@@ -16,10 +20,8 @@ use super::failover;
 use super::ledger::Ledger;
 use super::live::Live;
 use super::nodes::Nodes;
-use super::plan::{Plan, Stage};
+use super::plan::Plan;
 use super::report::{FAILOVER_TARGET_MS, Report};
-use super::visitor::Visitor;
-use super::ways::{Evening, Ways};
 use crate::time::now_ms;
 
 /// How long people stay once the day is over; then who talks hangs up, and who waits leaves.
@@ -142,7 +144,7 @@ impl Day<'_> {
 
     fn agents(&self, nodes: &Nodes, evening: &Evening, ledger: &Arc<Ledger>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        let now = now_ms();
+        let (now, habits) = (now_ms(), Arc::new(self.plan.habits(self.seed)));
         for (number, agent) in self.plan.organisation.agents.iter().enumerate() {
             let spans = agent.schedule.as_deref();
             let spans = spans.map(|s| self.plan.spans(s, self.stage));
@@ -151,12 +153,13 @@ impl Day<'_> {
                 .filter(|s| s.to_ms > now)
                 .map(|s| (self.at(s.from_ms), self.at(s.to_ms)));
             let agent = Agent {
-                number,
+                number: number as u64,
                 id: agent.id.clone(),
                 shifts: shifts.collect(),
                 ways: ways(nodes, agent.region.as_str(), number),
                 evening: evening.clone(),
-                ledger: ledger.clone(),
+                habits: habits.clone(),
+                notes: ledger.clone(),
             };
             tasks.spawn_local(agent.play());
         }
@@ -165,14 +168,16 @@ impl Day<'_> {
 
     fn visitors(&self, nodes: &Nodes, evening: &Evening, ledger: &Arc<Ledger>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
+        let habits = Arc::new(self.plan.habits(self.seed));
         for (number, arrival) in self.plan.arrivals.iter().cloned().enumerate() {
             let visitor = Visitor {
-                number,
+                number: number as u64,
                 comes: self.at(self.stage.real(arrival.at_ms)),
                 ways: ways(nodes, arrival.region.as_str(), number),
                 arrival,
                 evening: evening.clone(),
-                ledger: ledger.clone(),
+                habits: habits.clone(),
+                notes: ledger.clone(),
             };
             tasks.spawn_local(visitor.play());
         }

@@ -1,15 +1,15 @@
 //! What clients were told while the day was played, kept as the audit's side of the story.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use meridian_load::people::notes::{Act, Came, Deed, Hold, HoldId, Notes};
 use meridian_proto::livechat::v1 as api;
 use meridian_traffic::arrivals::Arrival;
 use parking_lot::Mutex;
+use tonic::Status;
 
 use crate::time::now_ms;
-
-/// Talks of chats whose visitor has not heard back yet, in ms of life.
-const TALK_MS: u32 = 300_000;
 
 /// Filled by every simulated person.
 #[derive(Default)]
@@ -74,52 +74,6 @@ pub struct Visit {
     pub oddities: Vec<String>,
 }
 
-/// What was acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// An agent took the chat.
-    Accept,
-    /// An agent ended the talk.
-    End,
-    /// The visitor left.
-    Leave,
-    /// The visitor rated the talk.
-    Rate,
-}
-
-/// One acknowledgement.
-#[derive(Clone, Debug)]
-pub struct Deed {
-    /// What was done.
-    pub act: Act,
-    /// The chat.
-    pub chat: String,
-    /// The agent; empty for what visitors do.
-    pub agent: String,
-    /// Log index in the answer; 0 where the answer has none.
-    pub index: u64,
-}
-
-/// A span of the log in which an agent was told to hold a chat.
-#[derive(Clone, Debug)]
-pub struct Hold {
-    /// The agent.
-    pub agent: String,
-    /// The chat.
-    pub chat: String,
-    /// Log index of the first word of it.
-    pub from: u64,
-    /// Log index of the word that ended it; `None` when none came, as when the stream broke: then the chat's
-    /// story tells.
-    pub until: Option<u64>,
-    /// Whether the chat was the agent's own, not merely on offer or written up.
-    pub owned: bool,
-}
-
-/// A hold in the ledger, to end it later.
-#[derive(Clone, Copy, Debug)]
-pub struct HoldId(usize);
-
 /// Where things stand, for the live table.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
@@ -164,31 +118,30 @@ impl Counts {
     }
 }
 
-impl Ledger {
-    /// A visitor asks.
-    pub fn offered(&self) {
+impl Notes for Ledger {
+    fn came(&self, _visitor: &Arrival, _came: Came) {
         self.entries.lock().offered += 1;
     }
-    /// A visitor was turned away.
-    pub fn refused(&self, why: &str) {
+    fn refused(&self, _visitor: &Arrival, _came: Came, why: &Status) {
         let mut entries = self.entries.lock();
-        *entries.refused.entry(why.to_owned()).or_default() += 1;
+        *entries.refused.entry(why.message().to_owned()).or_default() += 1;
     }
-    /// A visitor got no answer in time.
-    pub fn unknown(&self, asked: Asked) {
-        self.entries.lock().unknown.push(asked);
+    fn unknown(&self, visitor: &Arrival, _came: Came) {
+        self.entries.lock().unknown.push(Asked {
+            queue: visitor.queue.clone(),
+            languages: visitor.languages.clone(),
+        });
     }
-    /// A visitor was told that the chat is taken in: from here on it may not be lost.
-    pub fn accepted(&self, arrival: &Arrival, came_ms: i64, chat: &api::Chat) {
+    fn taken_in(&self, visitor: &Arrival, came: Came, chat: &api::Chat) {
         let visit = Visit {
             asked: Asked {
-                queue: arrival.queue.clone(),
-                languages: arrival.languages.clone(),
+                queue: visitor.queue.clone(),
+                languages: visitor.languages.clone(),
             },
-            region: arrival.region.to_string(),
-            weight: arrival.weight,
-            talk_ms: arrival.talk_ms,
-            came_ms,
+            region: visitor.region.to_string(),
+            weight: visitor.weight,
+            talk_ms: visitor.talk_ms,
+            came_ms: came.ms,
             first: chat.clone(),
             last: chat.clone(),
             closed: None,
@@ -199,21 +152,17 @@ impl Ledger {
         let mut entries = self.entries.lock();
         entries.visits.insert(chat.chat_id.clone(), visit);
     }
-    /// A visitor, or an agent, was told of the chat.
-    pub fn seen(&self, chat: &api::Chat) {
+    fn seen(&self, chat: &api::Chat) {
         if let Some(visit) = self.entries.lock().visits.get_mut(&chat.chat_id) {
             visit.seen(chat);
         }
     }
-    /// The visitor sees that somebody has answered.
-    pub fn answer_seen(&self, chat: &str) {
+    fn answer_seen(&self, _visitor: &Arrival, came: Came, chat: &str) {
         if let Some(visit) = self.entries.lock().visits.get_mut(chat) {
-            let wait = now_ms() - visit.came_ms;
-            visit.felt_wait_ms.get_or_insert(wait);
+            visit.felt_wait_ms.get_or_insert(now_ms() - came.ms);
         }
     }
-    /// Something was acknowledged.
-    pub fn done(&self, deed: Deed) {
+    fn done(&self, deed: Deed, _took: Duration) {
         let mut entries = self.entries.lock();
         if deed.act == Act::Leave
             && let Some(visit) = entries.visits.get_mut(&deed.chat)
@@ -222,35 +171,33 @@ impl Ledger {
         }
         entries.deeds.push(deed);
     }
-    /// An agent was told of a chat in hand.
-    pub fn hold(&self, hold: Hold) -> HoldId {
+    fn hold(&self, hold: Hold) -> HoldId {
         let mut entries = self.entries.lock();
         entries.holds.push(hold);
         HoldId(entries.holds.len() - 1)
     }
-    /// An agent was told that it is gone.
-    pub fn release(&self, hold: HoldId, index: u64) {
+    fn release(&self, hold: HoldId, index: u64) {
         if let Some(hold) = self.entries.lock().holds.get_mut(hold.0) {
             hold.until = Some(index);
         }
     }
-    /// An agent was told the load.
-    pub fn load(&self, agent: &api::AgentState) {
+    fn load(&self, agent: &api::AgentState) {
         if agent.load > agent.capacity {
             let mut entries = self.entries.lock();
             let units = (agent.load, agent.capacity);
             entries.overloads.insert(agent.agent_id.clone(), units);
         }
     }
-    /// A simulated person came to grief.
-    pub fn mishap(&self, what: String) {
+    fn mishap(&self, what: String) {
         self.entries.lock().mishaps.push(what);
     }
-    /// How long the talk of a chat takes, in ms of life.
-    pub fn talk_ms(&self, chat: &str) -> u32 {
+    fn talk_ms(&self, chat: &str) -> Option<u32> {
         let entries = self.entries.lock();
-        entries.visits.get(chat).map_or(TALK_MS, |v| v.talk_ms)
+        entries.visits.get(chat).map(|visit| visit.talk_ms)
     }
+}
+
+impl Ledger {
     /// Chats that are put off to a later time.
     pub fn put_off(&self) -> usize {
         let entries = self.entries.lock();

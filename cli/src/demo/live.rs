@@ -3,9 +3,9 @@
 use std::io::IsTerminal as _;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use meridian_load::stage::Stage;
 
 use super::ledger::{Counts, Ledger, Standing};
-use super::plan::Stage;
 use crate::output::{Field, Output, Tone, render_table};
 use crate::time::now_ms;
 
@@ -53,7 +53,7 @@ impl Live {
             return;
         }
         let now = now_ms();
-        let minute = (now - stage.began()) * DAY_MINUTES / (stage.ends() - stage.began());
+        let minute = (now - stage.began) * DAY_MINUTES / stage.length_ms;
         let minute = minute.clamp(0, DAY_MINUTES);
         let standing = ledger.standing();
         let text = if now >= stage.ends() {

@@ -1,7 +1,6 @@
 //! `meridian demo`: a day of chats round the world in about a minute, on a real cluster of processes on this
 //! machine, with a region killed at its busiest, and an audit of what everybody was told.
 
-mod agent;
 mod audit;
 mod chart;
 mod day;
@@ -15,8 +14,6 @@ mod nodes;
 mod options;
 mod plan;
 mod report;
-mod visitor;
-mod ways;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

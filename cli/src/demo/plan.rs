@@ -7,23 +7,20 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZoneDatabase;
+use meridian_load::configure;
+use meridian_load::people::Habits;
+use meridian_load::stage::Stage;
 use meridian_proto::livechat::v1 as api;
-use meridian_traffic::arrivals::{Arrival, Arrivals, Parameters};
-use meridian_traffic::coverage::is_open;
-use meridian_traffic::format::Level;
+use meridian_traffic::arrivals::{Arrival, Arrivals, LogNormal, Parameters, TALK};
 use meridian_traffic::generate;
 use meridian_traffic::organisation::Organisation;
 use meridian_traffic::world::World;
 
 /// How many times faster than in life people act.
 pub const HUMAN: u64 = 20;
-/// Shifts are looked up in steps of this many milliseconds of the day played.
-const GRAIN_MS: i64 = 300_000;
 const DAY_MS: i64 = 86_400_000;
-/// An offer must outlast a round trip round the world and a leader's end.
-const OFFER_TIMEOUT_MS_MIN: u64 = 3_000;
+/// How long a broken session's chats wait for it.
+const GRACE_MS: u32 = 8_000;
 
 /// What is played.
 pub struct Plan {
@@ -38,35 +35,12 @@ pub struct Plan {
     holiday_years: RangeInclusive<i16>,
 }
 
-/// When a plan is played.
-#[derive(Clone, Copy)]
-pub struct Stage {
-    day: i64,
-    began: i64,
-    length_ms: i64,
-}
-
-impl Stage {
-    /// The wall-clock time, in ms, of an instant of the day.
-    pub fn real(&self, at: i64) -> i64 {
-        self.began
-            + (i128::from(at - self.day) * i128::from(self.length_ms) / i128::from(DAY_MS)) as i64
-    }
-    /// The hour of the day, 0 to 23, at a wall-clock time; `None` outside the day.
-    pub fn hour(&self, real: i64) -> Option<usize> {
-        let into = real - self.began;
-        (0..self.length_ms)
-            .contains(&into)
-            .then(|| (into * 24 / self.length_ms) as usize)
-    }
-    /// When the day begins by the wall clock.
-    pub fn began(&self) -> i64 {
-        self.began
-    }
-    /// When it ends by the wall clock.
-    pub fn ends(&self) -> i64 {
-        self.began + self.length_ms
-    }
+/// The hour of the day, 0 to 23, at a wall-clock time; `None` outside the day.
+pub fn hour(stage: &Stage, real: i64) -> Option<usize> {
+    let into = real - stage.began;
+    (0..stage.length_ms)
+        .contains(&into)
+        .then(|| (into * 24 / stage.length_ms) as usize)
 }
 
 impl Plan {
@@ -112,134 +86,43 @@ impl Plan {
     /// The plan on the wall clock, its day beginning at `began`.
     pub fn stage(&self, began: i64) -> Stage {
         Stage {
-            day: self.day,
+            from: self.day,
+            span_ms: DAY_MS,
             began,
             length_ms: self.length_ms,
+        }
+    }
+
+    /// How people go about it.
+    pub fn habits(&self, seed: u64) -> Habits {
+        let lengths = |median_ms, deviation| LogNormal {
+            median_ms,
+            deviation,
+        };
+        Habits {
+            people: HUMAN as f64,
+            look: lengths(10_000, 0.4),
+            talk: TALK,
+            write_up: lengths(20_000, 0.0),
+            grace_ms: GRACE_MS,
+            rate: 100,
+            seed,
+            run: "demo".to_owned(),
         }
     }
 
     /// When an agent's schedule says work, in wall-clock spans, from a few hours before the day until well
     /// after it.
     pub fn spans(&self, schedule: &str, stage: &Stage) -> Vec<api::UtcSpan> {
-        let Some(schedule) = self.organisation.schedule(schedule) else {
-            return Vec::new();
-        };
-        let Ok(zone) = TimeZoneDatabase::bundled().get(&schedule.zone) else {
-            return Vec::new();
-        };
-        let mut spans: Vec<api::UtcSpan> = Vec::new();
-        let mut at = self.day - DAY_MS / 4;
-        while at < self.day + DAY_MS * 3 / 2 {
-            let open = Timestamp::from_millisecond(at).is_ok_and(|t| is_open(schedule, &zone, t));
-            if open {
-                let (from_ms, to_ms) = (stage.real(at), stage.real(at + GRAIN_MS));
-                match spans.last_mut() {
-                    Some(last) if last.to_ms == from_ms => last.to_ms = to_ms,
-                    _ => spans.push(api::UtcSpan { from_ms, to_ms }),
-                }
-            }
-            at += GRAIN_MS;
-        }
-        spans
+        let schedule = self.organisation.schedule(schedule);
+        schedule.map_or_else(Vec::new, |schedule| configure::spans(schedule, stage))
     }
 
     /// The organisation as the cluster is told it.
     pub fn configuration(&self, stage: &Stage) -> api::Configuration {
-        let o = &self.organisation;
-        let human = |d: &meridian_traffic::format::Duration| (d.ms / HUMAN) as u32;
-        let fallback = |f: &meridian_traffic::organisation::Fallback| api::LanguageFallback {
-            language: f.language.clone(),
-            accept: f.accept.clone(),
-        };
-        let queue = |q: &meridian_traffic::organisation::Queue| api::Queue {
-            id: q.id.clone(),
-            schedule: q.schedule.clone().unwrap_or_default(),
-            steps: q
-                .steps
-                .iter()
-                .map(|s| api::RelaxationStep {
-                    after_ms: human(&s.after),
-                    language_level: level(s.language_level).into(),
-                    language_reach: api::LanguageReach::Near.into(),
-                    language_weight: 0,
-                    fallback_languages: s.fallback_languages,
-                    skill_levels_off: s.skill_levels_off,
-                    regions: s.regions.iter().map(ToString::to_string).collect(),
-                    ..Default::default()
-                })
-                .collect(),
-            offer_timeout_ms: human(&q.offer_timeout).max(OFFER_TIMEOUT_MS_MIN as u32),
-            wrap_up_ms: human(&q.wrap_up),
-            wait_ms_max: human(&q.wait_max).max(1_000),
-            waiting_max: q.waiting_max,
-            ageing_ms: human(&q.ageing),
-            answer_target_ms: human(&q.answer_target),
-            overflow: q
-                .overflow
-                .iter()
-                .map(|o| api::Overflow {
-                    after_ms: human(&o.after),
-                    queue: o.queue.clone(),
-                    ..Default::default()
-                })
-                .collect(),
-            sticky_ms: human(&q.sticky),
-            ..Default::default()
-        };
-        let agent = |a: &meridian_traffic::organisation::Agent| api::Agent {
-            id: a.id.clone(),
-            name: a.name.clone(),
-            region: a.region.to_string(),
-            schedule: a.schedule.clone().unwrap_or_default(),
-            languages: a
-                .languages
-                .iter()
-                .map(|l| api::SpokenLanguage {
-                    language: l.language.clone(),
-                    level: level(l.level).into(),
-                })
-                .collect(),
-            skills: a
-                .skills
-                .iter()
-                .map(|s| api::SkillLevel {
-                    skill: s.skill.clone(),
-                    level: s.level,
-                })
-                .collect(),
-            queues: a.queues.clone(),
-            capacity: a.capacity,
-            ..Default::default()
-        };
-        api::Configuration {
-            workspace: Some(api::Workspace {
-                name: o.workspace.name.clone(),
-                fallbacks: o.workspace.fallbacks.iter().map(fallback).collect(),
-                ..Default::default()
-            }),
-            regions: o
-                .regions
-                .iter()
-                .map(|r| api::Region {
-                    id: r.id.to_string(),
-                    zone: r.zone.clone(),
-                    schedule: r.schedule.clone(),
-                    ..Default::default()
-                })
-                .collect(),
-            schedules: o
-                .schedules
-                .iter()
-                .map(|s| api::Schedule {
-                    id: s.id.clone(),
-                    zone: s.zone.clone(),
-                    spans: self.spans(&s.id, stage),
-                    ..Default::default()
-                })
-                .collect(),
-            queues: o.queues.iter().map(queue).collect(),
-            agents: o.agents.iter().map(agent).collect(),
-        }
+        configure::configuration(&self.organisation, HUMAN as f64, |schedule| {
+            configure::spans(schedule, stage)
+        })
     }
 
     /// The region with the most arrivals in any hour that leaves time to come back, and when that hour begins.
@@ -265,15 +148,6 @@ impl Plan {
     }
 }
 
-fn level(level: Level) -> api::LanguageLevel {
-    match level {
-        Level::Translated => api::LanguageLevel::Translated,
-        Level::Working => api::LanguageLevel::Working,
-        Level::Fluent => api::LanguageLevel::Fluent,
-        Level::Native => api::LanguageLevel::Native,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,11 +155,12 @@ mod tests {
     #[test]
     fn hours_are_of_the_day_only() {
         let stage = Stage {
-            day: 0,
+            from: 0,
+            span_ms: DAY_MS,
             began: 1_000,
             length_ms: 24_000,
         };
-        let hours = [999, 1_000, 1_999, 2_000, 24_999, 25_000].map(|real| stage.hour(real));
+        let hours = [999, 1_000, 1_999, 2_000, 24_999, 25_000].map(|real| hour(&stage, real));
         assert_eq!(hours, [None, Some(0), Some(0), Some(1), Some(23), None]);
     }
 

@@ -11,7 +11,7 @@
 
 pub mod arrivals;
 pub mod coverage;
-mod draw;
+pub mod draw;
 pub mod format;
 pub mod generate;
 pub mod organisation;

@@ -6,7 +6,7 @@ use meridian_proto::livechat::v1 as api;
 
 use super::{Audit, is_cut_off};
 use crate::demo::evidence::Record;
-use crate::demo::ledger::Act;
+use meridian_load::people::notes::Act;
 
 /// Log indices from the first to before the last.
 type Span = (u64, u64);

@@ -7,12 +7,14 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use meridian_load::people::notes::Act;
+use meridian_load::stage::Stage;
 use meridian_proto::livechat::v1 as api;
 use meridian_traffic::format::Level;
 
 use super::evidence::{Evidence, Record};
-use super::ledger::{Act, Entries, Visit};
-use super::plan::{HUMAN, Stage};
+use super::ledger::{Entries, Visit};
+use super::plan::{HUMAN, hour};
 use super::report::{Failover, Percentiles, Report};
 use crate::view::{closed_word, phase_word};
 
@@ -58,7 +60,7 @@ pub fn report(facts: &Facts, told: &Entries, evidence: &Evidence) -> Report {
             unknown: told.unknown.len() as u64,
             acknowledgements: told.deeds.len() as u64,
             human_speed: HUMAN,
-            day_ms: facts.stage.ends() - facts.stage.began(),
+            day_ms: facts.stage.length_ms,
             ..Default::default()
         },
     };
@@ -126,7 +128,7 @@ impl Audit<'_> {
             let own = visit.asked.languages.first().and_then(level);
             first += u64::from(own.is_some_and(|l| l >= Level::Working));
             let region = person.map_or("?", |p| p.region.as_str());
-            match self.facts.stage.hour(chat.answered_ms) {
+            match hour(&self.facts.stage, chat.answered_ms) {
                 Some(hour) => {
                     let hours = self.report.by_hour.entry(region.to_owned());
                     hours.or_insert_with(|| vec![0; 24])[hour] += 1;
@@ -245,6 +247,9 @@ impl Audit<'_> {
                 }
                 Act::Leave => over && told(&["abandoned", "ended", "expired"]),
                 Act::Rate => told(&["rated"]),
+                Act::WriteUp => record.chat.phase() == api::ChatPhase::Closed,
+                // Of the others nothing is acknowledged but that the chat is there.
+                Act::Start | Act::Offer | Act::Answer | Act::Notice | Act::SignOn => true,
             };
             if !found {
                 self.fault(format!(

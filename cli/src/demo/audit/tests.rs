@@ -6,7 +6,8 @@ use meridian_proto::livechat::v1 as api;
 use meridian_traffic::format::Level;
 
 use super::*;
-use crate::demo::ledger::{Asked, Deed, Hold};
+use crate::demo::ledger::Asked;
+use meridian_load::people::notes::{Act, Deed, Hold};
 
 const REST_MS: i64 = 1_000_000;
 

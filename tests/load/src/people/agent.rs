@@ -8,25 +8,24 @@ use meridian_proto::livechat::v1 as api;
 use meridian_proto::livechat::v1::agent_message::Action;
 use meridian_proto::livechat::v1::agent_service_client::AgentServiceClient;
 use meridian_proto::livechat::v1::server_message::Event;
+use meridian_traffic::draw::Draw;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-use super::ledger::{Act, Deed, Hold, HoldId, Ledger};
-use super::plan::HUMAN;
+use super::Habits;
+use super::notes::{Act, Deed, Hold, HoldId, Notes};
 use super::ways::{CALL, Evening, PAUSE, Ways};
 
-/// How long a broken session's chats wait for it.
-const GRACE_MS: u32 = 8_000;
-/// How long a chat is written up, in ms of life.
-const WRAP_UP_MS: u64 = 20_000;
+/// Tells an agent's draws from everybody else's.
+const STREAM: u64 = 1 << 32;
 
 /// One agent and the day's shifts.
-pub struct Agent {
+pub struct Agent<N> {
     /// Tells apart how fast agents click.
-    pub number: usize,
+    pub number: u64,
     /// Who.
     pub id: String,
     /// Shifts, as instants of this process.
@@ -35,11 +34,13 @@ pub struct Agent {
     pub ways: Ways,
     /// When to stop.
     pub evening: Evening,
+    /// What people do.
+    pub habits: Arc<Habits>,
     /// Where to note what was told.
-    pub ledger: Arc<Ledger>,
+    pub notes: Arc<N>,
 }
 
-impl Agent {
+impl<N: Notes> Agent<N> {
     /// Works every shift.
     pub async fn play(mut self) {
         for (from, to) in self.shifts.clone() {
@@ -48,20 +49,28 @@ impl Agent {
                 () = self.evening.stopped() => return,
             }
             let mut session = Session {
-                number: self.number,
+                draw: Draw::new(self.habits.seed, STREAM | self.number),
                 id: self.id.clone(),
                 to,
                 evening: self.evening.clone(),
-                ledger: self.ledger.clone(),
+                habits: self.habits.clone(),
+                notes: self.notes.clone(),
+                on: false,
                 epoch: 0,
                 next: 0,
                 chats: BTreeMap::new(),
                 asked: BTreeMap::new(),
                 due: BTreeMap::new(),
                 draining: false,
+                leaves: false,
             };
             for way in self.ways.0.iter().cycle() {
-                match session.play(way).await {
+                let end = session.play(way).await;
+                if std::mem::take(&mut session.on) {
+                    let broken = matches!(end, End::Broken);
+                    self.notes.signed_off(&self.id, broken);
+                }
+                match end {
                     End::ShiftOver => break,
                     End::Stopped => return,
                     End::Broken => sleep(PAUSE).await,
@@ -86,33 +95,39 @@ struct InHand {
     owned: Option<HoldId>,
 }
 
-struct Session {
-    number: usize,
+struct Session<N> {
+    draw: Draw,
     id: String,
     to: Instant,
     evening: Evening,
-    ledger: Arc<Ledger>,
+    habits: Arc<Habits>,
+    notes: Arc<N>,
+    /// Whether there is one.
+    on: bool,
     epoch: u64,
     next: u64,
     chats: BTreeMap<String, InHand>,
-    /// Acts sent, by request id, until their answer comes.
-    asked: BTreeMap<String, (Act, String)>,
+    /// Acts sent, by request id, until their answer comes, and when they were meant to be.
+    asked: BTreeMap<String, (Act, String, Instant)>,
     /// What is to be done next, and when.
     due: BTreeMap<Instant, Vec<Action>>,
     draining: bool,
+    /// Whether this session was told to end.
+    leaves: bool,
 }
 
-impl Session {
-    fn message(&mut self, action: Action) -> api::AgentMessage {
+impl<N: Notes> Session<N> {
+    fn message(&mut self, action: Action, meant: Instant) -> api::AgentMessage {
         self.next += 1;
         let request_id = format!("{}-{}", self.epoch, self.next);
         let act = match &action {
             Action::AcceptOffer(a) => Some((Act::Accept, a.chat_id.clone())),
             Action::EndChat(e) => Some((Act::End, e.chat_id.clone())),
+            Action::FinishWrapUp(f) => Some((Act::WriteUp, f.chat_id.clone())),
             _ => None,
         };
-        if let Some(act) = act {
-            self.asked.insert(request_id.clone(), act);
+        if let Some((act, chat)) = act {
+            self.asked.insert(request_id.clone(), (act, chat, meant));
         }
         api::AgentMessage {
             request_id,
@@ -127,11 +142,12 @@ impl Session {
 
     /// One stream.
     async fn play(&mut self, way: &Channel) -> End {
+        let asked = Instant::now();
         let (send, receive) = mpsc::channel(64);
         let hello = api::Hello {
             agent_id: self.id.clone(),
             resume_epoch: self.epoch,
-            grace_ms: GRACE_MS,
+            grace_ms: self.habits.grace_ms,
         };
         // A hello of its own id each time: the answer of an earlier one would be an old session.
         let hello = api::AgentMessage {
@@ -153,9 +169,11 @@ impl Session {
         loop {
             // Without anything to do the branch is never polled; any instant will do.
             let due = self.due.first_key_value().map_or(self.to, |(at, _)| *at);
+            let mut meant = Instant::now();
             let actions = tokio::select! {
                 () = self.evening.stopped() => return End::Stopped,
                 () = sleep_until(due), if !self.due.is_empty() => {
+                    meant = due;
                     self.due.pop_first().map(|(_, actions)| actions).unwrap_or_default()
                 }
                 () = sleep_until(self.to), if !self.draining => {
@@ -163,6 +181,7 @@ impl Session {
                     let presence = api::Presence::Draining.into();
                     let mut actions = vec![Action::SetPresence(api::SetPresence { presence, ..Default::default() })];
                     if self.chats.is_empty() {
+                        self.leaves = true;
                         actions.push(Action::SignOff(api::SignOff {}));
                     }
                     actions
@@ -171,7 +190,7 @@ impl Session {
                     match event {
                         Some(Ok(message)) => match message.event {
                             Some(Event::Fenced(_)) => return End::Broken,
-                            Some(event) => self.hear(event),
+                            Some(event) => self.hear(event, asked),
                             None => {}
                         },
                         // In order after a sign-off, broken otherwise.
@@ -182,7 +201,7 @@ impl Session {
                 }
             };
             for action in actions {
-                let message = self.message(action);
+                let message = self.message(action, meant);
                 if send.send(message).await.is_err() {
                     return End::Broken;
                 }
@@ -190,10 +209,13 @@ impl Session {
         }
     }
 
-    fn hear(&mut self, event: Event) {
+    fn hear(&mut self, event: Event, since: Instant) {
         match event {
             Event::Welcome(welcome) => {
                 self.epoch = welcome.epoch;
+                self.on = true;
+                self.leaves = false;
+                self.notes.signed_on(&self.id, since.elapsed());
                 self.due.clear();
                 self.asked.clear();
                 // What was held before the stream broke has no known end; the chats' stories tell.
@@ -207,7 +229,7 @@ impl Session {
                     self.later(Duration::ZERO, ready);
                 }
                 if let Some(state) = &welcome.state {
-                    self.ledger.load(state);
+                    self.notes.load(state);
                 }
                 for chat in welcome.chats {
                     self.told(chat);
@@ -215,45 +237,48 @@ impl Session {
             }
             Event::Offer(offer) => {
                 let Some(chat) = offer.chat else { return };
+                self.notes.offered(&chat);
                 // From here on there is a chat to be waited for before signing off.
                 self.told(api::Chat {
                     phase: api::ChatPhase::Offered.into(),
                     ..chat.clone()
                 });
-                // A glance and a click: 150 to 900 ms, different for every agent and chat.
-                let glance =
-                    150 + (self.number as u64 * 37 + offer.assignment * 101 + self.next * 53) % 750;
+                let look = self.habits.drawn(&mut self.draw, self.habits.look);
                 let accept = Action::AcceptOffer(api::AcceptOffer {
                     chat_id: chat.chat_id,
                     assignment: offer.assignment,
                 });
-                self.later(Duration::from_millis(glance), accept);
+                self.later(look, accept);
             }
             Event::Chat(chat) => self.told(chat),
-            Event::State(state) => self.ledger.load(&state),
+            Event::State(state) => self.notes.load(&state),
             // The message names no log index; the chat's story tells where the offer ended.
             Event::OfferWithdrawn(gone) => drop(self.chats.remove(&gone.chat_id)),
             Event::Reply(reply) => {
                 let asked = self.asked.remove(&reply.request_id);
-                if let Some((act, chat)) = asked.filter(|_| reply.code == 0) {
-                    self.ledger.done(Deed {
+                if let Some((act, chat, meant)) = asked.filter(|_| reply.code == 0) {
+                    let deed = Deed {
                         act,
                         chat,
                         agent: self.id.clone(),
                         index: reply.log_index,
-                    });
+                    };
+                    self.notes.done(deed, meant.elapsed());
                 }
             }
             Event::Fenced(_) => {}
         }
-        if self.draining && self.chats.is_empty() && self.due.is_empty() {
+        // What was still to be done is of chats that are gone.
+        if self.draining && self.chats.is_empty() && !self.leaves {
+            self.leaves = true;
+            self.due.clear();
             self.later(Duration::ZERO, Action::SignOff(api::SignOff {}));
         }
     }
 
     /// What the agent is told of a chat: notes it, and plans what a person would do.
     fn told(&mut self, chat: api::Chat) {
-        self.ledger.seen(&chat);
+        self.notes.seen(&chat);
         let (id, index) = (chat.chat_id.clone(), chat.log_index);
         let before = self.chats.get(&id).copied();
         let phase = chat.phase();
@@ -266,7 +291,7 @@ impl Session {
             self.chats.remove(&id);
             for hold in before.iter().flat_map(|b| [Some(b.held), b.owned]) {
                 hold.into_iter()
-                    .for_each(|hold| self.ledger.release(hold, index));
+                    .for_each(|hold| self.notes.release(hold, index));
             }
             return;
         }
@@ -278,11 +303,11 @@ impl Session {
             owned,
         };
         let active = phase == api::ChatPhase::Active;
-        let held = before.map_or_else(|| self.ledger.hold(hold(false)), |b| b.held);
+        let held = before.map_or_else(|| self.notes.hold(hold(false)), |b| b.held);
         let owned = match before.and_then(|b| b.owned) {
-            None if active => Some(self.ledger.hold(hold(true))),
+            None if active => Some(self.notes.hold(hold(true))),
             Some(owned) if !active => {
-                self.ledger.release(owned, index);
+                self.notes.release(owned, index);
                 None
             }
             owned => owned,
@@ -292,16 +317,19 @@ impl Session {
         if before.is_some_and(|b| b.phase == phase) {
             return;
         }
-        let talk = u64::from(self.ledger.talk_ms(&id)) / HUMAN;
         match phase {
-            api::ChatPhase::Active => self.later(
-                Duration::from_millis(talk),
-                Action::EndChat(api::EndChat { chat_id: id }),
-            ),
-            api::ChatPhase::WrapUp => self.later(
-                Duration::from_millis(WRAP_UP_MS / HUMAN),
-                Action::FinishWrapUp(api::FinishWrapUp { chat_id: id }),
-            ),
+            api::ChatPhase::Active => {
+                let said = self.notes.talk_ms(&id);
+                let said = said.map(|ms| self.habits.here(ms.into()));
+                let talk =
+                    said.unwrap_or_else(|| self.habits.drawn(&mut self.draw, self.habits.talk));
+                self.later(talk, Action::EndChat(api::EndChat { chat_id: id }));
+            }
+            api::ChatPhase::WrapUp => {
+                let write_up = self.habits.drawn(&mut self.draw, self.habits.write_up);
+                let finish = api::FinishWrapUp { chat_id: id };
+                self.later(write_up, Action::FinishWrapUp(finish));
+            }
             _ => {}
         }
     }

@@ -49,11 +49,14 @@ pub enum Missed {
 ///
 /// # Errors
 /// [`Missed`].
-pub async fn call<T>(
+pub async fn call<T, F>(
     ways: &Ways,
     evening: &mut Evening,
-    ask: impl AsyncFn(Channel) -> Result<T, Status>,
-) -> Result<T, Missed> {
+    ask: impl Fn(Channel) -> F,
+) -> Result<T, Missed>
+where
+    F: Future<Output = Result<T, Status>>,
+{
     for way in ways.0.iter().cycle() {
         let answer = tokio::select! {
             answer = timeout(CALL, ask(way.clone())) => answer,

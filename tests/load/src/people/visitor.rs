@@ -1,23 +1,23 @@
 //! A simulated visitor, over the same API as a real one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use jiff::Timestamp;
 use meridian_proto::livechat::v1 as api;
 use meridian_proto::livechat::v1::visitor_service_client::VisitorServiceClient;
 use meridian_traffic::arrivals::Arrival;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_stream::StreamExt as _;
 
-use super::ledger::{Act, Asked, Deed, Ledger};
-use super::plan::HUMAN;
+use super::Habits;
+use super::notes::{Act, Came, Deed, Notes};
 use super::ways::{CALL, Evening, Missed, PAUSE, Ways, call};
-use crate::time::now_ms;
+use crate::configure::skills;
 
 /// One visitor and the chat.
-pub struct Visitor {
+pub struct Visitor<N> {
     /// Tells apart what this visitor asks.
-    pub number: usize,
+    pub number: u64,
     /// Who, what about, how patient.
     pub arrival: Arrival,
     /// When to come.
@@ -26,8 +26,10 @@ pub struct Visitor {
     pub ways: Ways,
     /// When to stop.
     pub evening: Evening,
+    /// What people do.
+    pub habits: Arc<Habits>,
     /// Where to note what was told.
-    pub ledger: Arc<Ledger>,
+    pub notes: Arc<N>,
 }
 
 /// How a watched chat went on.
@@ -39,6 +41,7 @@ enum Turn {
 
 /// What the visitor has seen and decided.
 struct Mind {
+    came: Came,
     patience: Instant,
     answered: bool,
     leaving: bool,
@@ -46,18 +49,21 @@ struct Mind {
     put_off: (bool, bool),
 }
 
-impl Visitor {
+impl<N: Notes> Visitor<N> {
     /// Comes, asks, waits as long as the patience lasts, talks, rates and goes.
     pub async fn play(mut self) {
         sleep_until(self.comes).await;
-        let came_ms = now_ms();
-        self.ledger.offered();
-        let Some(chat) = self.ask(came_ms).await else {
+        let came = Came {
+            at: self.comes,
+            ms: Timestamp::now().as_millisecond(),
+        };
+        self.notes.came(&self.arrival, came);
+        let Some(chat) = self.ask(came).await else {
             return;
         };
         let mut mind = Mind {
-            patience: self.comes
-                + Duration::from_millis(u64::from(self.arrival.patience_ms) / HUMAN),
+            came,
+            patience: self.comes + self.habits.here(self.arrival.patience_ms.into()),
             answered: false,
             leaving: false,
             put_off: (false, false),
@@ -84,55 +90,58 @@ impl Visitor {
             }
             sleep(PAUSE).await;
         }
-        if closed == api::CloseReason::Answered {
+        // Whoever rates is chosen by number, so that the same do in every run.
+        let rates = self.number * 61 % 100 < self.habits.rate.into();
+        if closed == api::CloseReason::Answered && rates {
             self.rate(chat).await;
         }
     }
 
     /// Asks for help; the chat's id once it is taken in.
-    async fn ask(&mut self, came_ms: i64) -> Option<String> {
+    async fn ask(&mut self, came: Came) -> Option<String> {
         let arrival = &self.arrival;
-        let skill = |s: &meridian_traffic::organisation::SkillLevel| api::SkillLevel {
-            skill: s.skill.clone(),
-            level: s.level,
-        };
         let request = api::StartChatRequest {
-            request_id: format!("demo-{}", self.number),
+            request_id: format!("{}-{}", self.habits.run, self.number),
             queue_id: arrival.queue.clone(),
             languages: arrival.languages.clone(),
             accept_language: String::new(),
             region_id: arrival.region.to_string(),
             visitor_id: arrival.visitor.clone(),
-            skills: arrival.skills.iter().map(skill).collect(),
+            skills: skills(&arrival.skills),
             priority: arrival.priority,
             weight: arrival.weight,
             topic: arrival.topic.clone(),
             ..Default::default()
         };
-        let started = call(&self.ways, &mut self.evening, async |way| {
-            VisitorServiceClient::new(way)
-                .start_chat(request.clone())
-                .await
+        let started = call(&self.ways, &mut self.evening, |way| {
+            let request = request.clone();
+            async move { VisitorServiceClient::new(way).start_chat(request).await }
         });
         match started.await.map(|s| s.into_inner().chat) {
             Ok(Some(chat)) => {
-                self.ledger.accepted(&self.arrival, came_ms, &chat);
+                self.notes.taken_in(&self.arrival, came, &chat);
+                self.notes.done(
+                    Deed {
+                        act: Act::Start,
+                        chat: chat.chat_id.clone(),
+                        agent: String::new(),
+                        index: chat.log_index,
+                    },
+                    came.at.elapsed(),
+                );
                 Some(chat.chat_id)
             }
             Ok(None) => {
-                self.ledger
+                self.notes
                     .mishap("a chat was taken in without a name".to_owned());
                 None
             }
             Err(Missed::Refused(status)) => {
-                self.ledger.refused(status.message());
+                self.notes.refused(&self.arrival, came, &status);
                 None
             }
             Err(Missed::Unknown) => {
-                self.ledger.unknown(Asked {
-                    queue: self.arrival.queue.clone(),
-                    languages: self.arrival.languages.clone(),
-                });
+                self.notes.unknown(&self.arrival, came);
                 None
             }
         }
@@ -159,12 +168,13 @@ impl Visitor {
                     let Some(Ok(now)) = seen else { return Turn::Broken };
                     if now.answered_ms > 0 && !mind.answered {
                         mind.answered = true;
-                        self.ledger.answer_seen(chat);
+                        self.notes.answer_seen(&self.arrival, mind.came, chat);
                     }
                     mind.put_off.0 = now.phase() == api::ChatPhase::Deferred;
                     mind.put_off.1 |= mind.put_off.0;
-                    self.ledger.seen(&now);
+                    self.notes.seen(&now);
                     if now.phase() == api::ChatPhase::Closed {
+                        self.notes.over(&self.arrival, mind.came, &now);
                         return Turn::Closed(now.closed());
                     }
                 }
@@ -173,28 +183,29 @@ impl Visitor {
     }
 
     async fn leave(&mut self, chat: &str, mind: &mut Mind) {
+        let meant = Instant::now();
         mind.leaving = true;
         let leave = api::LeaveChatRequest {
-            request_id: format!("demo-leave-{}", self.number),
+            request_id: format!("{}-leave-{}", self.habits.run, self.number),
             chat_id: chat.to_owned(),
         };
-        let left = call(&self.ways, &mut self.evening, async |way| {
-            VisitorServiceClient::new(way)
-                .leave_chat(leave.clone())
-                .await
+        let left = call(&self.ways, &mut self.evening, |way| {
+            let leave = leave.clone();
+            async move { VisitorServiceClient::new(way).leave_chat(leave).await }
         });
         match left.await {
             Ok(answer) => {
                 let now = answer.into_inner().chat.unwrap_or_default();
-                self.ledger.done(Deed {
+                let deed = Deed {
                     act: Act::Leave,
                     chat: chat.to_owned(),
                     agent: String::new(),
                     index: now.log_index,
-                });
-                self.ledger.seen(&now);
+                };
+                self.notes.done(deed, meant.elapsed());
+                self.notes.seen(&now);
             }
-            Err(Missed::Refused(status)) => self.ledger.mishap(format!(
+            Err(Missed::Refused(status)) => self.notes.mishap(format!(
                 "a visitor may not leave chat {chat}: {}",
                 status.message()
             )),
@@ -205,22 +216,27 @@ impl Visitor {
 
     async fn rate(&mut self, chat: String) {
         let rate = api::RateChatRequest {
-            request_id: format!("demo-rate-{}", self.number),
+            request_id: format!("{}-rate-{}", self.habits.run, self.number),
             chat_id: chat.clone(),
             stars: 3 + (self.number % 3) as u32,
             comment: String::new(),
         };
-        let rated = call(&self.ways, &mut self.evening, async |way| {
-            VisitorServiceClient::new(way).rate_chat(rate.clone()).await
+        let meant = Instant::now();
+        let rated = call(&self.ways, &mut self.evening, |way| {
+            let rate = rate.clone();
+            async move { VisitorServiceClient::new(way).rate_chat(rate).await }
         });
         match rated.await {
-            Ok(_) => self.ledger.done(Deed {
-                act: Act::Rate,
-                chat,
-                agent: String::new(),
-                index: 0,
-            }),
-            Err(Missed::Refused(status)) => self.ledger.mishap(format!(
+            Ok(_) => {
+                let deed = Deed {
+                    act: Act::Rate,
+                    chat,
+                    agent: String::new(),
+                    index: 0,
+                };
+                self.notes.done(deed, meant.elapsed());
+            }
+            Err(Missed::Refused(status)) => self.notes.mishap(format!(
                 "a visitor may not rate chat {chat}: {}",
                 status.message()
             )),
