@@ -146,6 +146,7 @@ impl State {
             Command::MoveChat { chat, to, note } => self.move_chat(chat, to, note, &stamped.actor),
             Command::Tick => Ok(Answer::Done),
             Command::Adopt { rules } => self.adopt(*rules),
+            Command::PinLeader { region } => self.pin_leader(region.as_ref(), &stamped.actor),
         }
     }
 

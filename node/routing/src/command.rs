@@ -239,6 +239,11 @@ pub enum Command {
         /// Up to which.
         rules: u32,
     },
+    /// An operator pins leadership to a region, or lets it go; see [`crate::pin`]. From rules 2 on.
+    PinLeader {
+        /// Which region, 1..=`limits::ID_BYTES_MAX` bytes; `None` = none any more.
+        region: Option<RegionId>,
+    },
 }
 
 impl Command {
@@ -270,6 +275,7 @@ impl Command {
             Self::MoveChat { .. } => "move_chat",
             Self::Tick => "tick",
             Self::Adopt { .. } => "adopt",
+            Self::PinLeader { .. } => "pin_leader",
         }
     }
 }
@@ -337,6 +343,10 @@ impl Command {
             Self::MoveChat { chat, to, .. } => format!("move {chat} to {to}"),
             Self::Tick => "tick".to_owned(),
             Self::Adopt { rules } => format!("adopt rules {rules}"),
+            Self::PinLeader {
+                region: Some(region),
+            } => format!("pin the leader to {region}"),
+            Self::PinLeader { region: None } => "unpin the leader".to_owned(),
         }
     }
 
@@ -472,7 +482,13 @@ impl Command {
                 bytes("note", note, 0, TEXT_BYTES_MAX)
             }
             Self::Configure(changes) => bounds("changes", asked(changes), 0, CHANGES_MAX as u64),
-            Self::NodeLost { .. } | Self::Tick | Self::Adopt { .. } => Ok(()),
+            Self::PinLeader {
+                region: Some(region),
+            } => id("region_id", region.as_str()),
+            Self::PinLeader { region: None }
+            | Self::NodeLost { .. }
+            | Self::Tick
+            | Self::Adopt { .. } => Ok(()),
         }
     }
 }

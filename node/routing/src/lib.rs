@@ -28,6 +28,7 @@ pub mod model;
 pub mod mutants;
 mod offer;
 pub mod order;
+pub mod pin;
 mod presence;
 mod ready;
 pub mod reason;

@@ -9,19 +9,22 @@
 //! [`Command::rules`], or asks for `meta.rules` where the outcome differs, and says here what they are about:
 //! - 0: everything up to the first rules.
 //! - 1: rules themselves.
+//! - 2: leadership pinned to a region ([`Command::PinLeader`]).
 
 use crate::command::Command;
 use crate::effect::{Answer, Reject};
 use crate::state::State;
 
 /// The newest rules that this program knows.
-pub const NEWEST: u32 = 1;
+pub const NEWEST: u32 = 2;
 
 impl Command {
-    /// The rules that must be in force before it is proposed: none yet needs any. [`Command::Adopt`] is what puts them
-    /// in force.
+    /// The rules that must be in force before it is proposed. [`Command::Adopt`] needs none: it is what puts them in force.
     pub fn rules(&self) -> u32 {
-        0
+        match self {
+            Self::PinLeader { .. } => 2,
+            _ => 0,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::ids::*;
 use crate::index::{BenchId, Index, LineId};
 use crate::language::Resolved;
 use crate::model::*;
+use crate::pin::Pin;
 use crate::service::QueueStats;
 use crate::version::Version;
 
@@ -68,6 +69,8 @@ pub struct Meta {
     pub version: u64,
     /// The [`crate::rules`] in force.
     pub rules: u32,
+    /// Where leadership is pinned to; `None` = nowhere.
+    pub pin: Option<Pin>,
     /// What became of all chats.
     pub totals: Totals,
 }

@@ -261,6 +261,9 @@ fn write(command: &Command) -> Wire {
         }),
         Command::Tick => Wire::Tick(log::Tick {}),
         Command::Adopt { rules } => Wire::Adopt(log::Adopt { rules: *rules }),
+        Command::PinLeader { region } => Wire::PinLeader(log::PinLeader {
+            region: region.as_ref().map(ToString::to_string),
+        }),
     }
 }
 
@@ -440,6 +443,9 @@ fn read(wire: Wire) -> Result<Command, Corrupt> {
         },
         Wire::Tick(_) => Command::Tick,
         Wire::Adopt(a) => Command::Adopt { rules: a.rules },
+        Wire::PinLeader(p) => Command::PinLeader {
+            region: p.region.map(RegionId::from),
+        },
     })
 }
 

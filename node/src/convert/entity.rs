@@ -3,6 +3,7 @@
 use meridian_proto::log::v1 as log;
 use meridian_routing::closure::Shut;
 use meridian_routing::ids::*;
+use meridian_routing::pin::Pin;
 use meridian_routing::state::{Entity, Key, LastAgent, Meta, Request, Totals};
 use prost::Message as _;
 
@@ -40,6 +41,11 @@ pub fn encode(entity: &Entity) -> Vec<u8> {
             epoch_floor: m.epoch_floor,
             version: m.version,
             rules: m.rules,
+            pin: m.pin.as_ref().map(|pin| log::Pin {
+                region: pin.region.to_string(),
+                by: pin.by.clone(),
+                at: pin.at,
+            }),
             accepted: m.totals.accepted,
             answered: m.totals.answered,
             abandoned: m.totals.abandoned,
@@ -101,6 +107,11 @@ pub fn decode(bytes: &[u8]) -> Result<Entity, Corrupt> {
                 epoch_floor: m.epoch_floor,
                 version: m.version,
                 rules: m.rules,
+                pin: m.pin.map(|pin| Pin {
+                    region: RegionId::from(pin.region),
+                    by: pin.by,
+                    at: pin.at,
+                }),
                 totals,
             })
         }

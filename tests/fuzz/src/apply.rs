@@ -421,6 +421,12 @@ impl Play {
             58 => Command::Adopt {
                 rules: source.below(3) as u32,
             },
+            59 => Command::PinLeader {
+                region: match source.once_in(3) {
+                    true => None,
+                    false => Some(source.of(&REGIONS).into()),
+                },
+            },
             _ => Command::Tick,
         }
     }

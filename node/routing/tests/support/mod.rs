@@ -300,6 +300,13 @@ impl Play {
                 shut(&args, until)
             }
             "unshut" => shut(&args, 0),
+            "adopt" => Command::Adopt {
+                rules: args.word(1).parse().expect("rules"),
+            },
+            "pin" => Command::PinLeader {
+                region: Some(args.words.get(1).copied().unwrap_or_default().into()),
+            },
+            "unpin" => Command::PinLeader { region: None },
             "supervise" => Command::Supervise {
                 chat: args.word(1).into(),
                 how: match args.word(2) {
@@ -334,6 +341,10 @@ impl Play {
 
     fn show(&self) -> Vec<String> {
         let mut lines = vec![format!("  t={}ms", self.now)];
+        if let Some(pin) = &self.state.meta().pin {
+            let (region, by, at) = (&pin.region, &pin.by, pin.at);
+            lines.push(format!("  leader pinned to {region} by {by} at {at}ms"));
+        }
         for (id, agent) in self.state.agents() {
             let mut notes = String::new();
             if !self.state.on_shift(agent) {
