@@ -486,6 +486,12 @@ impl Group {
         self.reader.hash()
     }
 
+    /// The usual round trips between any two members, from whom to whom, in microseconds, as far as they are known here;
+    /// a node of a version that does not tell has told none.
+    pub fn ways(&self) -> BTreeMap<(NodeId, NodeId), u64> {
+        self.peers.ways()
+    }
+
     /// The newest rules this node's machine knows.
     pub fn rules(&self) -> u32 {
         self.rules

@@ -54,12 +54,22 @@ impl RoundTrips {
     /// The one that nine of ten do not exceed; a single slow one among few does not count. `None`
     /// before there are enough.
     pub(super) fn high(&self) -> Option<Duration> {
+        self.tenths(9)
+    }
+
+    /// The one in the middle; a machine that is busy half of the time does not look far away. `None` before there are
+    /// enough.
+    pub(super) fn usual(&self) -> Option<Duration> {
+        self.tenths(5)
+    }
+
+    fn tenths(&self, tenths: usize) -> Option<Duration> {
         if !self.enough() {
             return None;
         }
         let mut sorted: Vec<_> = self.0.iter().copied().collect();
         sorted.sort_unstable();
-        sorted.get((sorted.len() - 1) * 9 / 10).copied()
+        sorted.get((sorted.len() - 1) * tenths / 10).copied()
     }
 }
 
@@ -76,12 +86,17 @@ mod tests {
         assert_eq!(trips.high(), None, "too few");
         trips.add(ms(11));
         assert_eq!(trips.high(), Some(ms(11)));
+        assert_eq!(trips.usual(), Some(ms(11)));
         for _ in 0..SAMPLES_MAX {
             trips.add(ms(200));
         }
         assert_eq!(trips.high(), Some(ms(200)));
         trips.add(ms(999));
         assert_eq!(trips.high(), Some(ms(200)));
+        for n in 0..SAMPLES_MAX {
+            trips.add(ms(if n % 3 == 0 { 80 } else { 5 }));
+        }
+        assert_eq!((trips.high(), trips.usual()), (Some(ms(80)), Some(ms(5))));
         for _ in 0..SAMPLES_MAX {
             trips.add(ms(5));
         }

@@ -164,6 +164,12 @@ impl Group {
         Ok(Some(heir))
     }
 
+    /// The voters fit to lead next, at the leader, the fittest last: those that have answered lately, have nearly caught up,
+    /// and are not too far away.
+    pub fn heirs(&self) -> Vec<NodeId> {
+        heirs(&self.status(), self.timing.silence_max())
+    }
+
     /// Whether leadership can go to `id` without a pause worth the name.
     async fn check_heir(&self, status: &Status, id: NodeId) -> Result<(), MemberError> {
         let unsuitable = |what| MemberError::Unsuitable { id, what };

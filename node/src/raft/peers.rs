@@ -123,6 +123,8 @@ struct Inner {
     known: Mutex<BTreeMap<NodeId, KnownLog>>,
     appending: Mutex<BTreeMap<NodeId, Appending>>,
     round_trips: Mutex<BTreeMap<NodeId, RoundTrips>>,
+    /// What each of the others measured, as it last said.
+    told: Mutex<BTreeMap<NodeId, Vec<pb::RoundTrip>>>,
     rules: Mutex<BTreeMap<NodeId, u32>>,
     campaign_until: Mutex<Option<Instant>>,
 }
@@ -155,6 +157,7 @@ impl Peers {
             known: Mutex::default(),
             appending: Mutex::default(),
             round_trips: Mutex::default(),
+            told: Mutex::default(),
             rules: Mutex::default(),
             campaign_until: Mutex::default(),
         })))
@@ -205,6 +208,7 @@ impl Peers {
         for id in before.into_keys().filter(|id| !members.contains_key(id)) {
             self.0.open.lock().remove(&id);
             self.0.round_trips.lock().remove(&id);
+            self.0.told.lock().remove(&id);
             self.0.rules.lock().remove(&id);
             self.0.appending.lock().remove(&id);
             self.joins(id);
@@ -382,6 +386,7 @@ impl Peers {
             Ok(reply) => {
                 let reply = reply.into_inner();
                 self.0.rules.lock().insert(id, reply.rules);
+                self.0.told.lock().insert(id, reply.round_trips.clone());
                 Ok(reply)
             }
             Err(status) if status.code() == Code::PermissionDenied => {
@@ -394,6 +399,31 @@ impl Peers {
     /// The round trip to `id` that nine of the last ten did not exceed, once there are enough.
     pub fn round_trip(&self, id: NodeId) -> Option<Duration> {
         self.0.round_trips.lock().get(&id)?.high()
+    }
+
+    /// The usual round trips from here, as far as they are measured.
+    pub fn usual_round_trips(&self) -> Vec<pb::RoundTrip> {
+        let measured = self.0.round_trips.lock();
+        let usual = measured.iter().filter_map(|(to, trips)| {
+            let us = trips.usual()?.as_micros();
+            Some(pb::RoundTrip {
+                to: *to,
+                us: us.try_into().unwrap_or(u64::MAX),
+            })
+        });
+        usual.collect()
+    }
+
+    /// The usual round trips between any two nodes, from whom to whom, in microseconds: measured here, and as each of the
+    /// others last said. Of a node of a version that does not tell there is none.
+    pub fn ways(&self) -> BTreeMap<(NodeId, NodeId), u64> {
+        let mut told = self.0.told.lock().clone();
+        told.insert(self.0.from, self.usual_round_trips());
+        let each = told.iter().flat_map(|(from, ways)| {
+            let from = *from;
+            ways.iter().map(move |way| ((from, way.to), way.us))
+        });
+        each.collect()
     }
 
     /// The newest rules that another node's machine knows, as it last said.
@@ -467,11 +497,19 @@ mod tests {
 
         let position = LogId::new(3.into(), 9);
         peers.matches(2, 3, position);
-        peers.0.round_trips.lock().entry(2).or_default();
+        let measured = [4, 5, 9].map(Duration::from_micros);
+        for trip in measured {
+            peers.0.round_trips.lock().entry(2).or_default().add(trip);
+        }
+        let back = pb::RoundTrip { to: 1, us: 6 };
+        peers.0.told.lock().insert(2, vec![back]);
         assert_eq!(peers.matched(2, 3), Some(position));
+        let ways = BTreeMap::from([((1, 2), 5), ((2, 1), 6)]);
+        assert_eq!(peers.ways(), ways);
         peers.members_are(BTreeMap::new());
         assert_eq!(peers.matched(2, 3), None);
         assert!(peers.0.open.lock().is_empty());
         assert!(peers.0.round_trips.lock().is_empty());
+        assert!(peers.ways().is_empty());
     }
 }

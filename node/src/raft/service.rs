@@ -367,6 +367,7 @@ impl peer_server::Peer for PeerService {
             rules: self.rules,
             last_log: last_log.unwrap_or(0),
             led_ms_ago: ago.and_then(|ago| ago.try_into().ok()),
+            round_trips: self.peers.usual_round_trips(),
         }))
     }
 }
