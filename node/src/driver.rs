@@ -27,6 +27,7 @@ use crate::gate::Source;
 use crate::gate::turns::{TooMany, Turns};
 use crate::language;
 use crate::leader_time::LeaderTime;
+use crate::leadership::Leadership;
 use crate::machine::{Progress, Shared};
 use crate::metrics;
 use crate::raft::{
@@ -117,6 +118,7 @@ pub struct Driver {
     stop: watch::Sender<bool>,
     ready: watch::Sender<bool>,
     time: LeaderTime,
+    leadership: Leadership,
     sessions: Arc<Sessions>,
     /// Since when no leader with a majority answers, once that lasts.
     alone: Mutex<Option<Instant>>,
@@ -131,6 +133,7 @@ impl Driver {
         shared: Shared,
         progress: watch::Receiver<Progress>,
         delivery: Arc<Delivery>,
+        leadership: Leadership,
     ) -> Arc<Self> {
         Arc::new(Self {
             node,
@@ -143,6 +146,7 @@ impl Driver {
             stop: watch::channel(false).0,
             ready: watch::channel(false).0,
             time: LeaderTime::default(),
+            leadership,
             sessions: Arc::default(),
             alone: Mutex::default(),
             backing_up: Arc::default(),
@@ -179,6 +183,10 @@ impl Driver {
     /// Says so, or that one answers again.
     pub fn set_alone(&self, since: Option<Instant>) {
         *self.alone.lock() = since;
+    }
+    /// What this node keeps of its own leadership.
+    pub fn leadership(&self) -> &Leadership {
+        &self.leadership
     }
     /// Who watches what on this node.
     pub fn delivery(&self) -> &Delivery {
@@ -367,14 +375,32 @@ impl Driver {
         let stamped =
             command::stamp(bytes, self.now()).map_err(|e| Missed::Fault(e.to_string()))?;
         let (index, reply) = self.group().map_err(later)?.propose(stamped).await?;
-        Ok(peer::Answered { index, reply })
+        Ok(peer::Answered {
+            index,
+            reply,
+            leadership: None,
+        })
     }
 
     /// Does here what a client asked, here or of another node. One hop: whoever does not lead says who does.
-    async fn take(&self, handed: Handed) -> Result<peer::Answered, Missed> {
+    async fn take(&self, from: Peer, handed: Handed) -> Result<peer::Answered, Missed> {
         let group = self.group().map_err(later)?;
         match handed {
-            Handed::Command(bytes) => return self.propose(&bytes).await,
+            Handed::Command(bytes) => {
+                let answered = self.propose(&bytes).await?;
+                self.leadership.wrote(from);
+                return Ok(answered);
+            }
+            Handed::Leadership(_) => {
+                let status = group.status();
+                if status.role != Role::Leader {
+                    return Err(Missed::Elsewhere(status.leader));
+                }
+                return Ok(peer::Answered {
+                    leadership: Some(self.leadership.told(group, &status)),
+                    ..Default::default()
+                });
+            }
             Handed::AddLearner(node) => {
                 group
                     .add_learner(
@@ -389,7 +415,12 @@ impl Driver {
             }
             Handed::Promote(id) => group.promote(id).await?,
             Handed::Remove(id) => group.remove(id).await?,
-            Handed::TransferLeader(id) => group.transfer_leader(id).await?,
+            Handed::TransferLeader(id) => {
+                group.transfer_leader(id).await?;
+                if id != self.node {
+                    metrics::observe_move("operator");
+                }
+            }
         }
         Ok(peer::Answered::default())
     }
@@ -403,6 +434,21 @@ impl Driver {
         self.at_leader(change, self.until()).await.map(drop)
     }
 
+    /// What the leader knows of where it should stand, whichever node it is; `None` of one of an older version, which
+    /// counts nothing.
+    ///
+    /// # Errors
+    /// As for a write.
+    pub async fn ask_leadership(&self) -> Result<Option<peer::Leadership>, DriveError> {
+        let ask = Handed::Leadership(peer::AskLeadership {});
+        match self.at_leader(ask, self.until()).await {
+            Ok(answered) => Ok(answered.leadership),
+            // It does not know the question.
+            Err(DriveError::Internal(_)) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     async fn at_leader(
         &self,
         handed: Handed,
@@ -412,7 +458,7 @@ impl Driver {
             let handed = handed.clone();
             async move {
                 if leader == self.node {
-                    return self.take(handed).await;
+                    return self.take(self.node, handed).await;
                 }
                 let group = self.group().map_err(later)?;
                 let to = self.member(leader)?;
@@ -670,13 +716,14 @@ pub struct Forwarded(pub Arc<Driver>);
 
 #[tonic::async_trait]
 impl PeerHandler for Forwarded {
-    async fn forward(&self, _group: u32, _from: Peer, bytes: Vec<u8>) -> Result<Vec<u8>, Status> {
+    async fn forward(&self, _group: u32, from: Peer, bytes: Vec<u8>) -> Result<Vec<u8>, Status> {
         let handed = peer::Handed::decode(&bytes[..])
             .map_err(|e| Status::invalid_argument(e.to_string()))?;
         let request = handed.request.ok_or_else(|| {
             Status::invalid_argument("nothing was handed on, or by a newer version")
         })?;
-        Ok(self.0.take(request).await.map_err(status)?.encode_to_vec())
+        let answered = self.0.take(from, request).await.map_err(status)?;
+        Ok(answered.encode_to_vec())
     }
 
     async fn read_index(&self, _group: u32, _from: Peer) -> Result<u64, Status> {

@@ -10,6 +10,7 @@ pub mod examine;
 pub mod gate;
 pub mod language;
 pub mod leader_time;
+pub mod leadership;
 pub mod machine;
 pub mod metrics;
 pub mod node;

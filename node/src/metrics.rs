@@ -23,7 +23,7 @@ mod measured;
 mod routing;
 
 pub use calls::{CallLayer, Calls};
-pub use measured::{observe_answer, observe_apply, observe_refused, observe_write};
+pub use measured::{observe_answer, observe_apply, observe_move, observe_refused, observe_write};
 
 /// Sets the instruments up, for whoever is to have them: Prometheus on the listener, the collector named in the
 /// settings, or both. The future serves and exports until the node stops.

@@ -23,6 +23,7 @@ use crate::driver::{DriveError, Driver, Forwarded, Origin};
 use crate::env::{Environment, Network, Witness};
 use crate::gate::calls::Guard;
 use crate::gate::doors::{self, Guest};
+use crate::leadership::{self, Leadership};
 use crate::machine::RoutingMachine;
 use crate::metrics;
 use crate::raft::{
@@ -30,7 +31,7 @@ use crate::raft::{
 };
 use crate::services::{ADMIN_BYTES_MAX, MESSAGE_BYTES_MAX, admin, agent, supervisor, visitor};
 use crate::sessions;
-use crate::settings::Settings;
+use crate::settings::{Leading, Settings};
 use crate::timers;
 use crate::witness::{Invariants, Written};
 
@@ -144,7 +145,15 @@ impl Node {
             delivery.clone(),
             witness,
         );
-        let driver = Driver::new(settings.node_id, env, shared, progress, delivery);
+        let leadership = Leadership::new(settings.leadership == Leading::Follow);
+        let driver = Driver::new(
+            settings.node_id,
+            env,
+            shared,
+            progress,
+            delivery,
+            leadership,
+        );
         let mut config = GroupConfig::new(
             settings.data.clone(),
             storage,
@@ -188,6 +197,7 @@ impl Node {
         tasks.push(tokio::spawn(timers::lost_nodes(driver.clone(), silence)));
         tasks.push(tokio::spawn(timers::schedules(driver.clone())));
         tasks.push(tokio::spawn(timers::rules(driver.clone())));
+        tasks.push(tokio::spawn(leadership::follow(driver.clone())));
         tasks.push(tokio::spawn(sessions::lose_orphans(driver.clone())));
         // Long enough that a leader's end sends nobody away.
         tasks.push(tokio::spawn(sessions::keep_contact(

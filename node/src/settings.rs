@@ -4,8 +4,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use meridian_routing::rules;
+
+/// What a node does that has come to lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Leading {
+    /// Hands leadership on to the region where most writes begin, once that is clearly better for a while.
+    Follow,
+    /// Leads on, wherever writes come from.
+    Stay,
+}
 
 /// A Meridian node: takes chats, shares agents and queues with its peers, and finds each chat its agent.
 #[derive(Clone, Debug, Parser)]
@@ -39,6 +48,14 @@ pub struct Settings {
     /// Slowest sync of a voter's disk, in ms (its 99.9th percentile, at most 1000); elections wait for that long.
     #[arg(long, env = "MERIDIAN_SLOWEST_SYNC_MS", default_value_t = 50)]
     pub slowest_sync_ms: u64,
+    /// What this node does when it leads; where an operator pins leadership counts either way.
+    #[arg(
+        long,
+        env = "MERIDIAN_LEADERSHIP",
+        value_enum,
+        default_value = "follow"
+    )]
+    pub leadership: Leading,
     /// Most connections of clients, and half as many from one address; more are closed at once.
     #[arg(long, env = "MERIDIAN_CONNECTIONS_MAX", default_value_t = 20_000, value_parser = at_least_two)]
     pub connections_max: usize,

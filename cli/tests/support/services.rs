@@ -35,6 +35,31 @@ fn absent<T>() -> Answer<T> {
     Err(Status::unimplemented("the stand-in does not play this"))
 }
 
+/// Node 1 of eu leads, and most writes come from us.
+fn leadership() -> Leadership {
+    let member = |node_id, region: &str, writes, write_us| LeadershipMember {
+        node_id,
+        region_id: region.to_owned(),
+        voter: write_us != 0,
+        writes,
+        write_us: (write_us != 0).then_some(write_us),
+    };
+    Leadership {
+        leader_id: 1,
+        region_id: "eu".to_owned(),
+        term: 3,
+        led_ms: Some(200_000),
+        follows_sun: true,
+        pin: None,
+        writes: 200,
+        members: vec![
+            member(1, "eu", 50, 140_500),
+            member(2, "us", 149, 100_200),
+            member(3, "ap", 1, 0),
+        ],
+    }
+}
+
 #[tonic::async_trait]
 impl AdminService for Play {
     async fn close_now(&self, _: Request<CloseNowRequest>) -> Answer<CloseNowResponse> {
@@ -128,6 +153,32 @@ impl AdminService for Play {
         Ok(Response::new(TransferLeaderResponse {
             leader_id,
             gap_ms: 12,
+        }))
+    }
+
+    async fn get_leadership(
+        &self,
+        _: Request<GetLeadershipRequest>,
+    ) -> Answer<GetLeadershipResponse> {
+        let leadership = Some(leadership());
+        Ok(Response::new(GetLeadershipResponse { leadership }))
+    }
+
+    async fn pin_leader(&self, request: Request<PinLeaderRequest>) -> Answer<PinLeaderResponse> {
+        let ask = request.into_inner();
+        let pin = LeaderPin {
+            region_id: ask.region_id,
+            by: format!("operator:{}", ask.actor),
+            at_ms: 1_767_600_000_000,
+        };
+        let pin = (!ask.unpin).then_some(pin);
+        let leadership = Some(Leadership {
+            pin,
+            ..leadership()
+        });
+        Ok(Response::new(PinLeaderResponse {
+            leadership,
+            log_index: 21,
         }))
     }
 

@@ -31,6 +31,7 @@ struct Measured {
     waits: Histogram<f64>,
     answers: Counter<u64>,
     refused: Counter<u64>,
+    moves: Counter<u64>,
 }
 
 /// Makes the instruments, in place of those there were.
@@ -78,6 +79,13 @@ pub(super) fn install(meter: &Meter) {
                  had its fill, or nothing came in time.",
             )
             .build(),
+        moves: meter
+            .u64_counter("meridian_leadership_moves")
+            .with_description(
+                "Times this node handed leadership over: after the sun, to where it is pinned, or because an operator \
+                 asked for it.",
+            )
+            .build(),
     });
 }
 
@@ -101,6 +109,13 @@ pub fn observe_refused(what: &'static str, why: &'static str) {
     if let Some(m) = &*MEASURED.read() {
         let labels = [KeyValue::new("what", what), KeyValue::new("why", why)];
         m.refused.add(1, &labels);
+    }
+}
+
+/// This node handed leadership over. `reason` is `sun`, `pin` or `operator`.
+pub fn observe_move(reason: &'static str) {
+    if let Some(m) = &*MEASURED.read() {
+        m.moves.add(1, &[KeyValue::new("reason", reason)]);
     }
 }
 

@@ -17,6 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::backup;
+use super::leadership;
 use super::pages::{self, Listing};
 use super::plan::{self, Plan};
 use super::status::{Reason, conflict, failed, invalid, not_found, plain};
@@ -476,6 +477,9 @@ impl AdminService for Admins {
     ) -> Result<Response<TransferLeaderResponse>, Status> {
         let to = request.into_inner().node_id;
         self.known(to).await?;
+        let pin = self.driver.state().meta().pin.clone();
+        let status = self.driver.group().map_err(|e| failed(&e))?.status();
+        leadership::allows(pin.as_ref(), &status, to)?;
         let began = Instant::now();
         self.driver
             .manage(handed::Request::TransferLeader(to))
@@ -487,6 +491,35 @@ impl AdminService for Admins {
         Ok(Response::new(TransferLeaderResponse {
             leader_id: leader.unwrap_or(0),
             gap_ms: began.elapsed().as_millis() as u32,
+        }))
+    }
+
+    async fn get_leadership(
+        &self,
+        _: Request<GetLeadershipRequest>,
+    ) -> Result<Response<GetLeadershipResponse>, Status> {
+        let leadership = Some(leadership::show(&self.driver).await?);
+        Ok(Response::new(GetLeadershipResponse { leadership }))
+    }
+
+    async fn pin_leader(
+        &self,
+        request: Request<PinLeaderRequest>,
+    ) -> Result<Response<PinLeaderResponse>, Status> {
+        let origin = origin(&request);
+        let ask = request.into_inner();
+        let id = request_id(&ask.request_id)?;
+        let who = operator(&ask.actor)?;
+        // Voters come and go by the log, too.
+        self.driver.fresh().await.map_err(|e| failed(&e))?;
+        let status = self.driver.group().map_err(|e| failed(&e))?.status();
+        let command = leadership::pin(&ask, &status)?;
+        let written = self.driver.write(id, who, origin, command).await;
+        let log_index = written.map_err(|e| failed(&e))?.index;
+        let leadership = Some(leadership::show(&self.driver).await?);
+        Ok(Response::new(PinLeaderResponse {
+            leadership,
+            log_index,
         }))
     }
 

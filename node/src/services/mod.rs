@@ -4,6 +4,7 @@ pub mod admin;
 pub mod agent;
 mod backup;
 mod diff;
+mod leadership;
 mod pages;
 mod plan;
 mod status;
