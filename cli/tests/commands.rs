@@ -144,6 +144,37 @@ async fn cluster_changes_are_told() {
         out(&moved),
         "node 2 leads now; proposals waited 12ms at most\n"
     );
+    let shown = meridian(&["cluster", "leader", "--endpoint", &url]).await;
+    let told = out(&shown);
+    for line in [
+        "node 1 in eu leads since 3m20s",
+        "leadership follows the sun",
+        "2     us      voter    74%     101ms",
+        "3     ap      learner  0%      -",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+    let pinned = [
+        "cluster",
+        "leader",
+        "--pin",
+        "us",
+        "--actor",
+        "ann",
+        "-o",
+        "json",
+        "--endpoint",
+        &url,
+    ];
+    let pinned = json(&out(&meridian(&pinned).await));
+    assert_eq!(pinned["pin"]["region_id"], "us", "{pinned}");
+    assert_eq!(pinned["pin"]["by"], "operator:ann", "{pinned}");
+    assert_eq!(pinned["members"][0]["writes_percent"], 25, "{pinned}");
+    assert_eq!(pinned["members"][2]["write_ms"], Value::Null, "{pinned}");
+    let unpinned = meridian(&["cluster", "leader", "--unpin", "--endpoint", &url]).await;
+    assert!(!out(&unpinned).contains("pinned"), "{}", out(&unpinned));
+    let both = ["cluster", "leader", "--unpin", "--pin", "us"];
+    assert_eq!(meridian(&both).await.status.code(), Some(2));
     let snapshot = meridian(&["cluster", "snapshot", "--endpoint", &url]).await;
     assert_eq!(
         out(&snapshot),

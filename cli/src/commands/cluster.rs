@@ -6,9 +6,9 @@ use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
 use serde::Serialize;
 use tonic::transport::Channel;
 
-use super::{Context, confirm};
+use super::{Context, confirm, request_id};
 use crate::failure::Failure;
-use crate::view::{Answered, Member, Status};
+use crate::view::{Answered, Leadership, Member, Status};
 
 /// The cluster: its health, members, leader and snapshots.
 #[derive(Debug, Subcommand)]
@@ -23,12 +23,8 @@ pub enum ClusterCommand {
         #[arg(long = "member", value_name = "MEMBER", required = true, value_parser = parse_member)]
         members: Vec<NewMember>,
     },
-    /// Show who leads, or move leadership
-    Leader {
-        /// Make this voter the leader
-        #[arg(long, value_name = "ID")]
-        move_to: Option<u64>,
-    },
+    /// Show who leads and why, move leadership, or pin it to a region
+    Leader(LeaderCommand),
     /// Write a snapshot on the first endpoint that answers
     Snapshot,
 }
@@ -63,6 +59,32 @@ enum MembersVerb {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// Show who leads and why, move leadership, or pin it to a region.
+///
+/// Leadership follows the sun: the leader counts where writes come from, and hands over to another region once writes would
+/// take clearly less time there for half a minute, a minute after the last change at the earliest. Without a flag this
+/// tells who leads since when, where writes come from, and what a write would take on average with each voter as leader.
+#[derive(Debug, Args)]
+pub struct LeaderCommand {
+    /// Make this voter the leader; unless leadership is pinned, it may go on from there
+    #[arg(long, value_name = "ID", conflicts_with_all = ["pin", "unpin"])]
+    move_to: Option<u64>,
+    /// Keep leadership in this region whenever a voter there has caught up; survives restarts
+    #[arg(long, value_name = "REGION", conflicts_with = "unpin")]
+    pin: Option<String>,
+    /// Let leadership follow the sun again
+    #[arg(long)]
+    unpin: bool,
+    /// Who pins or unpins, for those who look later
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "USER",
+        default_value = "meridian-cli"
+    )]
+    actor: String,
 }
 
 /// A member to add.
@@ -111,9 +133,9 @@ impl NewMember {
 }
 
 #[derive(Serialize)]
-struct Leader {
-    leader_id: Option<u64>,
-    gap_ms: Option<u32>,
+struct Moved {
+    leader_id: u64,
+    gap_ms: u32,
 }
 
 #[derive(Serialize)]
@@ -133,7 +155,7 @@ pub async fn run(context: &Context, command: ClusterCommand) -> Result<(), Failu
             members(context, verb.unwrap_or(MembersVerb::List)).await
         }
         ClusterCommand::Init { members } => init(context, members).await,
-        ClusterCommand::Leader { move_to } => leader(context, move_to).await,
+        ClusterCommand::Leader(command) => leader(context, command).await,
         ClusterCommand::Snapshot => snapshot(context).await,
     }
 }
@@ -247,35 +269,43 @@ async fn init(context: &Context, members: Vec<NewMember>) -> Result<(), Failure>
     context.output.list(&members)
 }
 
-async fn leader(context: &Context, move_to: Option<u64>) -> Result<(), Failure> {
-    let leader = match move_to {
-        None => {
-            let id = ask(&context.cluster).await?.value.leader_id;
-            Leader {
-                leader_id: (id != 0).then_some(id),
-                gap_ms: None,
-            }
-        }
-        Some(node_id) => {
-            let moved = lead(&context.cluster, node_id).await?;
-            Leader {
-                leader_id: Some(moved.leader_id),
-                gap_ms: Some(moved.gap_ms),
-            }
-        }
+async fn leader(context: &Context, command: LeaderCommand) -> Result<(), Failure> {
+    let output = &context.output;
+    if let Some(node_id) = command.move_to {
+        let moved = lead(&context.cluster, node_id).await?;
+        let moved = Moved {
+            leader_id: moved.leader_id,
+            gap_ms: moved.gap_ms,
+        };
+        return output.document(&moved, || match output.quiet {
+            true => moved.leader_id.to_string(),
+            false => format!(
+                "node {} leads now; proposals waited {}ms at most",
+                moved.leader_id, moved.gap_ms
+            ),
+        });
+    }
+    let shown = if command.pin.is_some() || command.unpin {
+        let request = api::PinLeaderRequest {
+            request_id: request_id(),
+            actor: command.actor,
+            region_id: command.pin.unwrap_or_default(),
+            unpin: command.unpin,
+        };
+        let call = context.cluster.call(request, async |channel, request| {
+            admin(channel).pin_leader(request).await
+        });
+        call.await?.value.leadership
+    } else {
+        let request = api::GetLeadershipRequest {};
+        let call = context.cluster.call(request, async |channel, request| {
+            admin(channel).get_leadership(request).await
+        });
+        call.await?.value.leadership
     };
-    let quiet = context.output.quiet;
-    context
-        .output
-        .document(&leader, || match (leader.leader_id, leader.gap_ms) {
-            (Some(id), _) if quiet => id.to_string(),
-            (Some(id), None) => format!("node {id} leads"),
-            (Some(id), Some(gap)) => {
-                format!("node {id} leads now; proposals waited {gap}ms at most")
-            }
-            (None, _) => "no leader is known".to_owned(),
-        })?;
-    match leader.leader_id {
+    let shown = Leadership::from(shown.unwrap_or_default());
+    output.document(&shown, || shown.page(output))?;
+    match shown.leader_id() {
         Some(_) => Ok(()),
         None => Err(Failure::Failed("no leader is known".to_owned())),
     }

@@ -3,6 +3,7 @@
 mod changes;
 mod chat;
 mod cluster;
+mod leadership;
 mod outlook;
 mod state;
 mod version;
@@ -10,6 +11,7 @@ mod version;
 pub use changes::{Change, Changes};
 pub use chat::{Chat, Explanation, Moment, OfferView, Weighed};
 pub use cluster::{Answered, Member, NodeStatus, Status};
+pub use leadership::Leadership;
 pub use outlook::{Outlook, Wait, millis_of};
 pub use state::{Agent, Queue};
 pub use version::Version;
