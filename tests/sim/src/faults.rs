@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use meridian_people::operator::{self, OPERATOR};
 use meridian_people::stage::{Person, Stage, Ways as _};
+use meridian_people::world::region_name;
 use meridian_proto::livechat::v1::admin_service_client::AdminServiceClient;
 use meridian_proto::livechat::v1::*;
 use rand::RngExt as _;
@@ -294,6 +295,24 @@ impl Fate {
                     let ask = TransferLeaderRequest { node_id: to };
                     // It may well be refused.
                     let _ = admin.transfer_leader(ask).await;
+                });
+            }
+            Fault::Pinned => {
+                let region = match self.random.random_range(0..4) {
+                    3 => String::new(),
+                    region => region_name(region),
+                };
+                self.tell(format!("leadership is pinned to '{region}'"));
+                let ask = PinLeaderRequest {
+                    request_id: format!("pin {:016x}", self.random.random::<u64>()),
+                    unpin: region.is_empty(),
+                    region_id: region,
+                    ..Default::default()
+                };
+                let mut admin = self.operator(id);
+                tokio::spawn(async move {
+                    // It may well be refused: older nodes do not know it.
+                    let _ = admin.pin_leader(ask).await;
                 });
             }
             Fault::Snapshot => {

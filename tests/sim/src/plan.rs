@@ -42,6 +42,8 @@ pub enum Fault {
     AllDisksFull,
     /// Leadership is moved by hand.
     Transferred,
+    /// Leadership is pinned to a region, or let go.
+    Pinned,
     /// A snapshot is taken by hand.
     Snapshot,
     /// A machine is lost for good, and another takes its place in the membership.
