@@ -23,6 +23,18 @@ async fn a_file_is_applied_shown_and_refused_and_a_chat_is_explained() {
     let formed = ask(&["cluster", "init", "--member", &member]).await;
     assert_eq!(formed.status.code(), Some(0), "{}", err(&formed));
 
+    let leader = json(&out(&ask(&["cluster", "leader", "-o", "json"]).await));
+    let who = (&leader["leader_id"], &leader["region_id"]);
+    assert_eq!(who, (&1.into(), &"eu-west".into()), "{leader}");
+    assert_eq!(leader["follows_sun"], true, "{leader}");
+    let refused = ask(&["cluster", "leader", "--pin", "mars"]).await;
+    let told = err(&refused);
+    assert!(told.contains("region_id: no node"), "{told}");
+    assert!(
+        told.contains("name a region with a voter: eu-west"),
+        "{told}"
+    );
+
     let file = world_file();
     let first = ask(&["apply", "-f", &file, "-o", "json"]).await;
     assert_eq!(first.status.code(), Some(0), "{}", err(&first));

@@ -130,3 +130,84 @@ pub(super) fn allows(pin: Option<&Pin>, status: &raft::Status, id: NodeId) -> Re
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::{Member, Node, Role};
+
+    /// Node 1 of eu leads, node 2 of us votes, node 3 of ap does not.
+    fn status() -> raft::Status {
+        let member = |region: &str, voter| Member {
+            node: Node {
+                region: region.to_owned(),
+                ..Node::default()
+            },
+            voter,
+            matched: None,
+            heard: None,
+            round_trip: None,
+            too_far: false,
+            rules: None,
+        };
+        raft::Status {
+            node_id: 1,
+            role: Role::Leader,
+            term: 1,
+            leader: Some(1),
+            last_log: 0,
+            committed: 0,
+            applied: 0,
+            snapshot: 0,
+            purged: 0,
+            members: BTreeMap::from([
+                (1, member("eu", true)),
+                (2, member("us", true)),
+                (3, member("ap", false)),
+            ]),
+            joint: false,
+            quorum_heard: None,
+            failure: None,
+        }
+    }
+
+    fn asked(region_id: &str, unpin: bool) -> Result<Command, String> {
+        let ask = PinLeaderRequest {
+            region_id: region_id.to_owned(),
+            unpin,
+            ..Default::default()
+        };
+        pin(&ask, &status()).map_err(|status| status.message().to_owned())
+    }
+
+    #[test]
+    fn a_region_without_a_voter_is_refused_with_those_that_have_one() {
+        let us = Some(RegionId::from("us"));
+        assert_eq!(asked("us", false), Ok(Command::PinLeader { region: us }));
+        assert_eq!(asked("", true), Ok(Command::PinLeader { region: None }));
+        for (region, unpin, why) in [
+            ("", false, "is empty"),
+            ("us", true, "leave one out"),
+            ("mars", false, "no node"),
+            ("ap", false, "promote one first"),
+        ] {
+            let told = asked(region, unpin).expect_err("refused");
+            assert!(told.starts_with("region_id: "), "{told}");
+            assert!(told.contains(why), "{told}");
+            assert!(unpin || told.contains("eu, us"), "{told}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_made_leader_against_a_pin() {
+        let pin = Pin {
+            region: "us".into(),
+            by: "operator:ann".to_owned(),
+            at: 0,
+        };
+        assert!(allows(None, &status(), 1).is_ok());
+        assert!(allows(Some(&pin), &status(), 2).is_ok());
+        let refused = allows(Some(&pin), &status(), 1).expect_err("refused");
+        assert!(refused.message().contains("pinned to 'us'"), "{refused:?}");
+    }
+}
