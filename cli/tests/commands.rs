@@ -147,7 +147,7 @@ async fn cluster_changes_are_told() {
     let shown = meridian(&["cluster", "leader", "--endpoint", &url]).await;
     let told = out(&shown);
     for line in [
-        "node 1 in eu leads since 3m20s",
+        "node 1 in eu has led for 3m20s",
         "leadership follows the sun",
         "2     us      voter    74%     101ms",
         "3     ap      learner  0%      -",

@@ -123,7 +123,7 @@ impl Leadership {
             (Some(id), Some(ms)) => {
                 // Whole seconds, but for the first.
                 let led = format_millis(if ms < 1_000 { ms } else { ms - ms % 1_000 });
-                format!("node {id} in {region} leads since {led}")
+                format!("node {id} in {region} has led for {led}")
             }
         }];
         match &self.pin {
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn it_is_told_who_leads_and_whether_that_moves() {
         let sun = told(Some(200_400), true, None);
-        assert_eq!(sun[0], "node 2 in us leads since 3m20s");
+        assert_eq!(sun[0], "node 2 in us has led for 3m20s");
         assert!(sun[1].starts_with("leadership follows the sun"), "{sun:?}");
         assert!(told(Some(1), false, None)[1].contains("--leadership stay"));
         assert_eq!(told(None, false, None), ["node 2 in us leads"]);

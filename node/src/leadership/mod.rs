@@ -164,7 +164,16 @@ async fn look(driver: &Driver, group: &Group, steady: &mut Steady, rest: Rest) {
         *steady = Steady::default();
         let to = scene.pinned(region.as_str());
         if let Some(to) = to.filter(|_| led >= rest.pin) {
-            tracing::info!(to, %region, by, "leadership is pinned to this region: handing over");
+            tracing::info!(
+                to,
+                from_region = scene.region(),
+                to_region = %region,
+                by,
+                write_ms_now = scene.expected(status.node_id).map(|us| us / 1_000),
+                write_ms_then = scene.expected(to).map(|us| us / 1_000),
+                led_s = led.as_secs(),
+                "leadership is pinned: handing over"
+            );
             hand_over(group, to, "pin").await;
         }
         return;
