@@ -400,23 +400,21 @@ impl Notes for Measures {
         let meant = now.checked_sub(took).unwrap_or(now);
         let mut kept = self.kept.lock();
         kept.now.acts += 1;
-        let region = kept.chats.get(&deed.chat).map(|live| live.region.clone());
         if deed.act == Act::Accept {
             kept.accept.saturating_record(us(took));
             // The visitor may have seen it before the agent was told.
             let live = kept.chats.get_mut(&deed.chat);
             let seen = live.and_then(|live| {
                 live.clicked = Some(meant);
-                live.answered
+                live.answered.map(|seen| (seen, live.region.clone()))
             });
-            if let (Some(seen), Some(region)) = (seen, &region) {
+            if let Some((seen, region)) = seen {
                 let took = seen.saturating_duration_since(meant);
-                self.took(&mut kept, Act::Notice, region, meant, took);
+                self.took(&mut kept, Act::Notice, &region, meant, took);
             }
         }
-        let own = self.regions.get(&deed.agent).cloned();
-        let region = own.or(region).unwrap_or_default();
-        self.took(&mut kept, deed.act, &region, meant, took);
+        let region = self.regions.get(&deed.agent).unwrap_or(&deed.region);
+        self.took(&mut kept, deed.act, region, meant, took);
     }
 
     fn offered(&self, chat: &api::Chat) {

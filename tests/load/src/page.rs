@@ -21,7 +21,7 @@ p.about{color:#566;margin:.2rem 0 1rem}
 table{border-collapse:collapse;width:100%}th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #e3e7ec}
 th:first-child,td:first-child{text-align:left}th{font-weight:600;color:#566}tr.part td{color:#566}tr.part td:first-child{padding-left:1.8rem}
 ul.verdicts{list-style:none;padding:0}ul.verdicts li{padding:.2rem .6rem;margin:.2rem 0;border-left:.3rem solid}
-.held{border-color:#1a7f4b}.failed{border-color:#c0392b}.doubt{border-color:#c98a00}
+ul.verdicts li.held{border-color:#1a7f4b}ul.verdicts li.failed{border-color:#c0392b}ul.verdicts li.doubt{border-color:#c98a00}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.8rem;margin:1rem 0}
 .figures div{border:1px solid #e3e7ec;border-radius:.4rem;padding:.5rem .8rem}.figures b{display:block;font-size:1.3rem}
 svg{width:100%;height:auto;margin:.5rem 0}

@@ -67,6 +67,7 @@ fn deed(act: Act, chat: &str, agent: &str, index: u64) -> Deed {
         act,
         chat: chat.into(),
         agent: agent.into(),
+        region: String::new(),
         index,
     }
 }

@@ -40,13 +40,27 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-/// How a plot goes upwards.
+/// How a plot goes upwards. Nothing is drawn by powers of ten where there is nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
     /// From 0 on.
     Linear,
     /// By powers of ten.
     Log,
+}
+
+impl Scale {
+    /// How many times as high as the highest point a plot is, so that the legend hides nothing.
+    fn headroom(self) -> f64 {
+        match self {
+            Self::Linear => 1.3,
+            Self::Log => 10.0,
+        }
+    }
+
+    fn shows(self, value: f64) -> bool {
+        self == Self::Linear || value >= LEAST
+    }
 }
 
 impl Plot {
@@ -57,7 +71,7 @@ impl Plot {
     pub fn draw(&self) -> Result<String, LoadError> {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let right = points().map(|p| p.0).fold(1.0, f64::max);
-        let top = points().map(|p| p.1).fold(1.0, f64::max) * 1.05;
+        let top = points().map(|p| p.1).fold(1.0, f64::max) * self.scale.headroom();
         let drawn = match self.scale {
             Scale::Linear => self.lines_on(0.0..right, 0.0..top),
             Scale::Log => self.lines_on(0.0..right, (LEAST..top).log_scale()),
@@ -70,7 +84,6 @@ impl Plot {
         Y: AsRangedCoord<Value = f64>,
         Y::CoordDescType: ValueFormatter<f64>,
     {
-        let least = if self.scale == Scale::Log { LEAST } else { 0.0 };
         let mut svg = String::new();
         {
             let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
@@ -91,7 +104,8 @@ impl Plot {
                 .y_label_formatter(&|y| number(*y))
                 .draw()?;
             for (line, colour) in self.lines.iter().zip(COLOURS.iter().cycle()) {
-                let points = line.points.iter().map(|(x, y)| (*x, y.max(least)));
+                let points = line.points.iter().copied();
+                let points = points.filter(|(_, y)| self.scale.shows(*y));
                 chart
                     .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
                     .label(&line.name)

@@ -261,6 +261,7 @@ impl<N: Notes> Session<N> {
                         act,
                         chat,
                         agent: self.id.clone(),
+                        region: String::new(),
                         index: reply.log_index,
                     };
                     self.notes.done(deed, meant.elapsed());

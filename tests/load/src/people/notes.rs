@@ -74,6 +74,8 @@ pub struct Deed {
     pub chat: String,
     /// The agent; empty for what visitors do.
     pub agent: String,
+    /// Where the visitor is; empty for what agents do.
+    pub region: String,
     /// Log index in the answer; 0 where the answer has none.
     pub index: u64,
 }

@@ -125,6 +125,7 @@ impl<N: Notes> Visitor<N> {
                         act: Act::Start,
                         chat: chat.chat_id.clone(),
                         agent: String::new(),
+                        region: self.arrival.region.to_string(),
                         index: chat.log_index,
                     },
                     came.at.elapsed(),
@@ -200,6 +201,7 @@ impl<N: Notes> Visitor<N> {
                     act: Act::Leave,
                     chat: chat.to_owned(),
                     agent: String::new(),
+                    region: self.arrival.region.to_string(),
                     index: now.log_index,
                 };
                 self.notes.done(deed, meant.elapsed());
@@ -232,6 +234,7 @@ impl<N: Notes> Visitor<N> {
                     act: Act::Rate,
                     chat,
                     agent: String::new(),
+                    region: self.arrival.region.to_string(),
                     index: 0,
                 };
                 self.notes.done(deed, meant.elapsed());
