@@ -162,6 +162,8 @@ struct Kept {
     accept: Lengths,
     started: Lengths,
     chats: HashMap<String, Live>,
+    /// How many of them are put off.
+    put_off: usize,
     early: HashMap<String, Instant>,
     mishaps: Vec<String>,
 }
@@ -202,6 +204,7 @@ impl Measures {
                 accept: lengths(),
                 started: lengths(),
                 chats: HashMap::new(),
+                put_off: 0,
                 early: HashMap::new(),
                 mishaps: Vec::new(),
             }),
@@ -242,8 +245,7 @@ impl Measures {
 
     /// Chats that are put off to a later time, whose visitors need not be waited for.
     pub fn put_off(&self) -> usize {
-        let kept = self.kept.lock();
-        kept.chats.values().filter(|live| live.put_off).count()
+        self.kept.lock().put_off
     }
 
     /// All that was measured. Chats that nobody has answered by now count as put off.
@@ -371,6 +373,7 @@ impl Notes for Measures {
         let Some(live) = kept.chats.remove(&chat.chat_id) else {
             return;
         };
+        kept.put_off -= usize::from(live.put_off);
         match chat.closed() {
             _ if live.answered.is_some() => {}
             // Answered and ended between two words of the watch.
@@ -386,8 +389,12 @@ impl Notes for Measures {
     }
 
     fn seen(&self, chat: &api::Chat) {
-        if let Some(live) = self.kept.lock().chats.get_mut(&chat.chat_id) {
+        let mut kept = self.kept.lock();
+        let kept = &mut *kept;
+        if let Some(live) = kept.chats.get_mut(&chat.chat_id) {
+            let before = live.put_off;
             live.put_off = chat.phase() == api::ChatPhase::Deferred;
+            kept.put_off = kept.put_off + usize::from(live.put_off) - usize::from(before);
         }
     }
 
