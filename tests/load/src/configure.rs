@@ -54,12 +54,6 @@ pub fn configuration(
         schedule: r.schedule.clone(),
         ..Default::default()
     };
-    let schedule = |s: &Schedule| api::Schedule {
-        id: s.id.clone(),
-        zone: s.zone.clone(),
-        spans: spans(s),
-        ..Default::default()
-    };
     api::Configuration {
         workspace: Some(api::Workspace {
             name: organisation.workspace.name.clone(),
@@ -72,7 +66,7 @@ pub fn configuration(
             ..Default::default()
         }),
         regions: organisation.regions.iter().map(region).collect(),
-        schedules: organisation.schedules.iter().map(schedule).collect(),
+        schedules: schedules(organisation, spans),
         queues: organisation
             .queues
             .iter()
@@ -80,6 +74,20 @@ pub fn configuration(
             .collect(),
         agents: organisation.agents.iter().map(agent).collect(),
     }
+}
+
+/// Its schedules alone.
+pub fn schedules(
+    organisation: &Organisation,
+    spans: impl Fn(&Schedule) -> Vec<api::UtcSpan>,
+) -> Vec<api::Schedule> {
+    let schedule = |s: &Schedule| api::Schedule {
+        id: s.id.clone(),
+        zone: s.zone.clone(),
+        spans: spans(s),
+        ..Default::default()
+    };
+    organisation.schedules.iter().map(schedule).collect()
 }
 
 /// A length of life, in ms as it takes here.

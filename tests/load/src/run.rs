@@ -13,7 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tonic::transport::Channel;
 
-use crate::configure::{configuration, spans};
+use crate::configure::{configuration, schedules, spans};
 use crate::error::LoadError;
 use crate::measure::{Measures, Standing};
 use crate::people::Habits;
@@ -256,12 +256,8 @@ impl Cluster {
     }
 
     async fn configure_shifts(&self, plan: &Plan, stage: &Stage) -> Result<(), LoadError> {
-        let people = plan.scenario.time.people;
-        let all = configuration(&plan.organisation, people, |schedule| {
-            spans(schedule, stage)
-        });
         let put = api::Configuration {
-            schedules: all.schedules,
+            schedules: schedules(&plan.organisation, |schedule| spans(schedule, stage)),
             ..Default::default()
         };
         self.put("schedules", put).await
