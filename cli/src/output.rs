@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
@@ -195,6 +196,21 @@ impl Output {
             out.write_all(b"\n")?;
         }
         Ok(out.flush()?)
+    }
+
+    /// A bar on stderr, drawn as the template says; hidden where there is no terminal, or the output is to be quiet.
+    pub fn bar(&self, length: u64, template: &str) -> ProgressBar {
+        let draws = !self.quiet && std::io::stderr().is_terminal();
+        let target = if draws {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(length), target);
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("█▓░"));
+        }
+        bar
     }
 
     /// A remark for people on stderr, left out with `-q`.

@@ -1,10 +1,9 @@
 //! `meridian load`: simulated regional traffic on a cluster, and what people felt.
 
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use jiff::Timestamp;
 use meridian_load::measure::Standing;
 use meridian_load::page::{page, told};
@@ -175,17 +174,7 @@ struct Live(ProgressBar);
 
 impl Live {
     fn new(output: &Output, length_ms: u64) -> Self {
-        let draws = !output.quiet && std::io::stderr().is_terminal();
-        let target = if draws {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(Some(length_ms / 1_000), target);
-        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:30.yellow}] {msg}") {
-            bar.set_style(style.progress_chars("█▓░"));
-        }
-        Self(bar)
+        Self(output.bar(length_ms / 1_000, "{prefix} [{bar:30.yellow}] {msg}"))
     }
 
     fn show(&self, stage: &Stage, standing: &Standing) {
@@ -263,9 +252,7 @@ fn table(report: &Report, paint: Paint) -> String {
     ));
     if !report.verdicts.is_empty() {
         let rows = report.verdicts.iter().map(|verdict| {
-            let measured = verdict
-                .measured
-                .map_or("nothing".to_owned(), |m| format!("{m:.2}"));
+            let measured = verdict.measured();
             let (word, tone) = if verdict.held {
                 ("held", Tone::Good)
             } else {

@@ -1,8 +1,6 @@
 //! The live table while the day goes, on stderr.
 
-use std::io::IsTerminal as _;
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use meridian_load::stage::Stage;
 
 use super::ledger::{Counts, Ledger, Standing};
@@ -22,16 +20,8 @@ pub struct Live {
 impl Live {
     /// Shows nothing when the output is to be quiet.
     pub fn new(output: &Output) -> Self {
-        let draws = !output.quiet && std::io::stderr().is_terminal();
-        let target = if draws {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(Some(DAY_MINUTES.unsigned_abs()), target);
-        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:40.yellow}] {msg}") {
-            bar.set_style(style.progress_chars("█▓░"));
-        }
+        let minutes = DAY_MINUTES.unsigned_abs();
+        let bar = output.bar(minutes, "{prefix} [{bar:40.yellow}] {msg}");
         Self {
             bar,
             output: output.clone(),

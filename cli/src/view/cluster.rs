@@ -30,6 +30,15 @@ impl From<api::Member> for Member {
     }
 }
 
+/// What a member is, in a table.
+pub(super) fn role(leader: bool, voter: bool) -> Field {
+    match (leader, voter) {
+        (true, _) => Field("leader".to_owned(), Tone::Good),
+        (false, true) => Field::from("voter"),
+        (false, false) => Field("learner".to_owned(), Tone::Warn),
+    }
+}
+
 impl Tabular for Member {
     const HEADER: &'static [&'static str] = &["node", "region", "peer address", "role", "matched"];
 
@@ -38,11 +47,7 @@ impl Tabular for Member {
     }
 
     fn row(&self, _: &Clock) -> Vec<Field> {
-        let role = match (self.leader, self.voter) {
-            (true, _) => Field("leader".to_owned(), Tone::Good),
-            (false, true) => Field::from("voter"),
-            (false, false) => Field("learner".to_owned(), Tone::Warn),
-        };
+        let role = role(self.leader, self.voter);
         vec![
             Field::from(self.node_id),
             Field::from(&self.region_id),

@@ -3,7 +3,8 @@
 use meridian_proto::livechat::v1 as api;
 use serde::Serialize;
 
-use crate::output::{Clock, Field, Output, Tabular, Tone, printable};
+use super::cluster::role;
+use crate::output::{Clock, Field, Output, Tabular, printable};
 use crate::time::{format_millis, relative, rfc3339};
 
 /// Who leads and why.
@@ -80,11 +81,7 @@ impl Tabular for Candidate {
     }
 
     fn row(&self, _: &Clock) -> Vec<Field> {
-        let role = match (self.leader, self.voter) {
-            (true, _) => Field("leader".to_owned(), Tone::Good),
-            (false, true) => Field::from("voter"),
-            (false, false) => Field("learner".to_owned(), Tone::Warn),
-        };
+        let role = role(self.leader, self.voter);
         let percent = self.writes_percent.map(|percent| format!("{percent}%"));
         let time = self.write_ms.map(|ms| format!("{ms}ms"));
         vec![

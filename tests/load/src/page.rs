@@ -82,9 +82,7 @@ fn verdicts(page: &mut String, report: &Report) {
         );
     };
     for verdict in &report.verdicts {
-        let measured = verdict
-            .measured
-            .map_or("nothing".to_owned(), |m| format!("{m:.2}"));
+        let measured = verdict.measured();
         let (class, word) = if verdict.held {
             ("held", "held")
         } else {

@@ -150,6 +150,14 @@ pub struct Verdict {
     pub held: bool,
 }
 
+impl Verdict {
+    /// What was measured, in words.
+    pub fn measured(&self) -> String {
+        self.measured
+            .map_or("nothing".to_owned(), |m| format!("{m:.2}"))
+    }
+}
+
 impl Report {
     /// Of one run, or one share of it.
     pub fn new(plan: &Plan, about: About, measured: Measured) -> Self {
@@ -262,9 +270,7 @@ impl Report {
             .iter()
             .filter(|v| !v.held)
             .map(|v| {
-                let measured = v
-                    .measured
-                    .map_or("nothing".to_owned(), |m| format!("{m:.2}"));
+                let measured = v.measured();
                 format!("{} (measured: {measured})", v.threshold)
             })
             .collect();

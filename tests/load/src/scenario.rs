@@ -7,6 +7,7 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use meridian_traffic::arrivals::{LogNormal, PATIENCE, Shape, TALK};
 use meridian_traffic::format::{Duration, RegionId};
+use meridian_traffic::generate::{AGENTS_MAX, AGENTS_PER_LANGUAGE_MIN, LANGUAGES_MAX};
 use meridian_traffic::topics::{BILLING, GENERAL, TECHNICAL};
 use serde::{Deserialize, Serialize};
 
@@ -324,15 +325,15 @@ impl Scenario {
             "agents.count",
             "agents",
             self.agents.count.into(),
-            5.0,
-            100_000.0,
+            AGENTS_PER_LANGUAGE_MIN.into(),
+            AGENTS_MAX.into(),
         )?;
         within(
             "agents.languages",
             "languages",
             self.agents.languages.into(),
             1.0,
-            28.0,
+            LANGUAGES_MAX.into(),
         )?;
         for (field, lengths) in [
             ("visitors.patience", self.visitors.patience),
